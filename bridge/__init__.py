@@ -1,0 +1,1 @@
+"""Bridge: live bridge sessions between a hub hospital and its satellite points."""
