@@ -3,4 +3,7 @@
 #![forbid(unsafe_code)]
 
 pub mod api;
+pub mod codec;
 pub mod relay;
+pub mod srtp;
+pub mod wire;
