@@ -1,0 +1,32 @@
+// How the pages are built: into the Python package, with hashed assets and nothing inline, so that the server's
+// strict content security policy (script-src 'self') holds.
+import { defineConfig } from "vitest/config";
+
+const SERVER = process.env["BRIDGE_DEV_SERVER"] ?? "http://127.0.0.1:8080";
+
+export default defineConfig({
+  base: "/",
+  build: {
+    outDir: "../bridge/static",
+    emptyOutDir: true,
+    target: "es2022",
+    assetsInlineLimit: 0,
+    modulePreload: { polyfill: false },
+    sourcemap: false,
+  },
+  server: {
+    host: "127.0.0.1",
+    proxy: {
+      "/api": SERVER,
+      "/healthz": SERVER,
+      "/whip": SERVER,
+      "/whep": SERVER,
+      "/ws": { target: SERVER, ws: true },
+    },
+  },
+  test: {
+    include: ["tests/**/*.test.{ts,tsx}"],
+    environment: "node",
+    restoreMocks: true,
+  },
+});
