@@ -1,0 +1,5 @@
+"""Settings."""
+
+
+class ConfigError(Exception):
+    """What the operator must mend before the server can start: one plain sentence."""

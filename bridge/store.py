@@ -1,0 +1,429 @@
+"""The tables and every query on them: sessions, invites, points. SQLite by default, PostgreSQL by URL.
+
+What a method here has returned from is durable: SQLite runs with write-ahead log and `synchronous=FULL`. Knows no
+tokens, no sockets and no rules of the room; callers check who may ask.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import time
+from collections.abc import AsyncIterator, Collection, Sequence
+from contextlib import asynccontextmanager, closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config as AlembicConfig
+from alembic.util import CommandError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from bridge.config import ConfigError
+from bridge.errors import Conflict, NotFound
+from bridge.ids import InviteId as InviteId
+from bridge.ids import PointId as PointId
+from bridge.ids import Role as Role
+from bridge.ids import SessionFormat as SessionFormat
+from bridge.ids import SessionId as SessionId
+from bridge.ids import SessionKind as SessionKind
+from bridge.ids import SessionState as SessionState
+from bridge.ids import new_id
+
+BUSY_TIMEOUT_MS = 10_000
+"""How long a writer waits for another one, such as the command line beside the server."""
+
+metadata = sa.MetaData()
+
+_sessions = sa.Table(
+    "sessions",
+    metadata,
+    sa.Column("id", sa.String(32), primary_key=True),
+    sa.Column("title", sa.String(200), nullable=False),
+    sa.Column("kind", sa.String(32), nullable=False),
+    sa.Column("format", sa.String(32), nullable=False),
+    sa.Column("capacity", sa.Integer, nullable=False),
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("created_at_ms", sa.BigInteger, nullable=False),
+    sa.Column("started_at_ms", sa.BigInteger),
+    sa.Column("ended_at_ms", sa.BigInteger),
+    sa.Column("stage", sa.JSON, nullable=False),
+    sa.Index("sessions_by_creation", "created_at_ms"),
+)
+_invites = sa.Table(
+    "invites",
+    metadata,
+    sa.Column("id", sa.String(32), primary_key=True),
+    sa.Column("session", sa.String(32), sa.ForeignKey("sessions.id"), nullable=False),
+    sa.Column("role", sa.String(16), nullable=False),
+    sa.Column("point", sa.String(200), nullable=False),
+    sa.Column("seats", sa.Integer, nullable=False),
+    sa.Column("created_at_ms", sa.BigInteger, nullable=False),
+    sa.Column("expires_at_ms", sa.BigInteger, nullable=False),
+    sa.Column("revoked", sa.Boolean, nullable=False),
+    sa.Index("invites_by_session", "session"),
+)
+_points = sa.Table(
+    "points",
+    metadata,
+    sa.Column("id", sa.String(32), primary_key=True),
+    sa.Column("name", sa.String(200), nullable=False, unique=True),
+    sa.Column("organisation", sa.String(200), nullable=False),
+    sa.Column("province", sa.String(200), nullable=False),
+    sa.Column("created_at_ms", sa.BigInteger, nullable=False),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class SessionRecord:
+    """One session as stored. `stage` holds participant ids in the order they were given the floor."""
+
+    id: SessionId
+    title: str
+    kind: SessionKind
+    format: SessionFormat
+    capacity: int
+    state: SessionState
+    created_at_ms: int
+    started_at_ms: int | None
+    stage: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class NewInvite:
+    """What is decided about an invite when it is made. `point` is a display name and may be empty."""
+
+    role: Role
+    point: str
+    seats: int
+    expires_at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class InviteRecord:
+    """The right to join, as stored."""
+
+    id: InviteId
+    session: SessionId
+    role: Role
+    point: str
+    seats: int
+    created_at_ms: int
+    expires_at_ms: int
+    revoked: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PointRecord:
+    """A connection place of an organisation."""
+
+    id: PointId
+    name: str
+    organisation: str
+    province: str
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """What is over: sessions that ended and invites that were revoked."""
+
+    sessions: frozenset[SessionId]
+    invites: frozenset[InviteId]
+
+
+class Store:
+    """All stored state of one installation. Open it with `Store.open`, which brings the tables up to date."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    @classmethod
+    async def open(cls, url: str) -> Store:
+        """Opens the database at an SQLAlchemy URL and migrates it. Raises ConfigError if that is impossible."""
+        try:
+            engine = create_async_engine(url)
+        except (sa.exc.ArgumentError, ImportError) as error:
+            raise ConfigError(f"The database URL cannot be used: {type(error).__name__}.") from error
+        store = cls(engine)
+        try:
+            if engine.dialect.name == "sqlite":
+                await asyncio.to_thread(_prepare_sqlite, engine.url.database or "")
+                _tune_sqlite(engine.sync_engine)
+            async with store._write() as connection:
+                await connection.run_sync(_migrate)
+        except (sa.exc.DBAPIError, sqlite3.Error, CommandError, OSError) as error:
+            await engine.dispose()
+            reason = error.orig if isinstance(error, sa.exc.DBAPIError) else error
+            raise ConfigError(f"The database cannot be opened: {reason}.") from error
+        except BaseException:
+            await engine.dispose()
+            raise
+        return store
+
+    async def close(self) -> None:
+        """Closes all connections; may be repeated."""
+        await self._engine.dispose()
+
+    async def check_writable(self) -> None:
+        """Takes the write lock and lets it go again. Raises the driver's error if the disk or the database refuses."""
+        async with self._write() as connection:
+            await connection.execute(sa.update(_sessions).where(sa.false()).values(title=""))
+
+    # Sessions
+
+    async def create_session(
+        self,
+        *,
+        title: str,
+        kind: SessionKind,
+        format: SessionFormat,
+        capacity: int,
+        at_ms: int,
+        invites: Sequence[NewInvite] = (),
+    ) -> tuple[SessionRecord, list[InviteRecord]]:
+        """Stores a new open session and its first invites, all or nothing."""
+        session = SessionRecord(
+            SessionId(new_id()), title, kind, format, capacity, SessionState.OPEN, at_ms, None, ()
+        )
+        made = [_new_invite(session.id, invite, at_ms) for invite in invites]
+        async with self._write() as connection:
+            await connection.execute(sa.insert(_sessions).values(_session_row(session)))
+            for invite in made:
+                await connection.execute(sa.insert(_invites).values(_invite_row(invite)))
+        return session, made
+
+    async def get_session(self, session: SessionId) -> SessionRecord:
+        """Raises NotFound."""
+        async with self._read() as connection:
+            row = (
+                await connection.execute(sa.select(_sessions).where(_sessions.c.id == session))
+            ).one_or_none()
+        if row is None:
+            raise NotFound("There is no such session.")
+        return _session(row._mapping)
+
+    async def list_sessions(self, limit: int = 200) -> list[SessionRecord]:
+        """Open sessions first, the newest first among equals."""
+        query = (
+            sa.select(_sessions)
+            .order_by(
+                sa.case((_sessions.c.state == SessionState.OPEN.value, 0), else_=1),
+                _sessions.c.created_at_ms.desc(),
+                _sessions.c.id,
+            )
+            .limit(limit)
+        )
+        async with self._read() as connection:
+            return [_session(row._mapping) for row in await connection.execute(query)]
+
+    async def save_stage(self, session: SessionId, participants: Sequence[str]) -> None:
+        """Remembers who has the floor, for the next start. Raises NotFound."""
+        await self._change_session(session, stage=list(participants))
+
+    async def start_session(self, session: SessionId, at_ms: int) -> None:
+        """Notes when the first participant came; later calls change nothing. Raises NotFound."""
+        await self._change_session(session, started_at_ms=sa.func.coalesce(_sessions.c.started_at_ms, at_ms))
+
+    async def end_session(self, session: SessionId, at_ms: int) -> None:
+        """Ends a session for good; ending it again changes nothing. Raises NotFound."""
+        await self._change_session(
+            session,
+            state=SessionState.ENDED.value,
+            ended_at_ms=sa.func.coalesce(_sessions.c.ended_at_ms, at_ms),
+        )
+
+    # Invites
+
+    async def create_invite(self, session: SessionId, invite: NewInvite, at_ms: int) -> InviteRecord:
+        """Raises NotFound if there is no such session."""
+        made = _new_invite(session, invite, at_ms)
+        async with self._write() as connection:
+            known = await connection.scalar(sa.select(_sessions.c.id).where(_sessions.c.id == session))
+            if known is None:
+                raise NotFound("There is no such session.")
+            await connection.execute(sa.insert(_invites).values(_invite_row(made)))
+        return made
+
+    async def get_invite(self, invite: InviteId) -> InviteRecord:
+        """Raises NotFound."""
+        async with self._read() as connection:
+            row = (await connection.execute(sa.select(_invites).where(_invites.c.id == invite))).one_or_none()
+        if row is None:
+            raise NotFound("There is no such invite.")
+        return _invite(row._mapping)
+
+    async def list_invites(self, session: SessionId) -> list[InviteRecord]:
+        """All invites of a session in the order they were made."""
+        query = (
+            sa.select(_invites)
+            .where(_invites.c.session == session)
+            .order_by(_invites.c.created_at_ms, _invites.c.id)
+        )
+        async with self._read() as connection:
+            return [_invite(row._mapping) for row in await connection.execute(query)]
+
+    async def revoke_invite(self, invite: InviteId) -> None:
+        """Takes the right to join away; doing it again changes nothing. Raises NotFound."""
+        async with self._write() as connection:
+            result = await connection.execute(
+                sa.update(_invites).where(_invites.c.id == invite).values(revoked=True)
+            )
+            if result.rowcount == 0:
+                raise NotFound("There is no such invite.")
+
+    async def closed_among(self, sessions: Collection[SessionId]) -> Closed:
+        """What ended or was revoked among these sessions, by whomever: the command line writes here too."""
+        ended = sa.select(_sessions.c.id).where(
+            _sessions.c.id.in_(sessions), _sessions.c.state == SessionState.ENDED.value
+        )
+        revoked = sa.select(_invites.c.id).where(
+            _invites.c.session.in_(sessions), _invites.c.revoked.is_(sa.true())
+        )
+        async with self._read() as connection:
+            return Closed(
+                frozenset(SessionId(id) for id in await connection.scalars(ended)),
+                frozenset(InviteId(id) for id in await connection.scalars(revoked)),
+            )
+
+    # Points
+
+    async def create_point(self, name: str, organisation: str, province: str, at_ms: int) -> PointRecord:
+        """Raises Conflict if the name is taken."""
+        point = PointRecord(PointId(new_id()), name, organisation, province)
+        row = {
+            "id": point.id,
+            "name": name,
+            "organisation": organisation,
+            "province": province,
+            "created_at_ms": at_ms,
+        }
+        try:
+            async with self._write() as connection:
+                await connection.execute(sa.insert(_points).values(row))
+        except sa.exc.IntegrityError as error:
+            raise Conflict("There is already a point of this name.") from error
+        return point
+
+    async def list_points(self) -> list[PointRecord]:
+        """All points by province, organisation and name."""
+        query = sa.select(_points.c.id, _points.c.name, _points.c.organisation, _points.c.province).order_by(
+            _points.c.province, _points.c.organisation, _points.c.name
+        )
+        async with self._read() as connection:
+            return [PointRecord(*row) for row in await connection.execute(query)]
+
+    # Connections
+
+    @asynccontextmanager
+    async def _read(self) -> AsyncIterator[AsyncConnection]:
+        async with self._engine.connect() as connection:
+            await connection.execution_options(bridge_reads=True)
+            yield connection
+
+    @asynccontextmanager
+    async def _write(self) -> AsyncIterator[AsyncConnection]:
+        async with self._engine.begin() as connection:
+            yield connection
+
+    async def _change_session(self, session: SessionId, **values: Any) -> None:
+        async with self._write() as connection:
+            result = await connection.execute(
+                sa.update(_sessions).where(_sessions.c.id == session).values(values)
+            )
+            if result.rowcount == 0:
+                raise NotFound("There is no such session.")
+
+
+def sqlite_url(path: Path) -> str:
+    """The URL of the embedded database in this file."""
+    return sa.URL.create("sqlite+aiosqlite", database=str(path)).render_as_string(hide_password=False)
+
+
+def _prepare_sqlite(path: str) -> None:
+    """Switches a database to its write-ahead log, which stays with the file.
+
+    SQLite does not wait for others when it switches, so two processes that start together have to try again.
+    """
+    deadline = time.monotonic() + BUSY_TIMEOUT_MS / 1000
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        while True:
+            try:
+                connection.execute("PRAGMA journal_mode = WAL")
+                return
+            except sqlite3.OperationalError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.02)
+
+
+def _tune_sqlite(engine: sa.Engine) -> None:
+    @sa.event.listens_for(engine, "connect")
+    def connected(connection: sqlite3.Connection, _record: object) -> None:
+        # The driver shall begin nothing on its own, so that table changes are in transactions too.
+        connection.isolation_level = None
+        cursor = connection.cursor()
+        cursor.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS:d}")
+        cursor.execute("PRAGMA synchronous = FULL")
+        cursor.execute("PRAGMA foreign_keys = ON")
+        cursor.close()
+
+    @sa.event.listens_for(engine, "begin")
+    def begun(connection: sa.Connection) -> None:
+        # A writer takes the lock at once: one that upgrades later can only fail, not wait.
+        reads = connection.get_execution_options().get("bridge_reads", False)
+        connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
+
+
+def _migrate(connection: sa.Connection) -> None:
+    config = AlembicConfig()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config.set_main_option("path_separator", "os")
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
+
+
+def _new_invite(session: SessionId, invite: NewInvite, at_ms: int) -> InviteRecord:
+    return InviteRecord(
+        InviteId(new_id()),
+        session,
+        invite.role,
+        invite.point,
+        invite.seats,
+        at_ms,
+        invite.expires_at_ms,
+        revoked=False,
+    )
+
+
+def _session_row(session: SessionRecord) -> dict[str, Any]:
+    row = {name: getattr(session, name) for name in SessionRecord.__slots__}
+    return row | {
+        "kind": session.kind.value,
+        "format": session.format.value,
+        "state": session.state.value,
+        "stage": list(session.stage),
+    }
+
+
+def _invite_row(invite: InviteRecord) -> dict[str, Any]:
+    return {name: getattr(invite, name) for name in InviteRecord.__slots__} | {"role": invite.role.value}
+
+
+def _session(row: sa.RowMapping) -> SessionRecord:
+    return SessionRecord(
+        id=SessionId(row["id"]),
+        title=row["title"],
+        kind=SessionKind(row["kind"]),
+        format=SessionFormat(row["format"]),
+        capacity=row["capacity"],
+        state=SessionState(row["state"]),
+        created_at_ms=row["created_at_ms"],
+        started_at_ms=row["started_at_ms"],
+        stage=tuple(row["stage"]),
+    )
+
+
+def _invite(row: sa.RowMapping) -> InviteRecord:
+    return InviteRecord(**{name: row[name] for name in InviteRecord.__slots__} | {"role": Role(row["role"])})
