@@ -101,7 +101,9 @@ class _Endpoint:
 
     async def options(self, request: web.Request) -> web.Response:
         headers = {"Accept-Post": SDP_TYPE, "Accept-Patch": FRAGMENT_TYPE, **PREFLIGHT_HEADERS}
-        return web.Response(status=204 if "Access-Control-Request-Method" in request.headers else 200, headers=headers)
+        return web.Response(
+            status=204 if "Access-Control-Request-Method" in request.headers else 200, headers=headers
+        )
 
     async def post_whip(self, request: web.Request) -> web.Response:
         token = _bearer(request)
@@ -127,7 +129,9 @@ class _Endpoint:
         resource = request.match_info["resource"]
         condition = request.headers.get("If-Match")
         if condition is None:
-            raise ProtocolError("PATCH needs If-Match: the ETag, or * to restart ICE.", "preconditionRequired")
+            raise ProtocolError(
+                "PATCH needs If-Match: the ETag, or * to restart ICE.", "preconditionRequired"
+            )
         fragment = await _body(request, FRAGMENT_TYPE)
         parsed = parse_fragment(fragment)
         session = self._ice.get(resource)
