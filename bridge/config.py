@@ -1,5 +1,337 @@
-"""Settings."""
+"""The settings: one frozen table, filled from defaults, a TOML file, the environment and the command line.
+
+The sole reader of the environment (`BRIDGE_*`) and of the settings file. A later source wins over an earlier one; a
+name that is not in the table is an error, wherever it stands. `docs/settings.md` is made from this table.
+"""
+
+from __future__ import annotations
+
+import difflib
+import ipaddress
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+from bridge.ids import SessionFormat, SessionKind
+
+PREFIX = "BRIDGE_"
+CONFIG_VARIABLE = "BRIDGE_CONFIG"
+"""Names the settings file where `--config` does not."""
+
+_HOUR_S = 3600
+_DAY_S = 24 * _HOUR_S
 
 
 class ConfigError(Exception):
-    """What the operator must mend before the server can start: one plain sentence."""
+    """What the operator must mend before the program can go on: one plain sentence."""
+
+
+class _Refused(Exception):
+    """A value that a setting cannot take: the text ends the sentence that the setting's name begins."""
+
+
+Parse = Callable[[object], Any]
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str) or not value.isprintable():
+        raise _Refused("must be a text of one line")
+    return value
+
+
+def _path(value: object) -> Path | None:
+    return Path(_text(value)).expanduser() if value != "" else None
+
+
+def _whole(least: int, most: int) -> Parse:
+    def parse(value: object) -> int:
+        try:
+            number = int(value) if isinstance(value, str) else value
+        except ValueError:
+            number = None
+        if not isinstance(number, int) or isinstance(number, bool) or not least <= number <= most:
+            raise _Refused(f"must be a whole number from {least} to {most}")
+        return number
+
+    return parse
+
+
+def _choice(*words: str) -> Parse:
+    def parse(value: object) -> str:
+        if value not in words:
+            raise _Refused(f"must be one of {', '.join(words)}")
+        return str(value)
+
+    return parse
+
+
+def _each(check: Callable[[str], Any]) -> Parse:
+    """A list in TOML, words with commas between them in the environment."""
+
+    def parse(value: object) -> tuple[Any, ...]:
+        items = value.split(",") if isinstance(value, str) else value
+        if not isinstance(items, list) or not all(isinstance(item, str) for item in items):
+            raise _Refused("must be a list of texts (in the environment: with commas between them)")
+        return tuple(check(item.strip()) for item in items if item.strip())
+
+    return parse
+
+
+def _address(value: str) -> str:
+    try:
+        return str(ipaddress.ip_address(value))
+    except ValueError:
+        raise _Refused("must hold IP addresses") from None
+
+
+def _network(value: str) -> str:
+    try:
+        return str(ipaddress.ip_network(value))
+    except ValueError:
+        raise _Refused("must hold IP addresses or networks such as 10.0.0.0/8") from None
+
+
+def _origin(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.path.strip("/") or parts.query:
+        raise _Refused("must be like https://bridge.example.org, without a path")
+    return f"{parts.scheme}://{parts.netloc}".lower()
+
+
+def _optional_origin(value: object) -> str:
+    return _origin(_text(value)) if value != "" else ""
+
+
+def _setting(default: Any, unit: str, text: str, parse: Parse) -> Any:
+    return field(default=default, metadata={"unit": unit, "text": text, "parse": parse})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """All settings of one server."""
+
+    title: str = _setting("Bridge", "text", "The name of this installation, shown to who is invited.", _text)
+    data_dir: Path = _setting(
+        Path("data"),
+        "folder",
+        "Where everything is kept; made at the first start, readable by its owner only.",
+        lambda value: _path(value) or Path("data"),
+    )
+    database_url: str = _setting(
+        "",
+        "SQLAlchemy URL",
+        "Another database than the embedded SQLite file `bridge.db` in `data_dir`.",
+        _text,
+    )
+    host: str = _setting(
+        "127.0.0.1",
+        "address",
+        "Where pages and signaling are served; `0.0.0.0` for every IPv4 address, `::` for IPv6 too.",
+        _text,
+    )
+    port: int = _setting(8080, "TCP port", "The port of `host`; 0 takes a free one.", _whole(0, 65535))
+    public_url: str = _setting(
+        "",
+        "URL",
+        "The address people open, if it is another than host and port say, as behind a proxy.",
+        _optional_origin,
+    )
+    allowed_origins: tuple[str, ...] = _setting(
+        (),
+        "list of URLs",
+        "Other sites whose pages may open the WebSocket; the own address always may.",
+        _each(_origin),
+    )
+    trusted_proxies: tuple[str, ...] = _setting(
+        (),
+        "list of networks",
+        "Proxies whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed.",
+        _each(_network),
+    )
+    tls: Literal["off", "self-signed", "files"] = _setting(
+        "off",
+        "`off`, `self-signed` or `files`",
+        "How HTTPS is served: by another program or not at all, by a certificate made at the first start for "
+        "trying it on a LAN, or by `tls_cert` and `tls_key`. Browsers give no camera to pages without HTTPS, "
+        "except on the machine itself.",
+        _choice("off", "self-signed", "files"),
+    )
+    tls_cert: Path | None = _setting(
+        None, "PEM file", "The certificate chain; read again when it changes.", _path
+    )
+    tls_key: Path | None = _setting(None, "PEM file", "The certificate's private key.", _path)
+    media_host: str = _setting(
+        "", "address", "Where sound and pictures come in; empty for every address of the machine.", _text
+    )
+    media_port: int = _setting(
+        8081,
+        "UDP port",
+        "The one port of sound and pictures, to be opened in firewalls; 0 takes a free one.",
+        _whole(0, 65535),
+    )
+    media_addresses: tuple[str, ...] = _setting(
+        (),
+        "list of addresses",
+        "The addresses that clients are told for `media_port`, as behind a NAT; empty for the machine's own.",
+        _each(_address),
+    )
+    media_send: Literal["auto", "sendto", "sendmmsg", "gso"] = _setting(
+        "auto",
+        "`auto`, `sendto`, `sendmmsg` or `gso`",
+        "How the relay hands packets to the kernel.",
+        _choice("auto", "sendto", "sendmmsg", "gso"),
+    )
+    session_kind: str = _setting(
+        SessionKind.CONSULTATION.value,
+        "kind",
+        "What a session is that was made without saying its kind.",
+        _choice(*(kind.value for kind in SessionKind)),
+    )
+    session_format: str = _setting(
+        SessionFormat.CONSULT.value,
+        "`consult` or `event`",
+        "The format of a session that was made without saying it.",
+        _choice(*(format.value for format in SessionFormat)),
+    )
+    consult_capacity: int = _setting(
+        24, "people", "How many a consult holds that was made without saying it.", _whole(2, 10_000)
+    )
+    event_capacity: int = _setting(
+        600, "people", "How many an event holds that was made without saying it.", _whole(2, 10_000)
+    )
+    capacity_limit: int = _setting(
+        1000, "people", "The most that a session may be made for.", _whole(2, 10_000)
+    )
+    invite_expires_in_s: int = _setting(
+        7 * _DAY_S,
+        "seconds",
+        "How long a link is good that was made without saying it.",
+        _whole(60, 366 * _DAY_S),
+    )
+    staff_link_expires_in_s: int = _setting(
+        30 * _DAY_S, "seconds", "How long a staff link is good.", _whole(60, 366 * _DAY_S)
+    )
+    auth_failures_per_minute: int = _setting(
+        30,
+        "attempts",
+        "Bad tokens that one client address may show before it is told to wait.",
+        _whole(1, 10_000),
+    )
+    request_limit_bytes: int = _setting(
+        256 * 1024, "bytes", "The largest body of an HTTP request.", _whole(1024, 16 * 1024 * 1024)
+    )
+    shutdown_timeout_s: int = _setting(
+        5, "seconds", "How long connections have to end when the server stops.", _whole(0, 300)
+    )
+    metrics_allow: tuple[str, ...] = _setting(
+        (),
+        "list of networks",
+        "Who may read `/metrics` besides the machine itself.",
+        _each(_network),
+    )
+    log_format: Literal["console", "json"] = _setting(
+        "console", "`console` or `json`", "Logs for people or for programs.", _choice("console", "json")
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = _setting(
+        "info",
+        "`debug`, `info`, `warning` or `error`",
+        "The least of what is logged.",
+        _choice("debug", "info", "warning", "error"),
+    )
+
+
+_TABLE = {setting.name: setting for setting in fields(Settings)}
+
+
+def load(
+    environment: Mapping[str, str], file: Path | None = None, overrides: Mapping[str, object] | None = None
+) -> Settings:
+    """Settings from all sources. `overrides` come from the command line; None there means not said.
+
+    Raises ConfigError for a file that cannot be read, an unknown name or a value out of range.
+    """
+    if file is None and environment.get(CONFIG_VARIABLE):
+        file = Path(environment[CONFIG_VARIABLE])
+    values: dict[str, Any] = {}
+    if file is not None:
+        values |= _from_file(file)
+    for variable, value in environment.items():
+        if variable.startswith(PREFIX) and variable != CONFIG_VARIABLE:
+            name = _known(variable.removeprefix(PREFIX).lower(), f"the environment ({variable})")
+            values[name] = _parse(name, value, variable)
+    for name, said in (overrides or {}).items():
+        if said is not None:
+            values[name] = _parse(name, said, f"--{name.replace('_', '-')}")
+    settings = Settings(**values)
+    _check_together(settings)
+    return settings
+
+
+def document() -> str:
+    """The table as `docs/settings.md`."""
+    lines = [
+        "# Settings",
+        "",
+        "Each can stand in a TOML file (`bridge serve --config FILE`, or the file that `BRIDGE_CONFIG` names), in the",
+        "environment (`BRIDGE_` and the name in capitals, lists with commas), or, the most usual, on the command line.",
+        "The command line wins over the environment, and that over the file. Unknown names are errors. Paths in the file",
+        "are seen from the file's folder. This page is made by `python -m bridge settings` from `bridge/config.py`.",
+        "",
+        "| name | default | unit | |",
+        "|---|---|---|---|",
+    ]
+    for name, setting in _TABLE.items():
+        unit, text = setting.metadata["unit"], setting.metadata["text"]
+        lines.append(f"| `{name}` | {_shown(setting.default)} | {unit} | {text} |")
+    return "\n".join(lines) + "\n"
+
+
+def _from_file(file: Path) -> dict[str, Any]:
+    try:
+        with file.open("rb") as stream:
+            table = tomllib.load(stream)
+    except OSError as error:
+        raise ConfigError(f"The settings file {file} cannot be read: {error.strerror}.") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"The settings file {file} is not TOML: {error}.") from error
+    values = {}
+    for key, value in table.items():
+        name = _known(key, str(file))
+        parsed = _parse(name, value, f"{key} in {file}")
+        values[name] = file.parent / parsed if isinstance(parsed, Path) else parsed
+    return values
+
+
+def _known(name: str, where: str) -> str:
+    if name in _TABLE:
+        return name
+    near = difflib.get_close_matches(name, _TABLE, n=1)
+    hint = f" Did you mean {near[0]}?" if near else ""
+    raise ConfigError(f"There is no setting {name!r}, which stands in {where}.{hint}")
+
+
+def _parse(name: str, value: object, where: str) -> Any:
+    try:
+        return _TABLE[name].metadata["parse"](value)
+    except _Refused as error:
+        raise ConfigError(f"{where} {error}.") from None
+
+
+def _check_together(settings: Settings) -> None:
+    if settings.tls == "files" and (settings.tls_cert is None or settings.tls_key is None):
+        raise ConfigError("With tls = files, both tls_cert and tls_key must be set.")
+    if settings.tls != "files" and (settings.tls_cert is not None or settings.tls_key is not None):
+        raise ConfigError("tls_cert and tls_key are used only with tls = files.")
+    if settings.public_url.startswith("http:") and settings.tls != "off":
+        raise ConfigError("With tls on, public_url must begin with https.")
+    if max(settings.consult_capacity, settings.event_capacity) > settings.capacity_limit:
+        raise ConfigError("consult_capacity and event_capacity must not be above capacity_limit.")
+
+
+def _shown(default: object) -> str:
+    if default in (None, "", ()):
+        return "none"
+    return f"`{default}`"
