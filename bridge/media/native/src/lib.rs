@@ -1,0 +1,15 @@
+//! Drives the relay core: one UDP port, one thread, the queues to and from it, and the Python module around them.
+//! Knows nothing of RTP, STUN or SRTP; that is `bridge_relay_core`.
+
+mod address;
+pub mod clock;
+pub mod driver;
+mod outbox;
+mod poll;
+mod queue;
+pub mod send;
+pub mod socket;
+mod thread;
+
+#[cfg(feature = "python")]
+mod python;

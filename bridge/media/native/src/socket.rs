@@ -1,0 +1,253 @@
+//! The relay's UDP port: opens it for IPv4 and IPv6 together and reads datagrams in batches (recvmmsg).
+//! Sending is `send.rs`; what the datagrams mean is the core's business.
+
+use std::io;
+use std::mem;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+
+use crate::address::{Family, RAW_ADDRESS_LEN, RawAddress};
+
+/// A second of 30 Mbit/s: rides out a late wake-up without loss, and is what kernels allow by default at most.
+const BUFFER_BYTES: libc::c_int = 4 << 20;
+
+/// Datagrams read by one call. More gains nothing measurable and makes the first one wait longer.
+const BATCH: usize = 64;
+
+/// Longer than any datagram over Ethernet; longer ones are cut by the kernel, seen by that, and refused.
+const DATAGRAM_BYTES: usize = 2_048;
+
+#[derive(Debug)]
+pub struct UdpPort {
+    fd: OwnedFd,
+    family: Family,
+    port: u16,
+}
+
+impl UdpPort {
+    /// `host` None: every address of the machine, IPv6 too where the machine has it. Port 0 takes a free one.
+    pub fn open(host: Option<IpAddr>, port: u16) -> io::Result<Self> {
+        let Some(host) = host else {
+            let everywhere = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
+            return Self::bind(everywhere, port).or_else(|error| match error.raw_os_error() {
+                Some(libc::EAFNOSUPPORT | libc::EADDRNOTAVAIL) => {
+                    Self::bind(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port)
+                }
+                _ => Err(error),
+            });
+        };
+        Self::bind(host, port)
+    }
+
+    fn bind(host: IpAddr, port: u16) -> io::Result<Self> {
+        let (family, domain) = match host {
+            IpAddr::V4(_) => (Family::V4, libc::AF_INET),
+            IpAddr::V6(_) => (Family::V6, libc::AF_INET6),
+        };
+        let kind = libc::SOCK_DGRAM | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
+        // SAFETY: no pointers.
+        let fd = check(unsafe { libc::socket(domain, kind, 0) })?;
+        // SAFETY: freshly made by the kernel, and nobody else has it.
+        let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+        if family == Family::V6 {
+            set_option(&fd, libc::IPPROTO_IPV6, libc::IPV6_V6ONLY, 0)?;
+        }
+        enlarge(&fd, libc::SO_RCVBUFFORCE, libc::SO_RCVBUF);
+        enlarge(&fd, libc::SO_SNDBUFFORCE, libc::SO_SNDBUF);
+        let address = SocketAddr::new(host, port);
+        let (raw, len) = RawAddress::encode(address, family).ok_or(io::ErrorKind::InvalidInput)?;
+        // SAFETY: `raw` is a socket address of `len` bytes.
+        check(unsafe { libc::bind(fd.as_raw_fd(), raw.as_ptr(), len) })?;
+        let port = bound_port(&fd)?;
+        Ok(Self { fd, family, port })
+    }
+
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    pub(crate) fn family(&self) -> Family {
+        self.family
+    }
+
+    /// Reads what waits, up to the batch's room, without blocking. How many datagrams came; 0 when none waits.
+    pub fn receive(&self, batch: &mut Batch) -> usize {
+        batch.prepare();
+        // SAFETY: every header points into buffers that the batch owns and does not move while it lives.
+        let count = unsafe {
+            libc::recvmmsg(
+                self.fd.as_raw_fd(),
+                batch.headers.as_mut_ptr(),
+                BATCH as libc::c_uint,
+                libc::MSG_DONTWAIT,
+                std::ptr::null_mut(),
+            )
+        };
+        // An error here is an old one of some path (an ICMP answer, say): it must stop nothing.
+        batch.count = usize::try_from(count).unwrap_or(0);
+        batch.count
+    }
+}
+
+impl AsRawFd for UdpPort {
+    fn as_raw_fd(&self) -> RawFd {
+        self.fd.as_raw_fd()
+    }
+}
+
+/// Buffers for one read, used again and again.
+pub struct Batch {
+    buffers: Box<[[u8; DATAGRAM_BYTES]]>,
+    addresses: Box<[RawAddress]>,
+    // Keeps alive what the headers point to.
+    _vectors: Box<[libc::iovec]>,
+    headers: Box<[libc::mmsghdr]>,
+    count: usize,
+}
+
+// SAFETY: the raw pointers lead only into the batch's own boxes, which move with it.
+unsafe impl Send for Batch {}
+
+impl Batch {
+    pub const CAPACITY: usize = BATCH;
+
+    #[must_use]
+    pub fn new() -> Self {
+        let mut buffers = vec![[0; DATAGRAM_BYTES]; BATCH].into_boxed_slice();
+        let mut addresses = vec![RawAddress::empty(); BATCH].into_boxed_slice();
+        let mut vectors: Box<[libc::iovec]> = buffers
+            .iter_mut()
+            .map(|buffer| libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: DATAGRAM_BYTES })
+            .collect();
+        let headers = vectors
+            .iter_mut()
+            .zip(&mut addresses)
+            .map(|(vector, address)| {
+                // SAFETY: all bytes zero is a valid mmsghdr (integers and null pointers).
+                let mut header: libc::mmsghdr = unsafe { mem::zeroed() };
+                header.msg_hdr.msg_name = address.as_mut_ptr().cast();
+                header.msg_hdr.msg_iov = &raw mut *vector;
+                header.msg_hdr.msg_iovlen = 1;
+                header
+            })
+            .collect();
+        Self { buffers, addresses, _vectors: vectors, headers, count: 0 }
+    }
+
+    fn prepare(&mut self) {
+        // Only what the last read used has been overwritten by the kernel.
+        for header in &mut self.headers {
+            header.msg_hdr.msg_namelen = RAW_ADDRESS_LEN;
+        }
+        self.count = 0;
+    }
+
+    /// The datagram at `index` of the last read and its sender; None if it was too long to be whole.
+    pub fn datagram(&mut self, index: usize) -> Option<(SocketAddr, &mut [u8])> {
+        let header = self.headers[..self.count].get(index)?;
+        if header.msg_hdr.msg_flags & libc::MSG_TRUNC != 0 {
+            return None;
+        }
+        let from = self.addresses.get(index)?.decode()?;
+        let bytes = self.buffers.get_mut(index)?.get_mut(..header.msg_len as usize)?;
+        Some((from, bytes))
+    }
+}
+
+impl Default for Batch {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Asks for a big buffer: past the system's limit where we may, else up to it.
+fn enlarge(fd: &OwnedFd, force: libc::c_int, polite: libc::c_int) {
+    if set_option(fd, libc::SOL_SOCKET, force, BUFFER_BYTES).is_err() {
+        // Smaller buffers still work; they only lose packets earlier.
+        let _ = set_option(fd, libc::SOL_SOCKET, polite, BUFFER_BYTES);
+    }
+}
+
+fn set_option(fd: &OwnedFd, level: i32, name: i32, value: libc::c_int) -> io::Result<()> {
+    let len = mem::size_of::<libc::c_int>() as libc::socklen_t;
+    // SAFETY: the value is a C int, as all options used here want.
+    check(unsafe { libc::setsockopt(fd.as_raw_fd(), level, name, (&raw const value).cast(), len) })?;
+    Ok(())
+}
+
+fn bound_port(fd: &OwnedFd) -> io::Result<u16> {
+    let mut raw = RawAddress::empty();
+    let mut len = RAW_ADDRESS_LEN;
+    // SAFETY: `raw` has room for `len` bytes.
+    check(unsafe { libc::getsockname(fd.as_raw_fd(), raw.as_mut_ptr(), &raw mut len) })?;
+    raw.decode().map(|address| address.port()).ok_or_else(|| io::ErrorKind::InvalidData.into())
+}
+
+fn check(result: libc::c_int) -> io::Result<libc::c_int> {
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::UdpSocket;
+
+    use super::*;
+
+    const LOCALHOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+    /// Loopback delivers before `send_to` returns, so no wait is needed.
+    fn send(port: &UdpPort, to: IpAddr, bytes: &[u8]) -> SocketAddr {
+        let bind_to = if to.is_ipv4() { "127.0.0.1:0" } else { "[::1]:0" };
+        let socket = UdpSocket::bind(bind_to).unwrap();
+        socket.send_to(bytes, (to, port.port())).unwrap();
+        socket.local_addr().unwrap()
+    }
+
+    #[test]
+    fn reads_several_datagrams_with_their_senders() {
+        let port = UdpPort::open(Some(LOCALHOST), 0).unwrap();
+        let mut batch = Batch::new();
+        assert_eq!(port.receive(&mut batch), 0);
+        let senders =
+            [send(&port, LOCALHOST, b"one"), send(&port, LOCALHOST, b""), send(&port, LOCALHOST, b"three")];
+        assert_eq!(port.receive(&mut batch), 3);
+        for (index, bytes) in [&b"one"[..], b"", b"three"].iter().enumerate() {
+            let (from, datagram) = batch.datagram(index).unwrap();
+            assert_eq!((from, &*datagram), (senders[index], *bytes));
+        }
+        assert!(batch.datagram(3).is_none());
+    }
+
+    #[test]
+    fn one_port_serves_ipv4_and_ipv6() {
+        let port = UdpPort::open(None, 0).unwrap();
+        if port.family() == Family::V4 {
+            return; // a machine without IPv6
+        }
+        let mut batch = Batch::new();
+        for to in [LOCALHOST, IpAddr::V6(Ipv6Addr::LOCALHOST)] {
+            let sender = send(&port, to, b"x");
+            assert_eq!(port.receive(&mut batch), 1);
+            assert_eq!(batch.datagram(0).unwrap().0, sender);
+        }
+    }
+
+    #[test]
+    fn a_cut_datagram_is_refused_and_the_next_is_not() {
+        let port = UdpPort::open(Some(LOCALHOST), 0).unwrap();
+        let mut batch = Batch::new();
+        send(&port, LOCALHOST, &[1; DATAGRAM_BYTES + 1]);
+        send(&port, LOCALHOST, &[1; DATAGRAM_BYTES]);
+        assert_eq!(port.receive(&mut batch), 2);
+        assert!(batch.datagram(0).is_none());
+        assert_eq!(batch.datagram(1).unwrap().1.len(), DATAGRAM_BYTES);
+    }
+
+    #[test]
+    fn a_taken_port_is_an_error() {
+        let port = UdpPort::open(Some(LOCALHOST), 0).unwrap();
+        let error = UdpPort::open(Some(LOCALHOST), port.port()).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
+    }
+}

@@ -1,0 +1,172 @@
+//! The relay's one thread: waits for datagrams, commands and the core's next timeout, and gives each to the core.
+//! A panic in the core is caught around every call: it costs the peer being handled, never the others.
+
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use bridge_relay_core::api::Command;
+use bridge_relay_core::relay::Relay;
+
+use crate::clock;
+use crate::outbox::Out;
+use crate::poll::Poll;
+use crate::queue::{CommandQueue, DriverStats, EventQueue};
+use crate::send::{Backend, SendQueue};
+use crate::socket::{Batch, UdpPort};
+
+/// Batches read in one turn, so that a flood of datagrams cannot keep commands and timers waiting.
+const BATCHES_PER_TURN: usize = 8;
+
+/// A little above normal: media is late when it waits behind ordinary work. Needs a privilege; without it, no harm.
+const NICENESS: libc::c_int = -10;
+
+// Tokens in the poll set. Each TCP connection for ICE would take one of its own from 16 upward.
+const DATAGRAMS: u64 = 0;
+const COMMANDS: u64 = 1;
+
+/// What the thread shares with its owner.
+#[derive(Debug)]
+pub struct Shared {
+    pub commands: CommandQueue,
+    pub events: EventQueue,
+    pub stop: AtomicBool,
+}
+
+pub struct Worker {
+    shared: Arc<Shared>,
+    poll: Poll,
+    core: Relay,
+    out: Out,
+    batch: Batch,
+    commands: Vec<Command>,
+    wants_writable: bool,
+}
+
+impl Worker {
+    pub fn new(shared: Arc<Shared>, port: UdpPort, backend: Backend) -> io::Result<Self> {
+        let poll = Poll::new()?;
+        poll.add(&port, DATAGRAMS)?;
+        poll.add(&shared.commands, COMMANDS)?;
+        let out =
+            Out { port, queue: SendQueue::new(backend), news: Vec::new(), stats: DriverStats::default() };
+        Ok(Self {
+            shared,
+            poll,
+            core: Relay::new(clock::now_us()),
+            out,
+            batch: Batch::new(),
+            commands: Vec::new(),
+            wants_writable: false,
+        })
+    }
+
+    pub fn run(mut self) {
+        prefer_this_thread();
+        while !self.shared.stop.load(Ordering::Acquire) {
+            self.turn();
+        }
+    }
+
+    fn turn(&mut self) {
+        let timeout_us = self.core.next_timeout_us().saturating_sub(clock::now_us());
+        let (mut has_commands, mut has_datagrams) = (false, false);
+        for ready in self.poll.wait(timeout_us) {
+            match ready.token {
+                COMMANDS => has_commands = true,
+                _ => has_datagrams |= ready.readable,
+            }
+        }
+        // A socket that can be written to again is served by the sending that ends every step.
+        if has_commands {
+            self.run_commands();
+        }
+        if has_datagrams {
+            self.receive();
+        }
+        let now_us = clock::now_us();
+        if now_us >= self.core.next_timeout_us() {
+            self.guard(|core, out| core.tick(now_us, out));
+        }
+        self.send();
+        self.out.stats.events_dropped = self.shared.events.dropped();
+        self.shared.events.append(&mut self.out.news);
+    }
+
+    fn run_commands(&mut self) {
+        let mut commands = std::mem::take(&mut self.commands);
+        self.shared.commands.take(&mut commands);
+        for command in commands.drain(..) {
+            self.guard(|core, out| core.command(clock::now_us(), command, out));
+        }
+        self.commands = commands;
+    }
+
+    fn receive(&mut self) {
+        for _ in 0..BATCHES_PER_TURN {
+            let count = self.out.port.receive(&mut self.batch);
+            let now_us = clock::now_us();
+            for index in 0..count {
+                self.receive_one(now_us, index);
+            }
+            if count > 0 {
+                self.guard(|core, out| core.flush(now_us, out));
+                self.send();
+            }
+            if count < Batch::CAPACITY {
+                return;
+            }
+        }
+    }
+
+    fn receive_one(&mut self, now_us: u64, index: usize) {
+        let Some((from, datagram)) = self.batch.datagram(index) else {
+            self.out.stats.oversized += 1;
+            return;
+        };
+        let (core, out) = (&mut self.core, &mut self.out);
+        if catch_unwind(AssertUnwindSafe(|| core.receive(now_us, from, datagram, out))).is_err() {
+            self.abandon();
+        }
+    }
+
+    /// Hands what the core wrote to the socket, and tells the core what became of it.
+    fn send(&mut self) {
+        if !self.out.queue.is_empty() {
+            self.out.queue.transmit(&self.out.port);
+            let now_us = clock::now_us();
+            self.core.sent(now_us);
+            for to in self.out.queue.take_refused() {
+                self.core.send_refused(now_us, to);
+            }
+        }
+        let blocked = self.out.queue.is_blocked();
+        if blocked != self.wants_writable
+            && self.poll.want_writable(&self.out.port, DATAGRAMS, blocked).is_ok()
+        {
+            self.wants_writable = blocked;
+        }
+    }
+
+    /// Runs one call into the core so that a panic in it stays with the peer it was about.
+    fn guard(&mut self, call: impl FnOnce(&mut Relay, &mut Out)) {
+        let (core, out) = (&mut self.core, &mut self.out);
+        if catch_unwind(AssertUnwindSafe(|| call(core, out))).is_err() {
+            self.abandon();
+        }
+    }
+
+    fn abandon(&mut self) {
+        self.out.stats.panics += 1;
+        // The newest slot may hold a packet that is not encrypted yet.
+        self.out.queue.cancel();
+        let (core, out) = (&mut self.core, &mut self.out);
+        let _ = catch_unwind(AssertUnwindSafe(|| core.abandon(clock::now_us(), out)));
+    }
+}
+
+fn prefer_this_thread() {
+    // SAFETY: no pointers; 0 is the calling thread. May fail without the privilege.
+    unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, NICENESS) };
+}
