@@ -3,7 +3,21 @@
 #![forbid(unsafe_code)]
 
 pub mod api;
+pub mod audio;
+pub mod clock;
 pub mod codec;
+pub mod estimate;
+pub mod feedback;
+pub mod ice;
+pub mod keyframes;
+pub mod layers;
+pub mod munge;
+pub mod nack;
+pub mod rate;
+pub mod receive;
 pub mod relay;
+pub mod ring;
+pub mod slab;
 pub mod srtp;
+pub mod transit;
 pub mod wire;
