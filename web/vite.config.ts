@@ -2,7 +2,7 @@
 // strict content security policy (script-src 'self') holds.
 import { defineConfig } from "vitest/config";
 
-const SERVER = process.env["BRIDGE_DEV_SERVER"] ?? "http://127.0.0.1:8080";
+const SERVER = process.env.BRIDGE_DEV_SERVER ?? "http://127.0.0.1:8080";
 
 export default defineConfig({
   base: "/",

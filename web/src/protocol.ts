@@ -317,7 +317,7 @@ const CHANGES: Readonly<Record<string, Check>> = {
   permissionsChanged: object({ permissions: ids }),
 };
 /** A missed change of a newer server's kind is passed over, as it would be when live. */
-const missedChange: Check = (v) => isRecord(v) && count(v["seq"]) && (CHANGES[String(v["type"])]?.(v) ?? true);
+const missedChange: Check = (v) => isRecord(v) && count(v.seq) && (CHANGES[String(v.type)]?.(v) ?? true);
 
 const OTHERS: Readonly<Record<string, Check>> = {
   joined: object({
@@ -364,13 +364,13 @@ export function decode(data: unknown): ServerMessage | null {
   } catch {
     throw new MalformedMessage("not JSON");
   }
-  if (!isRecord(value) || typeof value["type"] !== "string") throw new MalformedMessage("no type");
-  if (value["request"] !== undefined && !count(value["request"])) throw new MalformedMessage("bad request number");
-  const type = value["type"];
+  if (!isRecord(value) || typeof value.type !== "string") throw new MalformedMessage("no type");
+  if (value.request !== undefined && !count(value.request)) throw new MalformedMessage("bad request number");
+  const type = value.type;
   const change = Object.hasOwn(CHANGES, type) ? CHANGES[type] : undefined;
   const other = Object.hasOwn(OTHERS, type) ? OTHERS[type] : undefined;
   if (change) {
-    if (!count(value["seq"]) || !change(value)) throw new MalformedMessage(`bad ${type}`);
+    if (!count(value.seq) || !change(value)) throw new MalformedMessage(`bad ${type}`);
   } else if (other) {
     if (!other(value)) throw new MalformedMessage(`bad ${type}`);
   } else {

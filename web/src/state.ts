@@ -204,12 +204,4 @@ export interface Client extends State, Actions {
   dispose(): void;
 }
 
-export class ActionError extends Error {
-  override readonly name = "ActionError";
-  constructor(
-    readonly code: ErrorCode | "offline",
-    text: string,
-  ) {
-    super(text);
-  }
-}
+export { RequestError as ActionError } from "./requests";
