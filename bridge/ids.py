@@ -10,6 +10,7 @@ from typing import NewType
 SessionId = NewType("SessionId", str)
 InviteId = NewType("InviteId", str)
 PointId = NewType("PointId", str)
+ParticipantId = NewType("ParticipantId", str)
 
 _ID_BYTES = 10
 """80 random bits: never guessed, never met twice, and sixteen characters without padding."""
