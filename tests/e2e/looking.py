@@ -1,0 +1,118 @@
+"""What a test sees and hears in a page: pictures that move, their size, sound that has energy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from playwright.async_api import Page
+
+FRAMES_JS = """
+async ([selector, seconds]) => {
+  const video = document.querySelector(selector);
+  if (!video) return null;
+  const canvas = new OffscreenCanvas(64, 48);
+  const context = canvas.getContext('2d', {willReadFrequently: true});
+  const look = () => { context.drawImage(video, 0, 0, 64, 48); return context.getImageData(0, 0, 64, 48).data; };
+  const times = [];
+  let running = true;
+  const note = (now) => { times.push(now); if (running) video.requestVideoFrameCallback(note); };
+  video.requestVideoFrameCallback(note);
+  let changed = 0, light = 0, before = look();
+  const steps = Math.max(2, Math.round(seconds * 5));
+  for (let i = 0; i < steps; i++) {
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    const after = look();
+    let difference = 0; light = 0;
+    for (let j = 0; j < after.length; j += 4) { difference += Math.abs(after[j] - before[j]); light += after[j]; }
+    if (difference > 64) changed++;
+    before = after;
+  }
+  running = false;
+  let gap = 0;
+  for (let i = 1; i < times.length; i++) gap = Math.max(gap, times[i] - times[i - 1]);
+  if (times.length) gap = Math.max(gap, performance.now() - times[times.length - 1]);
+  return {width: video.videoWidth, height: video.videoHeight, frames: times.length, changed, steps,
+          light: light / (64 * 48), longestGapMs: gap};
+}
+"""
+
+SOUND_JS = """
+async (seconds) => {
+  const context = new AudioContext();
+  await context.resume();
+  const analysers = [];
+  for (const element of document.querySelectorAll('audio, video')) {
+    const stream = element.srcObject;
+    if (element.muted || !stream || !stream.getAudioTracks().length) continue;
+    const analyser = context.createAnalyser();
+    context.createMediaStreamSource(stream).connect(analyser);
+    analysers.push(analyser);
+  }
+  const samples = new Float32Array(2048);
+  const loud = [];
+  for (let i = 0; i < seconds * 20; i++) {
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    let now = 0;
+    for (const analyser of analysers) {
+      analyser.getFloatTimeDomainData(samples);
+      now = Math.max(now, Math.sqrt(samples.reduce((sum, value) => sum + value * value, 0) / samples.length));
+    }
+    loud.push(now);
+  }
+  await context.close();
+  return {streams: analysers.length, loudest: Math.max(0, ...loud), loud};
+}
+"""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a video element showed. `longest_gap_ms`: the longest time without a new frame."""
+
+    width: int
+    height: int
+    frames: int
+    changed: int
+    steps: int
+    light: float
+    longest_gap_ms: float
+
+
+async def watch(page: Page, selector: str, seconds: float = 2.0) -> Seen:
+    """Looks at a video for some seconds."""
+    seen: dict[str, Any] | None = await page.evaluate(FRAMES_JS, [selector, seconds])
+    assert seen is not None, f"no {selector} on the page"
+    return Seen(
+        seen["width"],
+        seen["height"],
+        seen["frames"],
+        seen["changed"],
+        seen["steps"],
+        seen["light"],
+        seen["longestGapMs"],
+    )
+
+
+async def moves(page: Page, selector: str, seconds: float = 2.0) -> Seen:
+    """The picture is there, is not black and changes."""
+    await page.wait_for_function(
+        "selector => (document.querySelector(selector)?.videoWidth ?? 0) > 0", arg=selector, timeout=15_000
+    )
+    seen = await watch(page, selector, seconds)
+    assert seen.frames > seconds * 5, seen
+    assert seen.changed >= seen.steps // 3, seen
+    assert seen.light > 2, seen
+    return seen
+
+
+async def loudness(page: Page, seconds: float = 4.0) -> float:
+    """The loudest moment (root mean square, 0 to 1) of what the page plays."""
+    heard = await page.evaluate(SOUND_JS, seconds)
+    return float(heard["loudest"])
+
+
+def picture(source: str, participant: str | None = None) -> str:
+    """The selector of a received or own picture."""
+    whose = f'[data-participant="{participant}"]' if participant else ""
+    return f'video[data-testid="stage-video"][data-source="{source}"]{whose}'
