@@ -67,6 +67,7 @@ class Section:
     direction: str = "sendrecv"
     bundle_only: bool = False
     rtcp_mux: bool = False
+    rtcp_rsize: bool = False
     extensions: dict[str, int] = field(default_factory=dict)
     send_rids: list[str] = field(default_factory=list)
     ssrcs: list[int] = field(default_factory=list)
@@ -263,6 +264,10 @@ def _read_rtcp_mux(section: Section, value: str) -> None:
     section.rtcp_mux = True
 
 
+def _read_rtcp_rsize(section: Section, value: str) -> None:
+    section.rtcp_rsize = True
+
+
 def _read_bundle_only(section: Section, value: str) -> None:
     section.bundle_only = True
 
@@ -347,6 +352,7 @@ _READERS = {
     "ice-ufrag": _read_ufrag,
     "ice-pwd": _read_pwd,
     "rtcp-mux": _read_rtcp_mux,
+    "rtcp-rsize": _read_rtcp_rsize,
     "bundle-only": _read_bundle_only,
     "simulcast": _read_simulcast,
 }
