@@ -5,7 +5,7 @@ mod address;
 pub mod clock;
 pub mod driver;
 mod outbox;
-mod poll;
+pub mod poll;
 mod queue;
 pub mod send;
 pub mod socket;

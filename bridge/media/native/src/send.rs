@@ -17,7 +17,6 @@ use crate::socket::UdpPort;
 const ARENA_BYTES: usize = 256 << 10;
 
 /// While the kernel takes nothing, the last quarter is kept for small datagrams: audio, reports, STUN answers.
-const SMALL_ONLY_FROM: usize = ARENA_BYTES / 4 * 3;
 const SMALL_BYTES: usize = 400;
 
 /// Limits of UDP_SEGMENT: UDP_MAX_SEGMENTS of kernels before 6.9, and an IP packet's size with room for headers.
@@ -122,10 +121,16 @@ pub struct SendQueue {
 impl SendQueue {
     #[must_use]
     pub fn new(backend: Backend) -> Self {
+        Self::with_arena(backend, ARENA_BYTES)
+    }
+
+    /// With room for `arena_bytes`; a longer datagram than that is refused.
+    #[must_use]
+    pub fn with_arena(backend: Backend, arena_bytes: usize) -> Self {
         Self {
-            arena: vec![0; ARENA_BYTES].into_boxed_slice(),
+            arena: vec![0; arena_bytes].into_boxed_slice(),
             used: 0,
-            runs: Vec::with_capacity(1_024),
+            runs: Vec::with_capacity(64),
             next_run: 0,
             newest_len: 0,
             backend,
@@ -140,10 +145,11 @@ impl SendQueue {
     /// not take it.
     #[inline]
     pub fn slot(&mut self, port: &UdpPort, to: SocketAddr, len: usize) -> Option<&mut [u8]> {
-        if self.used + len > ARENA_BYTES {
+        let capacity = self.arena.len();
+        if self.used + len > capacity {
             self.transmit(port);
         }
-        let limit = if self.blocked && len > SMALL_BYTES { SMALL_ONLY_FROM } else { ARENA_BYTES };
+        let limit = if self.blocked && len > SMALL_BYTES { capacity / 4 * 3 } else { capacity };
         let start = self.used;
         let end = start.checked_add(len).filter(|end| *end <= limit)?;
         match self.runs[self.next_run..].last_mut() {

@@ -158,7 +158,7 @@ fn while_the_kernel_is_full_only_small_datagrams_get_the_last_room() {
     let (_sink, to) = sink();
     queue.blocked = true;
     let mut large = 0;
-    while queue.used + 1_000 <= SMALL_ONLY_FROM {
+    while queue.used + 1_000 <= ARENA_BYTES / 4 * 3 {
         put(&mut queue, &port, to, 1, 1_000);
         large += 1;
     }
