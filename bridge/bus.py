@@ -19,12 +19,18 @@ PAYLOAD_LIMIT_BYTES = 256 * 1024
 """As large as the largest message of the protocol."""
 
 
-class Subscription(AsyncIterator[bytes], Protocol):
+class Subscription(Protocol):
     """Payloads of one topic from the moment of subscribing; ends when it is closed."""
 
     @property
     def lost(self) -> int:
         """Payloads given up because nobody read them in time."""
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        """Itself."""
+
+    async def __anext__(self) -> bytes:
+        """The next payload, once there is one."""
 
     async def aclose(self) -> None:
         """Ends the iteration; may be repeated."""
