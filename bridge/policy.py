@@ -1,0 +1,97 @@
+"""Who may do what, and who comes first: the tables of `docs/protocol.md` as pure functions. Knows no state."""
+
+from __future__ import annotations
+
+import hashlib
+import unicodedata
+
+from bridge.errors import ProtocolError
+from bridge.ids import InviteId, ParticipantId, Role, SessionFormat
+from bridge.media.contract import Kind, Source
+
+STAGE_LIMIT = {SessionFormat.CONSULT: 24, SessionFormat.EVENT: 9}
+"""How many may be on the stage: what one screen and one satellite's line still bear."""
+
+PRIORITY = {
+    Source.ULTRASOUND: 40,
+    Source.MICROSCOPE: 30,
+    Source.SCREEN: 20,
+    Source.CAMERA: 10,
+    Source.ULTRASOUND_SOUND: 50,
+    Source.MICROPHONE: 60,
+}
+"""Who keeps quality when a line is short: the diagnostic picture before all other pictures, sound before all."""
+
+_PUBLISHES: dict[Role, tuple[Source, ...]] = {
+    Role.ORGANISER: (Source.MICROPHONE, Source.CAMERA, Source.SCREEN),
+    Role.HUB: tuple(Source),
+    Role.SATELLITE: tuple(Source),
+    Role.VIEWER: (),
+}
+_PUBLISHES_ON_STAGE: dict[Role, tuple[Source, ...]] = _PUBLISHES | {
+    Role.VIEWER: (Source.MICROPHONE, Source.CAMERA)
+}
+_GETS_FLOOR: dict[SessionFormat, frozenset[Role]] = {
+    SessionFormat.CONSULT: frozenset({Role.HUB, Role.SATELLITE, Role.ORGANISER}),
+    SessionFormat.EVENT: frozenset({Role.HUB, Role.ORGANISER}),
+}
+_MODERATORS = frozenset({Role.ORGANISER, Role.HUB})
+_AUDIO = frozenset({Source.MICROPHONE, Source.ULTRASOUND_SOUND})
+
+
+def participant_id(invite: InviteId, seat: int) -> ParticipantId:
+    """The same invite and seat give the same participant, also after a restart of the server."""
+    return ParticipantId("p" + hashlib.blake2b(f"{invite}/{seat}".encode(), digest_size=8).hexdigest())
+
+
+def publishable(role: Role, on_stage: bool) -> tuple[Source, ...]:
+    """The sources that may be published."""
+    return (_PUBLISHES_ON_STAGE if on_stage else _PUBLISHES)[role]
+
+
+def permissions(role: Role, on_stage: bool) -> tuple[str, ...]:
+    """As told to clients."""
+    granted = [f"publish:{source.value}" for source in publishable(role, on_stage)]
+    if moderates(role):
+        granted += ["moderate", "endSession"]
+    return (*granted, "chat", "raiseHand")
+
+
+def moderates(role: Role) -> bool:
+    """May mute and remove others, give and take the floor, lower hands, end the session; sees all viewers."""
+    return role in _MODERATORS
+
+
+def gets_floor(role: Role, session_format: SessionFormat) -> bool:
+    """Whether the floor comes with joining."""
+    return role in _GETS_FLOOR[session_format]
+
+
+def kind_of(source: Source) -> Kind:
+    """Sound or picture."""
+    return "audio" if source in _AUDIO else "video"
+
+
+def clean_name(name: str) -> str:
+    """One line without control and direction characters, which could pass for somebody else's name.
+
+    Raises ProtocolError if nothing is left.
+    """
+    kept = "".join(" " if char.isspace() else char for char in name if char.isspace() or _shows(char))
+    cleaned = " ".join(kept.split())
+    if not cleaned:
+        raise ProtocolError("A name needs at least one letter.")
+    return cleaned
+
+
+def clean_text(text: str) -> str:
+    """Lines of chat without control and direction characters. Raises ProtocolError if nothing is left."""
+    cleaned = "".join(char for char in text if char == "\n" or _shows(char)).strip()
+    if not cleaned:
+        raise ProtocolError("The text is empty.")
+    return cleaned
+
+
+def _shows(char: str) -> bool:
+    # Cf holds the direction overrides but also the joiners that scripts and emoji need.
+    return char in "\u200c\u200d" or unicodedata.category(char) not in {"Cc", "Cf", "Cs", "Co", "Cn"}

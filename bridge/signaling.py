@@ -1,0 +1,409 @@
+"""WebSocket connections of participants: lets them in, decodes, calls rooms, encodes. A table of small handlers.
+
+It follows `docs/protocol.md` (WebSocket) and RFC 6455. It decides nothing about sessions; what a client may cost is
+bounded here: message sizes and rates, time to join, silence, and how many may knock at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import math
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, cast
+from urllib.parse import urlsplit
+
+import structlog
+from aiohttp import WSMessage, WSMsgType, web
+from msgspec import UNSET, structs
+
+from bridge import messages
+from bridge.auth import Auth
+from bridge.connection import NORMAL_CLOSE, Connection
+from bridge.errors import BridgeError, LimitExceeded, NotAuthorised, ProtocolError, public_error
+from bridge.media.contract import Description
+from bridge.participant import Participant
+from bridge.rooms import Entry, Rooms
+
+JOIN_WITHIN_S = 10.0
+PING_EVERY_MS = 10_000
+SILENT_LIMIT_MS = 30_000
+RATE_PER_S = 20.0
+BURST = 100.0
+KNOCKING_LIMIT = 1000
+"""Connections that have not joined yet; a whole event may come back within a few seconds of a restart."""
+ENTRY_TRIES = 5
+"""Messages before somebody has joined: a refused resumption, the join, and some patience."""
+TICK_S = 0.1
+STOP_WITHIN_S = 5.0
+FRAME_LIMIT_BYTES = 4 * messages.MESSAGE_LIMIT_BYTES
+"""What is longer than a message may be is refused by its code; longer than this, the socket's own limit ends it."""
+
+_log = structlog.get_logger(__name__)
+
+
+class Call:
+    """A message on its way to its handler."""
+
+    def __init__(self, rooms: Rooms, participant: Participant, connection: Connection, now_ms: int) -> None:
+        self.rooms = rooms
+        self.participant = participant
+        self.connection = connection
+        self.now_ms = now_ms
+
+
+Answer = messages.Answer | None
+Handler = Callable[[Call, Any], Awaitable[Answer]]
+
+
+async def _publish_offer(call: Call, m: messages.PublishOffer) -> Answer:
+    return await call.rooms.publish(call.participant, Description(m.sdp), m.tracks, m.fresh)
+
+
+async def _set_track_muted(call: Call, m: messages.SetTrackMuted) -> Answer:
+    call.rooms.set_track_muted(call.participant, m.track, m.muted)
+    return None
+
+
+async def _subscribe_answer(call: Call, m: messages.SubscribeAnswer) -> Answer:
+    await call.rooms.accept_answer(call.participant, m.negotiation, Description(m.sdp))
+    return None
+
+
+async def _set_subscription(call: Call, m: messages.SetSubscription) -> Answer:
+    call.rooms.set_subscription(call.participant, m.track, math.ceil(m.max_height))
+    return None
+
+
+async def _restart_subscriber(call: Call, m: messages.RestartSubscriber) -> Answer:
+    call.rooms.restart_subscriber(call.participant, m.fresh)
+    return None
+
+
+async def _set_hand(call: Call, m: messages.SetHand) -> Answer:
+    call.rooms.set_hand(call.participant, m.raised, m.participant)
+    return None
+
+
+async def _send_chat(call: Call, m: messages.SendChat) -> Answer:
+    call.rooms.send_chat(call.participant, m.text)
+    return None
+
+
+async def _give_floor(call: Call, m: messages.GiveFloor) -> Answer:
+    call.rooms.give_floor(call.participant, m.participant)
+    return None
+
+
+async def _take_floor(call: Call, m: messages.TakeFloor) -> Answer:
+    call.rooms.take_floor(call.participant, m.participant)
+    return None
+
+
+async def _block_track(call: Call, m: messages.BlockTrack) -> Answer:
+    call.rooms.block_track(call.participant, m.track, m.blocked)
+    return None
+
+
+async def _remove_participant(call: Call, m: messages.RemoveParticipant) -> Answer:
+    await call.rooms.remove(call.participant, m.participant)
+    return None
+
+
+async def _end_session(call: Call, m: messages.EndSession) -> Answer:
+    await call.rooms.end_by(call.participant)
+    return None
+
+
+async def _set_name(call: Call, m: messages.SetName) -> Answer:
+    call.rooms.set_name(call.participant, m.name)
+    return None
+
+
+async def _report_clock(call: Call, m: messages.ReportClock) -> Answer:
+    call.rooms.report_clock(call.participant, m.clock_offset_ms)
+    return None
+
+
+async def _sync_clock(call: Call, m: messages.SyncClock) -> Answer:
+    return messages.Clock(client_at=m.client_at, server_time_at=call.now_ms)
+
+
+async def _leave(call: Call, m: messages.Leave) -> Answer:
+    call.rooms.leave(call.participant)
+    return None
+
+
+async def _already_in(call: Call, m: messages.ClientMessage) -> Answer:
+    raise ProtocolError("This connection has joined already.")
+
+
+HANDLERS: dict[type[messages.ClientMessage], Handler] = {
+    messages.Join: _already_in,
+    messages.Resume: _already_in,
+    messages.Leave: _leave,
+    messages.PublishOffer: _publish_offer,
+    messages.SetTrackMuted: _set_track_muted,
+    messages.SubscribeAnswer: _subscribe_answer,
+    messages.SetSubscription: _set_subscription,
+    messages.RestartSubscriber: _restart_subscriber,
+    messages.SetHand: _set_hand,
+    messages.SendChat: _send_chat,
+    messages.GiveFloor: _give_floor,
+    messages.TakeFloor: _take_floor,
+    messages.BlockTrack: _block_track,
+    messages.RemoveParticipant: _remove_participant,
+    messages.EndSession: _end_session,
+    messages.SetName: _set_name,
+    messages.ReportClock: _report_clock,
+    messages.SyncClock: _sync_clock,
+}
+
+
+class Signaling:
+    """All WebSocket connections of this server, and the pulse that drives rooms."""
+
+    def __init__(
+        self, rooms: Rooms, auth: Auth, now_ms: Callable[[], int], allowed_origins: Sequence[str] = ()
+    ) -> None:
+        self._rooms = rooms
+        self._auth = auth
+        self._now_ms = now_ms
+        self._allowed_origins = frozenset(origin.rstrip("/").lower() for origin in allowed_origins if origin)
+        self._connections: set[Connection] = set()
+        self._nobody_here = asyncio.Event()
+        self._nobody_here.set()
+        self._knocking = 0
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def add_routes(self, app: web.Application) -> None:
+        """Adds `GET /ws`."""
+        app.router.add_get("/ws", self.handle)
+
+    def start(self) -> None:
+        """Begins to take media's news and to call time; needs a running loop."""
+        self._tasks = [
+            asyncio.create_task(self._rooms.follow_media(), name="media news"),
+            asyncio.create_task(self._pulse(), name="rooms pulse"),
+        ]
+
+    async def stop(self) -> None:
+        """Tells everybody that the server stops, and waits until they are told; at most a few seconds."""
+        self._rooms.shut_down()
+        for connection in list(self._connections):
+            connection.close("shuttingDown", "The server stops or restarts.")
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(STOP_WITHIN_S):
+                await self._nobody_here.wait()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._rooms.settle()
+
+    async def handle(self, request: web.Request) -> web.WebSocketResponse:
+        """One connection from its first to its last byte."""
+        self._check_origin(request)
+        if self._knocking >= KNOCKING_LIMIT:
+            raise LimitExceeded("Too many are joining at this moment: try again.")
+        socket = web.WebSocketResponse(
+            protocols=(messages.SUBPROTOCOL,),
+            autoping=False,
+            compress=False,
+            max_msg_size=FRAME_LIMIT_BYTES,
+            timeout=2.0,
+        )
+        await socket.prepare(request)
+        connection = Connection(socket, lambda: _abort(request), self._now_ms())
+        self._connections.add(connection)
+        self._nobody_here.clear()
+        writer = asyncio.create_task(connection.write(), name="socket writer")
+        try:
+            await self._serve(_Reader(socket, connection, self._now_ms), connection, socket.ws_protocol)
+        finally:
+            await self._end(connection, writer)
+            self._connections.discard(connection)
+            if not self._connections:
+                self._nobody_here.set()
+        return socket
+
+    async def _serve(self, reader: _Reader, connection: Connection, protocol: str | None) -> None:
+        participant: Participant | None = None
+        try:
+            if protocol != messages.SUBPROTOCOL:
+                raise BridgeError(f"The sub-protocol is {messages.SUBPROTOCOL}.", "unsupported")
+            participant = await self._let_in(reader, connection)
+            if participant is not None:
+                await self._converse(reader, connection, participant)
+        except BridgeError as error:
+            connection.refuse(public_error(error))
+        except Exception as error:
+            _log.exception("connection.failed")
+            connection.refuse(public_error(error))
+        finally:
+            if participant is not None:
+                self._rooms.disconnected(participant, connection)
+
+    async def _let_in(self, reader: _Reader, connection: Connection) -> Participant | None:
+        self._knocking += 1
+        try:
+            async with asyncio.timeout(JOIN_WITHIN_S):
+                for _ in range(ENTRY_TRIES):
+                    data = await reader.next()
+                    if data is None:
+                        return None
+                    entry = await self._try_to_enter(data, connection)
+                    if entry is not None:
+                        return entry
+            raise LimitExceeded("Too many attempts to join.")
+        except TimeoutError:
+            raise BridgeError("Nobody joined in time.", "joinTimeout") from None
+        finally:
+            self._knocking -= 1
+
+    async def _try_to_enter(self, data: str, connection: Connection) -> Participant | None:
+        message = messages.decode_client(data)
+        try:
+            entry = await self._enter(message, connection)
+        except BridgeError as error:
+            if error.code != "resumeFailed":
+                raise
+            _answer(connection, message, messages.error_message(public_error(error), None))
+            return None
+        _answer(connection, message, entry.answer)
+        self._rooms.catch_up(entry.participant)
+        return entry.participant
+
+    async def _enter(self, message: messages.AnyClientMessage, connection: Connection) -> Entry:
+        if isinstance(message, messages.Resume):
+            return await self._rooms.resume(message.resume_token, message.seq, connection)
+        if isinstance(message, messages.Join):
+            grant = await self._auth.admit(message.token)
+            return await self._rooms.join(grant, message.name, message.language, connection)
+        raise NotAuthorised("Join first.")
+
+    async def _converse(self, reader: _Reader, connection: Connection, participant: Participant) -> None:
+        while (data := await reader.next()) is not None:
+            left = await self._take(data, connection, participant)
+            if left:
+                connection.finish(NORMAL_CLOSE, "")
+                return
+
+    async def _take(self, data: str, connection: Connection, participant: Participant) -> bool:
+        """Handles one message; True after `leave`."""
+        message: messages.AnyClientMessage | None = None
+        try:
+            message = messages.decode_client(data)
+            call = Call(self._rooms, participant, connection, self._now_ms())
+            answer = await HANDLERS[type(message)](call, message)
+        except BridgeError as error:
+            answer = messages.error_message(public_error(error), messages.request_of(data))
+        except Exception as error:
+            kind = type(message).__name__
+            _log.exception("handler.failed", message_type=kind, participant=participant.id)
+            answer = messages.error_message(public_error(error), messages.request_of(data))
+        if message is None:
+            connection.send(messages.encode(cast(messages.Error, answer)))
+            return False
+        _answer(connection, message, answer)
+        return isinstance(message, messages.Leave) and participant.gone
+
+    async def _end(self, connection: Connection, writer: asyncio.Task[None]) -> None:
+        if not connection.ending:
+            connection.finish(NORMAL_CLOSE, "")
+        try:
+            await writer
+        finally:
+            writer.cancel()
+            connection.release()
+
+    async def _pulse(self) -> None:
+        while True:
+            await asyncio.sleep(TICK_S)
+            try:
+                self._rooms.tick()
+                self._check_lines()
+            except Exception:
+                _log.exception("pulse.failed")
+
+    def _check_lines(self) -> None:
+        now_ms = self._now_ms()
+        for connection in list(self._connections):
+            if now_ms - connection.heard_at_ms > SILENT_LIMIT_MS:
+                connection.close("joinTimeout", "Nothing was heard for too long.")
+            elif now_ms - max(connection.pinged_at_ms, connection.heard_at_ms) >= PING_EVERY_MS:
+                connection.ping(now_ms)
+
+    def _check_origin(self, request: web.Request) -> None:
+        """Pages of other sites must not open sockets in their visitors' names. Raises NotAuthorised."""
+        origin = request.headers.get("Origin")
+        if origin is None:
+            return
+        with contextlib.suppress(ValueError):
+            if urlsplit(origin).netloc.lower() == request.headers.get("Host", "").lower() != "":
+                return
+        if origin.lower() not in self._allowed_origins:
+            raise NotAuthorised("Pages of other sites may not connect here.", "notAllowed")
+
+
+class _Reader:
+    """The incoming side of a socket: text messages, within their rate."""
+
+    def __init__(
+        self, socket: web.WebSocketResponse, connection: Connection, now_ms: Callable[[], int]
+    ) -> None:
+        self._socket = socket
+        self._connection = connection
+        self._now_ms = now_ms
+        self._tokens = BURST
+        self._filled_at_ms = now_ms()
+
+    async def next(self) -> str | None:
+        """The next text, None at the end. Raises ProtocolError or LimitExceeded, which end the connection."""
+        while True:
+            message = await self._socket.receive()
+            now_ms = self._connection.heard_at_ms = self._now_ms()
+            if message.type in (WSMsgType.CLOSE, WSMsgType.CLOSING, WSMsgType.CLOSED, WSMsgType.ERROR):
+                return None
+            if self._connection.ending:
+                continue
+            self._spend(now_ms)
+            text = self._text_of(message)
+            if text is not None:
+                return text
+
+    def _text_of(self, message: WSMessage) -> str | None:
+        if message.type is WSMsgType.PING:
+            self._connection.pong(message.data)
+            return None
+        if message.type is WSMsgType.PONG:
+            return None
+        if message.type is not WSMsgType.TEXT:
+            raise ProtocolError("Messages are text.")
+        text: str = message.data
+        if len(text) > messages.MESSAGE_LIMIT_BYTES or len(text.encode()) > messages.MESSAGE_LIMIT_BYTES:
+            raise LimitExceeded(
+                f"A message has at most {messages.MESSAGE_LIMIT_BYTES // 1024} KiB.", "tooLarge"
+            )
+        return text
+
+    def _spend(self, now_ms: int) -> None:
+        self._tokens = min(BURST, self._tokens + (now_ms - self._filled_at_ms) * RATE_PER_S / 1000)
+        self._filled_at_ms = now_ms
+        if self._tokens < 1:
+            raise LimitExceeded("Too many messages.")
+        self._tokens -= 1
+
+
+def _answer(connection: Connection, message: messages.ClientMessage, answer: Answer) -> None:
+    """Sends the answer under the request's number; `ok` is left out where nobody asked for an answer."""
+    if message.request is UNSET and answer is None:
+        return
+    said = messages.Ok() if answer is None else answer
+    if message.request is not UNSET:
+        said = structs.replace(said, request=message.request)
+    connection.send(messages.encode(said))
+
+
+def _abort(request: web.Request) -> None:
+    if request.transport is not None:
+        request.transport.abort()
