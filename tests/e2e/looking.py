@@ -116,3 +116,13 @@ def picture(source: str, participant: str | None = None) -> str:
     """The selector of a received or own picture."""
     whose = f'[data-participant="{participant}"]' if participant else ""
     return f'video[data-testid="stage-video"][data-source="{source}"]{whose}'
+
+
+async def stands_still(page: Page, selector: str) -> None:
+    """Within some seconds no new picture comes any more: the video is gone, or shows no frames."""
+    for _ in range(10):
+        if await page.locator(selector).count() == 0:
+            return
+        if (await watch(page, selector, 1)).frames == 0:
+            return
+    raise AssertionError(f"{selector} still shows new pictures")

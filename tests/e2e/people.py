@@ -1,59 +1,82 @@
-"""What people do on the pages, in the words of the tests: join by a link, and what they then see."""
+"""What people do on the pages, in the words of the tests: join by a link, look who is there, moderate."""
 
 from __future__ import annotations
 
 import json
+import urllib.request
 from typing import Any
 
 from playwright.async_api import Browser, Locator, Page, expect
 
 from tests.e2e.conftest import new_page
+from tests.serving import Server
 
-JOIN_TIMEOUT_MS = 15_000
+JOIN_TIMEOUT_MS = 20_000
 
 
 def by_id(page: Page, name: str) -> Locator:
     return page.get_by_test_id(name)
 
 
-async def join(page: Page, link: str, name: str) -> str:
-    """Opens a link, gives a name and joins with whatever devices the page offers; returns the participant's id."""
-    await page.goto(link)
-    await by_id(page, "name-input").fill(name)
-    await by_id(page, "join-button").click()
-    return await joined(page)
+def in_session(page: Page) -> Locator:
+    return by_id(page, "leave-button")
 
 
-async def joined(page: Page) -> str:
-    """Waits until the session page is there; returns the own participant's id."""
-    own = page.locator('[data-testid="person"][data-self="true"]')
-    await own.first.wait_for(state="attached", timeout=JOIN_TIMEOUT_MS)
-    identity = await own.first.get_attribute("data-participant")
-    assert identity
-    return identity
-
-
-async def with_cine(page: Page) -> None:
-    """On the join page: switches the ultrasound on and waits for its preview."""
-    preview = by_id(page, "ultrasound-preview")
-    await expect(preview).to_be_visible(timeout=JOIN_TIMEOUT_MS)
-
-
-async def satellite_joins(
-    browser: Browser, link: str, name: str = "Clinic Sơn La", **page_options: Any
-) -> Page:
+async def open_join(browser: Browser, link: str, name: str, **page_options: Any) -> Page:
+    """Opens a link and fills in the name; the join button is not pressed yet."""
     page = await new_page(browser, **page_options)
     await page.goto(link)
     await by_id(page, "name-input").fill(name)
-    await with_cine(page)
-    await by_id(page, "join-button").click()
-    await joined(page)
     return page
 
 
-def facts(page: Page) -> Locator:
-    return by_id(page, "picture-facts")
+async def press_join(page: Page) -> None:
+    await by_id(page, "join-button").click()
+    await expect(in_session(page)).to_be_visible(timeout=JOIN_TIMEOUT_MS)
 
 
-def as_json(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False)
+async def hub_joins(browser: Browser, link: str, name: str = "Dr Hà", **page_options: Any) -> Page:
+    page = await open_join(browser, link, name, **page_options)
+    await by_id(page, "camera-preview").wait_for(timeout=JOIN_TIMEOUT_MS)
+    await press_join(page)
+    return page
+
+
+async def satellite_joins(browser: Browser, link: str, name: str = "Nurse Lan", **page_options: Any) -> Page:
+    """Chooses the capture device for the ultrasound, and joins with it and the microphone."""
+    page = await open_join(browser, link, name, **page_options)
+    await choose_ultrasound(page)
+    await press_join(page)
+    return page
+
+
+async def choose_ultrasound(page: Page) -> None:
+    await by_id(page, "camera-preview").wait_for(timeout=JOIN_TIMEOUT_MS)
+    await by_id(page, "ultrasound-select").select_option(index=1)
+    await by_id(page, "ultrasound-preview").wait_for(timeout=JOIN_TIMEOUT_MS)
+
+
+async def open_people(page: Page) -> None:
+    if await by_id(page, "people-list").count() == 0:
+        await by_id(page, "people-button").click()
+    await by_id(page, "people-list").wait_for()
+
+
+def person(page: Page, participant: str) -> Locator:
+    return page.locator(f'[data-testid="person"][data-participant="{participant}"]')
+
+
+def ask(server: Server, path: str, token: str) -> dict[str, Any]:
+    """What the server's HTTP interface says."""
+    request = urllib.request.Request(server.address + path, headers={"Authorization": f"Bearer {token}"})
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        body: dict[str, Any] = json.load(answer)
+    return body
+
+
+def who(server: Server, made: dict[str, Any], role: str) -> str:
+    """The id of the connected participant with a role."""
+    told = ask(server, f"/api/sessions/{made['session']}", made["tokens"]["organiser"])
+    found = [p["id"] for p in told["participants"] if p["role"] == role]
+    assert len(found) == 1, told
+    return str(found[0])

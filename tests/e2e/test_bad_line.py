@@ -1,0 +1,74 @@
+"""The hub on a bad line, in network namespaces: lossy and late, gone for a while, another Wi-Fi."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from playwright.async_api import Page, expect
+
+from tests.e2e.conftest import CHROMIUM, Launch
+from tests.e2e.looking import loudness, moves, picture, watch
+from tests.e2e.people import by_id, hub_joins, in_session, satellite_joins
+from tests.netns.hosts import NEAR_ADDRESS, Line, two_hosts
+from tests.serving import Server, running_server
+
+pytestmark = [pytest.mark.browser, pytest.mark.netns, pytest.mark.timeout(300)]
+
+
+@dataclass
+class Call:
+    """A satellite beside the server, and a hub's page at the far end of the line."""
+
+    line: Line
+    server: Server
+    hub: Page
+    ultrasound: str
+
+
+@pytest.fixture
+async def call(tmp_path: Path, launch: Launch) -> AsyncIterator[Call]:
+    with (
+        two_hosts() as line,
+        running_server(tmp_path / "data", host=NEAR_ADDRESS, prefix=line.near.command()) as server,
+    ):
+        made = server.create_session()
+        # The far browser may use a camera only in a secure context; this address stands for one with HTTPS.
+        trusted = f"--unsafely-treat-insecure-origin-as-secure={server.address}"
+        near = await launch(trusted, executable=str(line.near.wrapper(tmp_path, CHROMIUM)))
+        far = await launch(trusted, executable=str(line.far.wrapper(tmp_path, CHROMIUM)))
+        await satellite_joins(near, made["links"]["satellite"])
+        hub = await hub_joins(far, made["links"]["hub"])
+        ultrasound = picture("ultrasound")
+        await moves(hub, ultrasound)
+        yield Call(line, server, hub, ultrasound)
+
+
+async def test_ultrasound_keeps_moving_with_loss_and_delay(call: Call) -> None:
+    call.line.set(loss=0.05, delay_ms=40)
+    await asyncio.sleep(5)  # the jitter buffer learns the new line
+    seen = await watch(call.hub, call.ultrasound, 30)
+    assert seen.longest_gap_ms <= 500, seen
+    assert seen.frames >= 30 * 15, seen
+    assert await loudness(call.hub) > 0.01
+
+
+async def test_network_gone_for_ten_seconds_comes_back_by_itself(call: Call) -> None:
+    call.line.set(up=False)
+    await asyncio.sleep(10)
+    call.line.set(up=True)
+    await expect(by_id(call.hub, "connection-banner")).to_be_hidden(timeout=15_000)
+    await expect(in_session(call.hub)).to_be_visible()
+    await moves(call.hub, call.ultrasound, 3)
+    assert await loudness(call.hub) > 0.01
+
+
+async def test_change_of_wifi_goes_on_by_itself(call: Call) -> None:
+    call.line.far.move_to("10.77.0.9")
+    await asyncio.sleep(1)
+    await expect(by_id(call.hub, "connection-banner")).to_be_hidden(timeout=20_000)
+    await moves(call.hub, call.ultrasound, 3)
+    assert await loudness(call.hub) > 0.01

@@ -1,0 +1,69 @@
+"""Trouble with line, page and server: everybody is back without anyone clicking."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+
+import pytest
+from playwright.async_api import expect
+
+from tests.e2e.conftest import Launch
+from tests.e2e.looking import loudness, moves, picture
+from tests.e2e.people import hub_joins, in_session, satellite_joins, who
+from tests.serving import Server
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
+
+
+async def test_reloaded_pages_go_on_by_themselves(server: Server, launch: Launch) -> None:
+    made = server.create_session()
+    clinic = await satellite_joins(await launch(), made["links"]["satellite"])
+    hub = await hub_joins(await launch(), made["links"]["hub"])
+    nurse, doctor = who(server, made, "satellite"), who(server, made, "hub")
+    await moves(hub, picture("ultrasound", nurse), 1)
+
+    await clinic.reload()
+    await expect(in_session(clinic)).to_be_visible(timeout=10_000)
+    await moves(hub, picture("ultrasound", nurse))
+    await hub.reload()
+    await expect(in_session(hub)).to_be_visible(timeout=10_000)
+    await moves(hub, picture("ultrasound", nurse))
+    assert await loudness(hub) > 0.01
+    await moves(clinic, picture("camera", doctor))
+    assert (who(server, made, "satellite"), who(server, made, "hub")) == (nurse, doctor)
+
+
+@pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGKILL], ids=["stopped", "killed"])
+async def test_all_are_back_within_five_seconds_of_a_restarted_server(
+    server: Server, launch: Launch, sign: signal.Signals
+) -> None:
+    made = server.create_session()
+    clinic = await satellite_joins(await launch(), made["links"]["satellite"])
+    hub = await hub_joins(await launch(), made["links"]["hub"])
+    nurse = who(server, made, "satellite")
+    await moves(hub, picture("ultrasound", nurse), 1)
+    loop = asyncio.get_running_loop()
+    await loop.run_in_executor(None, server.stop, sign)
+    await asyncio.sleep(0.5)
+    await loop.run_in_executor(None, server.start)
+    up_s = time.monotonic()
+    await hub.wait_for_function(_NEW_FRAMES_JS, arg=picture("ultrasound", nurse), timeout=15_000)
+    back_s = time.monotonic() - up_s
+    assert back_s < 5, f"back after {back_s:.1f} s"
+    assert who(server, made, "satellite") == nurse
+    await moves(clinic, picture("camera"), 1)
+
+
+_NEW_FRAMES_JS = """
+async (selector) => {
+  const video = document.querySelector(selector);
+  if (!video || !video.srcObject || !video.srcObject.active) return false;
+  return await new Promise((resolve) => {
+    const timer = setTimeout(() => resolve(false), 500);
+    video.requestVideoFrameCallback(() => { clearTimeout(timer); resolve(true); });
+  });
+}
+"""
+"""True once a picture is shown that came after the call."""
