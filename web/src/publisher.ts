@@ -69,17 +69,27 @@ export class Publisher {
     return this.#watch.connected;
   }
 
+  /** True while there is a connection: only then is there a line to judge. */
+  get exists(): boolean {
+    return this.#introduced;
+  }
+
   /** Sends this from now on; a change of device or of muting alone needs no negotiation. */
   set(source: Source, outgoing: Outgoing): void {
     const isNew = !this.#wanted.has(source);
     this.#wanted.set(source, outgoing);
     const section = this.#sections.get(source);
+    if (section?.sender.track === outgoing.track && !isNew) return;
     if (section && !isNew) void this.#attach(source, section);
     if (isNew) this.#poke();
   }
 
   remove(source: Source): void {
     if (this.#wanted.delete(source)) this.#poke();
+  }
+
+  has(source: Source): boolean {
+    return this.#wanted.has(source);
   }
 
   /** A new seat: the server knows nothing of us. */
@@ -166,25 +176,40 @@ export class Publisher {
     this.#dirty = false;
     const peer = (this.#peer ??= this.#createPeer());
     const fresh = !this.#introduced;
+    const sectionsBefore = this.#sections.size;
     for (const source of SOURCES) await this.#arrange(peer, source);
+    const keepable = !fresh && this.#sections.size === sectionsBefore;
     const iceRestart = this.#restartIce && !fresh;
     this.#restartIce = false;
     const offer = await peer.createOffer({ iceRestart });
     if (peer !== this.#peer) return;
     await peer.setLocalDescription(offer);
-    const answer = await this.surroundings.request({
-      type: "publishOffer",
-      sdp: peer.localDescription?.sdp ?? "",
-      tracks: this.#wishes(),
-      ...(fresh ? { fresh } : {}),
-    });
-    if (peer !== this.#peer) return;
+    const answer = await this.#propose(peer, fresh, keepable);
+    if (!answer || peer !== this.#peer) return;
     if (fresh) this.#watch.begin();
     await peer.setRemoteDescription({ type: "answer", sdp: this.#stereo(answer.sdp) });
     this.#introduced = true;
     this.#failures = 0;
     this.#learnIds(answer);
     for (const [source, section] of this.#sections) await this.#tune(source, section);
+  }
+
+  /** The answer, or null if the line broke: an offer without new sections is then taken back, and media flows on. */
+  async #propose(peer: RTCPeerConnection, fresh: boolean, keepable: boolean): Promise<PublishAnswer | null> {
+    try {
+      return await this.surroundings.request({
+        type: "publishOffer",
+        sdp: peer.localDescription?.sdp ?? "",
+        tracks: this.#wishes(),
+        ...(fresh ? { fresh } : {}),
+      });
+    } catch (error) {
+      const offline = error instanceof RequestError && error.code === "offline";
+      if (!offline || !keepable || peer !== this.#peer) throw error;
+      await peer.setLocalDescription({ type: "rollback" });
+      this.#dirty = this.#restartIce = true;
+      return null;
+    }
   }
 
   #wishes(): Extract<ClientMessage, { type: "publishOffer" }>["tracks"] {

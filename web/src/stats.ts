@@ -182,10 +182,11 @@ function counters(stat: Stat, bytes: string, packets: string, lost: number): Cou
 }
 
 function pathRoundTripMs(all: readonly Stat[]): number | null {
-  const selected = all.find((stat) => stat.type === "transport" && text(stat, "selectedCandidatePairId") !== null);
+  const selectedId = all.map((stat) => text(stat, "selectedCandidatePairId")).find((id) => id !== null);
+  // Not every browser has transport statistics; the nominated pair is then the one in use.
   const pair =
-    all.find((stat) => selected && stat.id === selected["selectedCandidatePairId"]) ??
-    all.find((stat) => stat.type === "candidate-pair" && stat["nominated"] === true);
+    all.find((stat) => stat.id === selectedId) ??
+    all.find((stat) => stat.type === "candidate-pair" && stat.nominated === true);
   return pair ? toMs(number(pair, "currentRoundTripTime")) : null;
 }
 

@@ -43,9 +43,10 @@ export class Viewing {
     this.#told.delete(track);
   }
 
-  /** The server has forgotten everything (a new seat). */
-  begin(): void {
+  /** A new seat: the server has forgotten all that it was told, and there are only these tracks. */
+  begin(tracks: ReadonlySet<TrackId>): void {
     this.#told.clear();
+    for (const track of this.#shown.keys()) if (!tracks.has(track)) this.#shown.delete(track);
     this.#soon();
   }
 
