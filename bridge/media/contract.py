@@ -176,14 +176,21 @@ class Media(Protocol):
     async def publish(self, peer: PeerId, offer: Description, wishes: Sequence[TrackWish]) -> PublishAnswer:
         """Takes a publisher's offer: the first, one with other tracks, or an ICE restart (RFC 8829 section 4.1.8).
 
-        Tracks keep their id as long as their mid goes on. A section without a wish is rejected in the answer.
+        Tracks keep their id as long as their mid goes on. A section without a wish is answered as
+        inactive: nothing of it is received.
         """
+
+    def encoder_wishes(self, offer: Description, video: Source, audio: Source) -> tuple[TrackWish, ...]:
+        """The wishes of an encoder that says nothing itself (WHIP): its first sending video and audio section."""
 
     async def open_subscriber(self) -> PeerId:
         """A new receiving peer that is offered to, as `OfferReady` events."""
 
     def subscribe(self, peer: PeerId, wanted: Sequence[Subscription]) -> None:
-        """Says all that this subscriber shall receive from now on; what is missing is taken away."""
+        """Says all that this subscriber shall receive from now on; what is missing is taken away.
+
+        A track that has just gone is no error here: its news may still be on the way to the caller.
+        """
 
     async def answer(self, peer: PeerId, negotiation: int, answer: Description) -> None:
         """Takes the subscriber's answer to the offer with that number."""

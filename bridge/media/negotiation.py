@@ -80,13 +80,14 @@ class PublishedSection:
 
 @dataclass(frozen=True, slots=True)
 class PublisherPlan:
-    """All that follows from a publisher's offer. `extensions` by the relay's names."""
+    """All that follows from a publisher's offer. `extensions` by the relay's names; `tagged` is the bundle's first."""
 
     answer: Description
     sections: tuple[PublishedSection, ...]
     extensions: Mapping[str, int]
     codecs: tuple[CodecRow, ...]
     remote: Remote
+    tagged: tuple[Mid, Kind]
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +109,7 @@ class PlayerPlan:
     transport_cc: bool
     remb: bool
     remote: Remote
+    tagged: tuple[Mid, Kind]
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +143,7 @@ def answer_publisher(
         _extension_names(usable.values()),
         _unique_codecs(codecs),
         _remote(usable.values()),
+        _tagged(usable),
     )
 
 
@@ -170,6 +173,7 @@ def answer_player(
         "transport-cc" in feedback,
         "goog-remb" in feedback,
         _remote(usable.values()),
+        _tagged(usable),
     )
 
 
@@ -271,6 +275,11 @@ def _player_slot(entry: _Usable, ssrcs: Sequence[int]) -> PlayerSlot:
     if entry.kind == "audio":
         return PlayerSlot(entry.mid, "audio", tuple(rows.values()), ssrcs[2], 0)
     return PlayerSlot(entry.mid, "video", tuple(rows.values()), ssrcs[0], ssrcs[1] if repaired else 0)
+
+
+def _tagged(usable: Mapping[str, _Usable]) -> tuple[Mid, Kind]:
+    first = next(iter(usable.values()))
+    return first.mid, first.kind
 
 
 def _remote(usable: Iterable[_Usable]) -> Remote:

@@ -100,7 +100,7 @@ def slot_codecs(slot: Slot) -> tuple[CodecRow, ...]:
 def offer_subscriber(
     slots: Sequence[OfferedSlot], cname: str, local: Local, session_id: int, version: int
 ) -> Description:
-    """An offer of all slots ever made, in order. Each names only its track's codec: what is refused is refused clearly."""
+    """An offer of all slots ever made, in order. Each names only its track's codec, so that a refusal is clear."""
     lines = session_lines(session_id, version, [offered.slot.mid for offered in slots])
     for index, offered in enumerate(slots):
         lines += _section_lines(offered, cname, local, first=index == 0)

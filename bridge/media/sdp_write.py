@@ -5,7 +5,6 @@ The server is ICE-lite (RFC 8445 section 2.5) and always DTLS-passive, and has o
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -100,13 +99,3 @@ def fragment(local: Local, mid: str, kind: str) -> Description:
 
 def join(lines: Sequence[str]) -> Description:
     return Description(CRLF.join(lines) + CRLF)
-
-
-def sort_addresses(addresses: Iterable[str]) -> tuple[str, ...]:
-    """Usable addresses, best first: IPv4 before IPv6 before loopback; link-local and multicast ones cannot be named."""
-    usable = []
-    for text in dict.fromkeys(addresses):
-        address = ipaddress.ip_address(text)
-        if not (address.is_link_local or address.is_multicast or address.is_unspecified):
-            usable.append((address.is_loopback, address.version, text))
-    return tuple(text for _, _, text in sorted(usable, key=lambda row: row[:2]))

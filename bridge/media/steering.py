@@ -1,0 +1,148 @@
+"""Sets each receiver's layers by policy (`allocation`), and tells what receivers really get; no SDP, no DTLS."""
+
+from __future__ import annotations
+
+import asyncio
+
+from bridge.media._native import LayerStats, PeerStats
+from bridge.media.allocation import DEFAULT_AUDIO_BPS, LayerMeasure, Wanted, allocate
+from bridge.media.contract import Line, PeerId, Picture
+from bridge.media.peers import Peer, Publisher, Receiver, Receiving, Track
+from bridge.media.registry import Registry
+
+# Changes are gathered this long, then worked off in chunks, so that 500 estimates at once do not hold up the loop.
+GATHER_S = 0.1
+CHUNK = 50
+# After a picture was lowered none of the same receiver is raised for this long.
+HOLD_S = 3.0
+
+
+class Steering:
+    """The layers of all receivers of one engine."""
+
+    def __init__(self, registry: Registry, loop: asyncio.AbstractEventLoop) -> None:
+        self._registry = registry
+        self._loop = loop
+        self._due: dict[PeerId, None] = {}
+        self._timer: asyncio.Handle | None = None
+
+    def close(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._due.clear()
+
+    def soon(self, receiver: Receiver) -> None:
+        """Allots this receiver's layers anew within a moment."""
+        self._due[receiver.id] = None
+        if self._timer is None:
+            self._timer = self._loop.call_later(GATHER_S, self._work_off)
+
+    def estimated(self, peer: int, estimate_bps: int) -> None:
+        receiver = self._registry.peers.get(PeerId(peer))
+        if isinstance(receiver, Receiver) and receiver.estimate_bps != estimate_bps:
+            receiver.estimate_bps = estimate_bps
+            self.soon(receiver)
+
+    def layer_changed(self, native: int, layer: int | None) -> None:
+        """What the relay really sends from now on."""
+        receiving = self._registry.receivings.get(native)
+        if receiving is not None and receiving.layer != layer:
+            receiving.layer = layer
+            self._tell_picture(receiving)
+
+    def measured(self, layers: list[LayerStats]) -> None:
+        """Takes the relay's statistics of what publishers send."""
+        touched: dict[int, Track] = {}
+        for stats in layers:
+            track = self._registry.tracks_by_native.get(stats.track)
+            if track is not None and stats.layer < len(track.measures):
+                # A portrait picture is looked at by its shorter side too.
+                height = min(stats.width, stats.height) if stats.width and stats.height else stats.height
+                track.measures[stats.layer] = LayerMeasure(stats.bitrate_bps, height)
+                touched[stats.track] = track
+        for track in touched.values():
+            if track.measured_anew():
+                for receiver in self._registry.receivers_of(track.id):
+                    self.soon(receiver)
+
+    def lines(self, peers: list[PeerStats]) -> None:
+        """Grades everybody's link, and looks again at who is held back by it."""
+        for stats in peers:
+            peer = self._registry.peers.get(PeerId(stats.peer))
+            if peer is None:
+                continue
+            loss = stats.loss_in if isinstance(peer, Publisher) else stats.loss_out
+            peer.line.measure(stats.rtt_us, loss, stats.estimate_bps)
+            if peer.up:
+                self.tell_line(peer)
+            if isinstance(peer, Receiver) and any(receiving.limited for receiving in peer.receivings()):
+                self.soon(peer)
+
+    def tell_line(self, peer: Peer) -> None:
+        news = peer.line.news()
+        if news is not None:
+            self._registry.tell(Line(peer.id, *news))
+
+    def _work_off(self) -> None:
+        self._timer = None
+        for peer in list(self._due)[:CHUNK]:
+            del self._due[peer]
+            receiver = self._registry.peers.get(peer)
+            if isinstance(receiver, Receiver):
+                self._allot(receiver)
+        if self._due:
+            self._timer = self._loop.call_later(0, self._work_off)
+
+    def _allot(self, receiver: Receiver) -> None:
+        audio_bps = 0
+        wanted: list[Wanted] = []
+        shown: dict[int, Receiving] = {}
+        for receiving in receiver.receivings():
+            track = self._registry.tracks.get(receiving.track) if receiving.track is not None else None
+            if track is None:
+                continue
+            if receiving.kind == "audio":
+                audio_bps += track.measures[0].bitrate_bps or DEFAULT_AUDIO_BPS
+                continue
+            top = len(track.measures) - 1
+            shown[receiving.native] = receiving
+            wanted.append(
+                Wanted(
+                    receiving.native,
+                    (receiving.priority, track.rank),
+                    receiving.max_height,
+                    tuple(track.measures),
+                    receiving.target if receiving.target_known else top,
+                )
+            )
+        now_s = self._loop.time()
+        result = allocate(receiver.estimate_bps, audio_bps, wanted, may_raise=now_s >= receiver.hold_until_s)
+        for native, target in result.targets.items():
+            if self._apply(shown[native], target.layer, target.limited):
+                receiver.hold_until_s = now_s + HOLD_S
+        if result.probe_bps != receiver.probe_bps:
+            receiver.probe_bps = result.probe_bps
+            self._registry.relay.set_probe_limit(int(receiver.id), result.probe_bps)
+
+    def _apply(self, receiving: Receiving, layer: int | None, limited: bool) -> bool:
+        """Returns whether the link made it worse."""
+        lowered = limited and receiving.target_known and _rank(layer) < _rank(receiving.target)
+        if not receiving.target_known or receiving.target != layer:
+            receiving.target, receiving.target_known = layer, True
+            self._registry.relay.set_layer(receiving.native, layer)
+        if receiving.limited != limited:
+            receiving.limited = limited
+            self._tell_picture(receiving)
+        return lowered
+
+    def _tell_picture(self, receiving: Receiving) -> None:
+        track = self._registry.tracks.get(receiving.track) if receiving.track is not None else None
+        if track is None or receiving.kind == "audio":
+            return
+        index = receiving.layer
+        name = track.rids[index] if index is not None and index < len(track.rids) else None
+        self._registry.tell(Picture(receiving.peer, track.id, name, receiving.limited))
+
+
+def _rank(layer: int | None) -> int:
+    return -1 if layer is None else layer
