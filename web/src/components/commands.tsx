@@ -1,0 +1,102 @@
+// Owns the controls of a session page as data: one command has a sign, a word, a key and what it does; bar, keys and help read it.
+
+import type { JSX } from "preact";
+import { useEffect } from "preact/hooks";
+import { t } from "../i18n";
+import { Icon } from "./icons";
+import type { IconName } from "./icons";
+import { singleKeys } from "./preferences";
+
+export interface Command {
+  readonly id: string;
+  readonly icon: IconName;
+  readonly word: string;
+  /** A small second line, such as on or off. */
+  readonly note?: string;
+  /** One key, as `KeyboardEvent.key` in lower case. */
+  readonly key: string;
+  readonly run: () => void;
+  /** Undefined for what is not a switch. */
+  readonly pressed?: boolean;
+  readonly disabled?: boolean;
+  /** Stands out because it is off although one may think it is on, or the other way round. */
+  readonly marked?: boolean;
+  readonly danger?: boolean;
+  /** Hidden behind "more" where there is little room. */
+  readonly secondary?: boolean;
+  readonly badge?: string;
+  readonly testId: string;
+}
+
+export function CommandButton({ command }: { readonly command: Command }): JSX.Element {
+  const { id, icon, word, note, key, run, pressed, disabled = false, marked = false, danger = false, badge, testId } = command;
+  const kinds = ["control", marked ? "marked" : "", danger ? "danger" : ""].filter(Boolean).join(" ");
+  return (
+    <button
+      type="button"
+      class={kinds}
+      data-testid={testId}
+      data-command={id}
+      aria-pressed={pressed}
+      aria-disabled={disabled}
+      aria-keyshortcuts={singleKeys.value ? key.toUpperCase() : undefined}
+      onClick={() => {
+        if (!disabled) run();
+      }}
+    >
+      <Icon name={icon} />
+      <span class="control-word">{word}</span>
+      {note !== undefined && <span class="control-note">{note}</span>}
+      {badge !== undefined && <span class="control-badge">{badge}</span>}
+    </button>
+  );
+}
+
+/** Single keys, except while the person writes or a dialog is open. */
+export function useKeys(commands: readonly Command[], onEscape: () => void): void {
+  useEffect(() => {
+    const onKey = (event: KeyboardEvent): void => {
+      if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
+      if (document.querySelector("dialog[open]")) return;
+      if (event.key === "Escape") {
+        onEscape();
+        return;
+      }
+      if (!singleKeys.value || writes(event.target)) return;
+      const command = commands.find(({ key }) => key === event.key.toLowerCase());
+      if (!command || command.disabled === true) return;
+      event.preventDefault();
+      command.run();
+    };
+    window.addEventListener("keydown", onKey);
+    return () => window.removeEventListener("keydown", onKey);
+  }, [commands, onEscape]);
+}
+
+export function KeyTable({ commands }: { readonly commands: readonly Command[] }): JSX.Element {
+  return (
+    <dl class="key-table">
+      {commands.map(({ id, word, key }) => (
+        <div key={id}>
+          <dt>
+            <kbd>{key.toUpperCase()}</kbd>
+          </dt>
+          <dd>{word}</dd>
+        </div>
+      ))}
+      <div>
+        <dt>
+          <kbd>Esc</kbd>
+        </dt>
+        <dd>{t("keys.escape")}</dd>
+      </div>
+    </dl>
+  );
+}
+
+function writes(target: EventTarget | null): boolean {
+  return (
+    target instanceof HTMLElement &&
+    (target.isContentEditable || target.matches("input:not([type=checkbox]):not([type=radio]), textarea, select"))
+  );
+}

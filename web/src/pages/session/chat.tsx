@@ -1,0 +1,98 @@
+// Owns the written word: the chat panel, and the same lines large as directions on the satellite's page.
+
+import type { JSX } from "preact";
+import { useEffect, useRef, useState } from "preact/hooks";
+import { ask } from "../../components/context";
+import { Icon } from "../../components/icons";
+import { formatWhen, t } from "../../i18n";
+import { CHAT_MAX_CHARACTERS } from "../../protocol";
+import type { ChatLine } from "../../protocol";
+import type { Room } from "./room";
+
+/** Nearer than this to the end, new lines scroll into view; otherwise the person is reading further up. */
+const NEAR_END_PX = 80;
+
+export function Chat({ room, autoFocus = false }: { readonly room: Room; readonly autoFocus?: boolean }): JSX.Element {
+  const { client } = room;
+  const log = useRef<HTMLOListElement>(null);
+  const lines = client.chat.value;
+  useEffect(() => {
+    client.setChatShown(true);
+    log.current?.scrollTo({ top: log.current.scrollHeight });
+    return () => client.setChatShown(false);
+  }, [client]);
+  useEffect(() => {
+    const list = log.current;
+    if (list && list.scrollHeight - list.scrollTop - list.clientHeight < NEAR_END_PX + lastHeight(list)) {
+      list.scrollTo({ top: list.scrollHeight });
+    }
+  }, [lines.length]);
+  return (
+    <div class="chat">
+      {lines.length === 0 && <p class="chat-empty">{t("chat.empty")}</p>}
+      <ol ref={log} class="chat-log" role="log" aria-live="polite" aria-label={t("chat.title")} tabIndex={0}>
+        {lines.map((line) => (
+          <Line key={line.id} line={line} room={room} />
+        ))}
+      </ol>
+      {client.permissions.value.has("chat") && <ChatForm room={room} autoFocus={autoFocus} />}
+    </div>
+  );
+}
+
+function Line({ line, room }: { readonly line: ChatLine; readonly room: Room }): JSX.Element {
+  const own = line.from === room.client.self.value?.id;
+  const hub = room.people.value.get(line.from)?.role === "hub";
+  return (
+    <li class={own ? "chat-line own" : hub ? "chat-line hub" : "chat-line"} data-testid="chat-line" data-participant={line.from}>
+      <span class="chat-from">
+        {line.name} <time dateTime={new Date(line.sentAt).toISOString()}>{formatWhen(line.sentAt, Date.now())}</time>
+      </span>
+      <span class="chat-text">{line.text}</span>
+    </li>
+  );
+}
+
+function ChatForm({ room, autoFocus }: { readonly room: Room; readonly autoFocus: boolean }): JSX.Element {
+  const [text, setText] = useState("");
+  const input = useRef<HTMLInputElement>(null);
+  useEffect(() => {
+    if (autoFocus) input.current?.focus();
+  }, [autoFocus]);
+  const send = async (): Promise<void> => {
+    const line = text.trim();
+    if (line === "") return;
+    await room.client.sendChat(line);
+    // What was typed meanwhile stays.
+    setText((now) => (now.trim() === line ? "" : now));
+  };
+  return (
+    <form
+      class="chat-form"
+      onSubmit={(event) => {
+        event.preventDefault();
+        ask(send());
+      }}
+    >
+      <input
+        ref={input}
+        type="text"
+        data-testid="chat-input"
+        value={text}
+        maxLength={CHAT_MAX_CHARACTERS}
+        placeholder={t("chat.placeholder")}
+        aria-label={t("chat.placeholder")}
+        autocomplete="off"
+        onInput={(event) => setText(event.currentTarget.value)}
+      />
+      <button type="submit" class="button primary" data-testid="chat-send" aria-disabled={text.trim() === ""}>
+        <Icon name="chat" />
+        {t("chat.send")}
+      </button>
+    </form>
+  );
+}
+
+function lastHeight(list: HTMLElement): number {
+  return list.lastElementChild?.clientHeight ?? 0;
+}

@@ -1,0 +1,175 @@
+// Owns which controls a person has in a session, by role, permission and state. The bar draws them.
+
+import { signal } from "@preact/signals";
+import { ask } from "../../components/context";
+import type { Command } from "../../components/commands";
+import { t } from "../../i18n";
+import type { Source } from "../../protocol";
+import type { LocalTrack } from "../../state";
+import type { Panel, Room } from "./room";
+
+/** Follows the browser, which may leave full screen by itself. */
+export const fullScreen = signal(false);
+
+export function sessionCommands(room: Room): readonly Command[] {
+  const { client, flavour } = room;
+  const satellite = flavour.value === "satellite";
+  return [
+    ...sourceCommand(room, "microphone", "m", "mute-button"),
+    ...sourceCommand(room, "camera", "v", "camera-button"),
+    ...(flavour.value === "viewer" ? [] : sourceCommand(room, "ultrasound", "u", "ultrasound-button")),
+    ...handCommand(room),
+    panelCommand(room, "chat", "c", client.unread.value),
+    { ...panelCommand(room, "people", "p", 0), secondary: satellite },
+    ...(flavour.value === "viewer" ? [] : sourceCommand(room, "screen", "s", "screen-button")),
+    {
+      id: "layout",
+      icon: "layout",
+      word: t("control.layout"),
+      note: t(`layout.${room.layout.value}`),
+      key: "l",
+      run: () => room.nextLayout(),
+      secondary: true,
+      testId: "layout-button",
+    },
+    {
+      id: "fullScreen",
+      icon: "fullScreen",
+      word: t("control.fullScreen"),
+      key: "f",
+      pressed: fullScreen.value,
+      run: toggleFullScreen,
+      secondary: true,
+      testId: "full-screen-button",
+    },
+    {
+      id: "facts",
+      icon: "facts",
+      word: t("control.facts"),
+      key: "i",
+      pressed: room.factsShown.value,
+      run: () => (room.factsShown.value = !room.factsShown.value),
+      secondary: true,
+      testId: "facts-button",
+    },
+    ...(client.permissions.value.has("publish:camera")
+      ? ([dialogCommand(room, "devices", "d")] as const)
+      : []),
+    dialogCommand(room, "keys", "?"),
+    {
+      id: "leave",
+      icon: "leave",
+      word: t("control.leave"),
+      key: "q",
+      run: () => leave(room),
+      danger: true,
+      testId: "leave-button",
+    },
+  ];
+}
+
+export function leave(room: Room): void {
+  // Who can end it for all is asked which of the two is meant; for the others leaving can be undone by coming back.
+  if (room.client.permissions.value.has("endSession")) room.question.value = "leave";
+  else ask(room.client.leave());
+}
+
+/** Starts a remembered or only device; where the person has to choose, opens the choice. */
+export function startSource(room: Room, source: Source): void {
+  const { client } = room;
+  if (source === "ultrasound" && client.rememberedDevice(source) === null) room.question.value = "devices";
+  else void client.start(source);
+}
+
+function sourceCommand(room: Room, source: Source, key: string, testId: string): Command[] {
+  const { client } = room;
+  if (!client.permissions.value.has(`publish:${source}`)) return [];
+  const local = client.locals.value.get(source);
+  const on = isOn(local);
+  const withOff = source === "microphone" || source === "camera";
+  const command: Command = {
+    id: source,
+    icon: withOff && !on ? `${source}Off` : source === "ultrasoundSound" ? "sound" : source,
+    word: t(`source.${source}`),
+    note: t(`control.state.${stateWord(local)}`),
+    key,
+    pressed: on,
+    disabled: local?.blocked === true,
+    marked: withOff && !on,
+    secondary: source === "screen",
+    run: () => toggle(room, source, local),
+    testId,
+  };
+  return [command];
+}
+
+function toggle(room: Room, source: Source, local: LocalTrack | undefined): void {
+  const { client } = room;
+  if (!local || local.state === "off" || local.state === "failed") startSource(room, source);
+  else if (source === "microphone" || source === "camera") void client.setMuted(source, !local.muted);
+  else void client.stop(source);
+}
+
+function isOn(local: LocalTrack | undefined): boolean {
+  return local?.state === "live" && !local.muted && !local.blocked;
+}
+
+function stateWord(local: LocalTrack | undefined): "on" | "off" | "starting" | "blocked" | "problem" {
+  if (local?.blocked === true) return "blocked";
+  if (local?.state === "failed") return "problem";
+  if (local?.state === "starting") return "starting";
+  return isOn(local) ? "on" : "off";
+}
+
+function handCommand({ client }: Room): Command[] {
+  if (!client.permissions.value.has("raiseHand")) return [];
+  const raised = client.handRaised.value;
+  return [
+    {
+      id: "hand",
+      icon: "hand",
+      word: t(raised ? "control.handLower" : "control.hand"),
+      key: "h",
+      pressed: raised,
+      run: () => ask(client.setHand(!raised)),
+      testId: "hand-button",
+    },
+  ];
+}
+
+function panelCommand(room: Room, panel: Exclude<Panel, null>, key: string, unread: number): Command {
+  return {
+    id: panel,
+    icon: panel,
+    word: t(`control.${panel}`),
+    key,
+    pressed: room.panel.value === panel,
+    run: () => {
+      room.panel.value = room.panel.value === panel ? null : panel;
+      room.moreShown.value = false;
+    },
+    ...(unread > 0 ? { badge: String(unread), note: t("control.unread", { count: unread }) } : {}),
+    testId: `${panel}-button`,
+  };
+}
+
+function dialogCommand(room: Room, question: "devices" | "keys", key: string): Command {
+  return {
+    id: question,
+    icon: question,
+    word: t(`control.${question}`),
+    key,
+    run: () => {
+      room.moreShown.value = false;
+      room.question.value = question;
+    },
+    secondary: true,
+    testId: `${question}-button`,
+  };
+}
+
+function toggleFullScreen(): void {
+  // Refused where the browser has none (old tablets): the page is then as it was.
+  const done = document.fullscreenElement ? document.exitFullscreen() : document.documentElement.requestFullscreen();
+  done.catch(() => undefined);
+}

@@ -1,0 +1,151 @@
+// Owns the session page: stage, side column, bar, panels and dialogs, for hub, satellite and viewer.
+
+import type { JSX } from "preact";
+import { useCallback, useEffect, useMemo } from "preact/hooks";
+import { KeyTable, useKeys } from "../../components/commands";
+import type { Command } from "../../components/commands";
+import { ask, useClient } from "../../components/context";
+import { MicrophonePreview, PicturePreview } from "../../components/devices";
+import { Dialog } from "../../components/dialog";
+import { LanguageSelect, ThemeSwitch } from "../../components/header";
+import { Icon } from "../../components/icons";
+import { setSingleKeys, singleKeys } from "../../components/preferences";
+import { Sounds } from "../../components/sounds";
+import { t } from "../../i18n";
+import { Bar } from "./bar";
+import { Chat } from "./chat";
+import { fullScreen, sessionCommands } from "./commands";
+import { Banner } from "./news";
+import { PeoplePanel } from "./people";
+import { createRoom } from "./room";
+import type { Room } from "./room";
+import { Side } from "./side";
+import { Stage } from "./stage";
+
+export function SessionPage(): JSX.Element {
+  const client = useClient();
+  const room = useMemo(() => createRoom(client), [client]);
+  useEffect(() => () => room.dispose(), [room]);
+  useFullScreen();
+  const commands = sessionCommands(room);
+  const onEscape = useCallback(() => closeOne(room), [room]);
+  useKeys(commands, onEscape);
+  return (
+    <div class="session" data-flavour={room.flavour.value} data-panel={room.panel.value ?? "none"} data-layout={room.layout.value}>
+      <Stage room={room} />
+      <Side room={room} />
+      <SidePanel room={room} />
+      <Banner />
+      <Bar room={room} commands={commands} />
+      <Sounds />
+      <Questions room={room} commands={commands} />
+    </div>
+  );
+}
+
+function SidePanel({ room }: { readonly room: Room }): JSX.Element | null {
+  const panel = room.panel.value;
+  if (panel === null) return null;
+  return (
+    <section class="panel" aria-label={t(`${panel}.title`)} data-testid={`${panel}-panel`}>
+      <div class="panel-head">
+        <h2>{t(`${panel}.title`)}</h2>
+        {panel === "people" && <span class="panel-count">{t("people.count", { count: room.people.value.size })}</span>}
+        <button type="button" class="button quiet" onClick={() => (room.panel.value = null)}>
+          <Icon name="close" />
+          {t("app.close")}
+        </button>
+      </div>
+      {panel === "chat" ? <Chat room={room} autoFocus /> : <PeoplePanel room={room} />}
+    </section>
+  );
+}
+
+function Questions({ room, commands }: { readonly room: Room; readonly commands: readonly Command[] }): JSX.Element | null {
+  const close = () => (room.question.value = null);
+  switch (room.question.value) {
+    case "leave":
+      return <LeaveDialog room={room} onClose={close} />;
+    case "keys":
+      return <KeysDialog commands={commands} onClose={close} />;
+    case "devices":
+      return <DevicesDialog room={room} onClose={close} />;
+    default:
+      return null;
+  }
+}
+
+function LeaveDialog({ room, onClose }: { readonly room: Room; readonly onClose: () => void }): JSX.Element {
+  return (
+    <Dialog title={t("leave.ask")} onClose={onClose} testId="leave-dialog">
+      <div class="choices">
+        <button type="button" class="button large primary" data-testid="leave-confirm" onClick={() => ask(room.client.leave())}>
+          <Icon name="leave" />
+          <span>
+            {t("leave.me")}
+            <small>{t("leave.meHint")}</small>
+          </span>
+        </button>
+        <details class="danger-zone">
+          <summary class="button large" data-testid="end-session">
+            <Icon name="end" />
+            <span>
+              {t("leave.all")}
+              <small>{t("leave.allHint")}</small>
+            </span>
+          </summary>
+          <button type="button" class="button large danger" data-testid="end-session-yes" onClick={() => ask(room.client.endSession())}>
+            <Icon name="end" />
+            {t("leave.allSure")}
+          </button>
+        </details>
+      </div>
+    </Dialog>
+  );
+}
+
+function KeysDialog({ commands, onClose }: { readonly commands: readonly Command[]; readonly onClose: () => void }): JSX.Element {
+  return (
+    <Dialog title={t("keys.title")} onClose={onClose} testId="keys-dialog">
+      <KeyTable commands={commands} />
+      <label class="check">
+        <input type="checkbox" checked={singleKeys.value} onChange={(event) => setSingleKeys(event.currentTarget.checked)} />
+        {t("keys.on")}
+      </label>
+    </Dialog>
+  );
+}
+
+function DevicesDialog({ room, onClose }: { readonly room: Room; readonly onClose: () => void }): JSX.Element {
+  const may = room.client.permissions.value;
+  const ultrasound = may.has("publish:ultrasound") && <PicturePreview source="ultrasound" />;
+  const camera = may.has("publish:camera") && <PicturePreview source="camera" />;
+  return (
+    <Dialog title={t("control.devices")} onClose={onClose} testId="devices-dialog">
+      <div class="previews">
+        {room.flavour.value === "satellite" ? [ultrasound, camera] : [camera, ultrasound]}
+        {may.has("publish:microphone") && <MicrophonePreview />}
+      </div>
+      <div class="dialog-buttons spread">
+        <LanguageSelect />
+        <ThemeSwitch />
+      </div>
+    </Dialog>
+  );
+}
+
+/** The topmost open thing goes first; the chosen picture last. */
+function closeOne(room: Room): void {
+  if (room.moreShown.value) room.moreShown.value = false;
+  else if (room.panel.value !== null) room.panel.value = null;
+  else room.pinned.value = null;
+}
+
+function useFullScreen(): void {
+  useEffect(() => {
+    const follow = () => (fullScreen.value = document.fullscreenElement !== null);
+    follow();
+    document.addEventListener("fullscreenchange", follow);
+    return () => document.removeEventListener("fullscreenchange", follow);
+  }, []);
+}

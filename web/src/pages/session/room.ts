@@ -1,0 +1,100 @@
+// Owns what one session page holds of its own (which panel is open, which picture was chosen) and derives what it shows.
+
+import { computed, signal } from "@preact/signals";
+import type { ReadonlySignal, Signal } from "@preact/signals";
+import type { Participant, ParticipantId, TrackId } from "../../protocol";
+import type { Client, RemoteTrack } from "../../state";
+import { LAYOUTS, mainPicture, secondPicture, visiblePictures } from "../view";
+import type { Layout } from "../view";
+
+export type Panel = "chat" | "people" | null;
+export type Flavour = "hub" | "satellite" | "viewer";
+export type Question = "leave" | "keys" | "devices" | null;
+
+/** A cough must not take the picture: somebody speaks only after this long. */
+const SPEAKER_SETTLES_MS = 1_200;
+
+export interface Room {
+  readonly client: Client;
+  readonly flavour: ReadonlySignal<Flavour>;
+  readonly panel: Signal<Panel>;
+  readonly question: Signal<Question>;
+  readonly layout: Signal<Layout>;
+  readonly pinned: Signal<TrackId | null>;
+  readonly factsShown: Signal<boolean>;
+  readonly moreShown: Signal<boolean>;
+  readonly pictures: ReadonlySignal<readonly RemoteTrack[]>;
+  readonly main: ReadonlySignal<RemoteTrack | null>;
+  /** The large ones: one, two or all, by layout. */
+  readonly large: ReadonlySignal<readonly RemoteTrack[]>;
+  readonly people: ReadonlySignal<ReadonlyMap<ParticipantId, Participant>>;
+  nextLayout(): void;
+  dispose(): void;
+}
+
+export function createRoom(client: Client): Room {
+  const settledSpeaker = signal<ParticipantId | null>(null);
+  const pinned = signal<TrackId | null>(null);
+  const layout = signal<Layout>("focus");
+  /** What stays large while nothing better comes. */
+  let last: TrackId | null = null;
+
+  const flavour = computed<Flavour>(() => {
+    const role = client.self.value?.role;
+    if (role === "satellite" || role === "viewer") return role;
+    return "hub";
+  });
+  const pictures = computed(() => visiblePictures(client.tracks.value, client.stage.value));
+  const main = computed(() => {
+    const found = mainPicture({
+      pictures: pictures.value,
+      pinned: pinned.value,
+      last,
+      speaker: settledSpeaker.value,
+      ownFirst: flavour.value === "satellite",
+    });
+    last = found?.id ?? null;
+    return found;
+  });
+  const large = computed<readonly RemoteTrack[]>(() => {
+    const first = main.value;
+    if (layout.value === "grid") return pictures.value.filter(({ own, source }) => !(own && source === "screen"));
+    if (!first) return [];
+    const second = layout.value === "pair" ? secondPicture(pictures.value, first) : null;
+    return second ? [first, second] : [first];
+  });
+
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  let loudest: ParticipantId | null = null;
+  const unsubscribe = client.speakers.subscribe((speakers) => {
+    const now = speakers[0]?.participant ?? null;
+    if (now === loudest) return;
+    loudest = now;
+    clearTimeout(timer);
+    // Silence changes nothing: who spoke last stays large.
+    if (now !== null) timer = setTimeout(() => (settledSpeaker.value = now), SPEAKER_SETTLES_MS);
+  });
+
+  return {
+    client,
+    flavour,
+    panel: signal<Panel>(null),
+    question: signal<Question>(null),
+    layout,
+    pinned,
+    factsShown: signal(true),
+    moreShown: signal(false),
+    pictures,
+    main,
+    large,
+    people: computed(() => new Map(client.participants.value.map((person) => [person.id, person]))),
+    nextLayout() {
+      const index = LAYOUTS.indexOf(layout.value);
+      layout.value = LAYOUTS[(index + 1) % LAYOUTS.length] ?? "focus";
+    },
+    dispose() {
+      clearTimeout(timer);
+      unsubscribe();
+    },
+  };
+}

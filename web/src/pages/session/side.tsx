@@ -1,0 +1,121 @@
+// Owns the column beside the stage, in its flavours: people and figures for the hub and viewers, the hub doctor's face and
+// directions for a satellite.
+
+import type { JSX } from "preact";
+import { Icon } from "../../components/icons";
+import { DeviceTrouble } from "../../components/problem";
+import { TrackVideo } from "../../components/video";
+import { t } from "../../i18n";
+import { hubFace, initials } from "../view";
+import { Chat } from "./chat";
+import { PictureFacts } from "./facts";
+import { News } from "./news";
+import { PersonLine, Strip } from "./strip";
+import type { Room } from "./room";
+
+export function Side({ room }: { readonly room: Room }): JSX.Element {
+  const satellite = room.flavour.value === "satellite";
+  return (
+    <aside class="side" aria-label={t("session.people")}>
+      <SessionTitle room={room} />
+      {satellite ? <Satellite room={room} /> : <Strip room={room} />}
+      <UltrasoundTrouble room={room} />
+      <News room={room} />
+      <PictureFacts room={room} />
+    </aside>
+  );
+}
+
+function SessionTitle({ room }: { readonly room: Room }): JSX.Element {
+  const session = room.client.session.value;
+  const audience = room.client.audience.value;
+  return (
+    <header class="session-title">
+      <h1>{session?.title}</h1>
+      {audience > 0 && (
+        <p class="audience">
+          <Icon name="people" />
+          {t("session.watching", { count: audience })}
+        </p>
+      )}
+    </header>
+  );
+}
+
+function Satellite({ room }: { readonly room: Room }): JSX.Element {
+  const { client } = room;
+  const face = hubFace(client.participants.value, room.pictures.value, client.speakers.value);
+  const camera = room.pictures.value.find(({ participant, source }) => participant === face?.id && source === "camera");
+  const speaking = client.speakers.value.some(({ participant }) => participant === face?.id);
+  return (
+    <>
+      <section class={speaking ? "face speaking" : "face"} aria-label={t("session.hubFace")}>
+        {camera?.stream ? (
+          <TrackVideo
+            stream={camera.stream}
+            label={t("session.pictureOf", { source: t("source.camera"), name: face?.name ?? "" })}
+            testId="face-video"
+            track={camera.id}
+            source="camera"
+            participant={camera.participant}
+          />
+        ) : (
+          <p class="face-none">{face ? <span class="face-initials">{initials(face.name)}</span> : t("session.hubFaceNone")}</p>
+        )}
+        {face && <PersonLine person={face} room={room} speaking={speaking} />}
+      </section>
+      <OtherPictures room={room} face={face?.id ?? null} />
+      <section class="directions" aria-label={t("chat.directions")}>
+        <h2>{t("chat.directions")}</h2>
+        <Chat room={room} />
+      </section>
+    </>
+  );
+}
+
+/** What others show besides the face: seen by choosing it, so that the own ultrasound stays large by itself. */
+function OtherPictures({ room, face }: { readonly room: Room; readonly face: string | null }): JSX.Element | null {
+  const others = room.pictures.value.filter(
+    (track) => track.source !== "camera" && (room.pinned.value !== null || !room.large.value.includes(track)),
+  );
+  if (others.length === 0) return null;
+  return (
+    <ul class="others">
+      {others.map((track) => {
+        const person = room.people.value.get(track.participant);
+        const chosen = room.main.value?.id === track.id;
+        return (
+          <li key={track.id}>
+            <button
+              type="button"
+              class="button small"
+              aria-pressed={chosen}
+              data-testid="tile"
+              data-track={track.id}
+              onClick={() => (room.pinned.value = room.pinned.value === track.id ? null : track.id)}
+            >
+              <Icon name={track.kind === "video" && track.source !== "ultrasoundSound" && track.source !== "microphone" ? track.source : "sound"} />
+              {track.own || track.participant === face
+                ? t(`source.${track.source}`)
+                : t("session.pictureOf", { source: t(`source.${track.source}`), name: person?.name ?? "" })}
+            </button>
+          </li>
+        );
+      })}
+    </ul>
+  );
+}
+
+function UltrasoundTrouble({ room }: { readonly room: Room }): JSX.Element | null {
+  const { client } = room;
+  const local = client.locals.value.get("ultrasound");
+  const facts = local?.track ? client.facts.value.get(local.track) : undefined;
+  return (
+    <DeviceTrouble
+      source="ultrasound"
+      local={local}
+      framesPerSecond={facts?.framesPerSecond ?? null}
+      onRetry={() => void client.start("ultrasound", local?.deviceId ?? undefined)}
+    />
+  );
+}

@@ -1,0 +1,93 @@
+// Owns the large pictures: one, two or all, each with a line below it that says whose it is; nothing lies over a picture.
+
+import type { JSX } from "preact";
+import { Icon } from "../../components/icons";
+import { sourceIcon } from "../../components/devices";
+import { TrackVideo } from "../../components/video";
+import { t } from "../../i18n";
+import type { RemoteTrack } from "../../state";
+import { initials } from "../view";
+import { startSource } from "./commands";
+import type { Room } from "./room";
+
+/** More would be too small to read; the strip has the rest. */
+const GRID_MAX = 12;
+
+export function Stage({ room }: { readonly room: Room }): JSX.Element {
+  const shown = room.large.value.slice(0, GRID_MAX);
+  return (
+    <main id="content" class="stage" data-count={shown.length} aria-label={t("session.stage")} tabIndex={-1}>
+      {shown.map((track) => (
+        <Figure key={track.id} track={track} room={room} />
+      ))}
+      {shown.length === 0 && <NoPicture room={room} />}
+    </main>
+  );
+}
+
+function Figure({ track, room }: { readonly track: RemoteTrack; readonly room: Room }): JSX.Element {
+  const label = pictureName(room, track);
+  return (
+    <figure class={`picture ${track.source}`}>
+      {track.stream ? (
+        <TrackVideo
+          stream={track.stream}
+          label={label}
+          testId="stage-video"
+          mirrored={track.own && track.source === "camera"}
+          track={track.id}
+          source={track.source}
+          participant={track.participant}
+        />
+      ) : (
+        <div class="picture-waiting">{t("connection.connecting")}</div>
+      )}
+      <figcaption>
+        <Icon name={sourceIcon(track.source)} />
+        <span class="caption-name">{label}</span>
+        <PictureState track={track} />
+      </figcaption>
+    </figure>
+  );
+}
+
+function PictureState({ track }: { readonly track: RemoteTrack }): JSX.Element | null {
+  if (track.own) return null;
+  const word = !track.flowing ? t("session.pictureStopped") : track.limited ? t("session.pictureWeak") : null;
+  if (word === null) return null;
+  return (
+    <span class="caption-state" role="status">
+      <Icon name="warning" />
+      {word}
+    </span>
+  );
+}
+
+function NoPicture({ room }: { readonly room: Room }): JSX.Element {
+  const { client, flavour } = room;
+  const satellite = flavour.value === "satellite";
+  const hub = [...room.people.value.values()].find(({ role }) => role === "hub");
+  return (
+    <div class="no-picture">
+      <span class="no-picture-sign" aria-hidden="true">
+        {flavour.value === "viewer" && hub ? initials(hub.name) : <Icon name="ultrasound" />}
+      </span>
+      <h1>{t("session.noPicture")}</h1>
+      <p>{t(satellite ? "session.noPictureSatellite" : flavour.value === "viewer" ? "session.noPictureViewer" : "session.noPictureHub")}</p>
+      {satellite && client.permissions.value.has("publish:ultrasound") && (
+        <button type="button" class="button primary large" onClick={() => startSource(room, "ultrasound")}>
+          <Icon name="ultrasound" />
+          {t("session.startUltrasound")}
+        </button>
+      )}
+    </div>
+  );
+}
+
+export function pictureName(room: Room, track: RemoteTrack): string {
+  const source = t(`source.${track.source}`);
+  if (track.own) return t("session.yourPicture", { source });
+  const person = room.people.value.get(track.participant);
+  const name = person === undefined ? "" : person.point === "" ? person.name : `${person.name} (${person.point})`;
+  return t("session.pictureOf", { source, name });
+}

@@ -1,0 +1,160 @@
+// Owns the page of whoever sets sessions up: what runs, what is ready, making one, and ending it.
+
+import { useComputed, useSignal } from "@preact/signals";
+import type { Signal } from "@preact/signals";
+import type { JSX } from "preact";
+import { useCallback, useEffect, useMemo } from "preact/hooks";
+import { ApiError, createApi } from "../api";
+import type { Api, SessionEntry } from "../api";
+import { toldAs } from "../components/context";
+import { Page } from "../components/header";
+import { Icon } from "../components/icons";
+import { Problem } from "../components/problem";
+import { t } from "../i18n";
+import type { Key } from "../i18n";
+import type { ErrorCode, SessionId } from "../protocol";
+import { NewSessionForm } from "./newsession";
+import { SessionRow } from "./sessionrow";
+
+/** Often enough to see a clinic come in, seldom enough to cost nothing. */
+const REFRESH_MS = 5_000;
+
+export type Fault = ErrorCode | "network" | null;
+
+export function SessionsPage({ token }: { readonly token: string }): JSX.Element {
+  if (token === "") {
+    return (
+      <Page>
+        <h1>{t("sessions.title")}</h1>
+        <Problem code="noToken" mild>
+          <p>{t("sessions.noToken")}</p>
+        </Problem>
+      </Page>
+    );
+  }
+  return <Sessions token={token} />;
+}
+
+function Sessions({ token }: { readonly token: string }): JSX.Element {
+  const api = useMemo(() => createApi(token), [token]);
+  const sessions = useSignal<readonly SessionEntry[] | null>(null);
+  const fault = useSignal<Fault>(null);
+  const opened = useSignal<SessionId | null>(null);
+  const load = useLoading(api, sessions, fault);
+  return (
+    <Page wide>
+      <div class="sessions">
+        <div class="sessions-list">
+          <h1>{t("sessions.title")}</h1>
+          {fault.value !== null && (
+            <Problem code={fault.value}>
+              <p>{t(`refused.${toldAs(fault.value)}`)}</p>
+              <p>{t(`refused.${toldAs(fault.value)}.todo`)}</p>
+              <button type="button" class="button" onClick={() => void load()}>
+                <Icon name="retry" />
+                {t("sessions.reload")}
+              </button>
+            </Problem>
+          )}
+          <List api={api} sessions={sessions} opened={opened} fault={fault} load={load} />
+        </div>
+        <NewSessionForm
+          api={api}
+          onCreated={(id) => {
+            opened.value = id;
+            void load();
+          }}
+        />
+      </div>
+    </Page>
+  );
+}
+
+interface ListProps {
+  readonly api: Api;
+  readonly sessions: Signal<readonly SessionEntry[] | null>;
+  readonly opened: Signal<SessionId | null>;
+  readonly fault: Signal<Fault>;
+  readonly load: () => Promise<void>;
+}
+
+function List({ api, sessions, opened, fault, load }: ListProps): JSX.Element {
+  const groups = useComputed(() => groupSessions(sessions.value ?? []));
+  if (sessions.value === null) {
+    return <p role="status">{fault.value === null ? t("app.loading") : ""}</p>;
+  }
+  if (sessions.value.length === 0) return <p class="sessions-none">{t("sessions.none")}</p>;
+  const rows = (entries: readonly SessionEntry[]) => (
+    <ul class="session-rows">
+      {entries.map((entry) => (
+        <SessionRow
+          key={entry.id}
+          api={api}
+          entry={entry}
+          open={opened.value === entry.id}
+          onToggle={() => (opened.value = opened.value === entry.id ? null : entry.id)}
+          onChanged={() => void load()}
+        />
+      ))}
+    </ul>
+  );
+  const group = (title: Key, entries: readonly SessionEntry[]) =>
+    entries.length > 0 && (
+      <section aria-label={t(title)}>
+        <h2>{t(title)}</h2>
+        {rows(entries)}
+      </section>
+    );
+  const { now, ready, ended } = groups.value;
+  return (
+    <>
+      {group("sessions.now", now)}
+      {group("sessions.ready", ready)}
+      {ended.length > 0 && (
+        <details class="ended">
+          <summary>
+            {t("sessions.ended")} ({ended.length})
+          </summary>
+          {rows(ended)}
+        </details>
+      )}
+    </>
+  );
+}
+
+interface Groups {
+  readonly now: readonly SessionEntry[];
+  readonly ready: readonly SessionEntry[];
+  readonly ended: readonly SessionEntry[];
+}
+
+/** The newest first in each. */
+export function groupSessions(sessions: readonly SessionEntry[]): Groups {
+  const newest = [...sessions].sort((a, b) => b.createdAt - a.createdAt);
+  const open = newest.filter(({ state }) => state === "open");
+  return {
+    now: open.filter(({ connected }) => connected > 0),
+    ready: open.filter(({ connected }) => connected === 0),
+    ended: newest.filter(({ state }) => state === "ended"),
+  };
+}
+
+function useLoading(api: Api, sessions: Signal<readonly SessionEntry[] | null>, fault: Signal<Fault>): () => Promise<void> {
+  const load = useCallback(async () => {
+    try {
+      sessions.value = await api.sessions();
+      fault.value = null;
+    } catch (error) {
+      fault.value = error instanceof ApiError ? error.code : "internal";
+    }
+  }, [api, sessions, fault]);
+  useEffect(() => {
+    void load();
+    const timer = setInterval(() => {
+      // A refused link stays refused; a lost network comes back.
+      if (!document.hidden && (fault.peek() === null || fault.peek() === "network")) void load();
+    }, REFRESH_MS);
+    return () => clearInterval(timer);
+  }, [load, fault]);
+  return load;
+}

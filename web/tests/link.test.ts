@@ -1,0 +1,43 @@
+// Tests src/pages/link.ts and src/components/guess.ts: what an address means, and which device is the capture card.
+
+import { expect, test } from "vitest";
+import { guessDevices, looksLikeCapture } from "../src/components/guess";
+import { readLink } from "../src/pages/link";
+
+test.each([
+  ["/", "", { page: "sessions", token: "", now: false }],
+  ["/", "#aaa.bbb.ccc", { page: "sessions", token: "aaa.bbb.ccc", now: false }],
+  ["/join", "#aaa.bbb.ccc", { page: "join", token: "aaa.bbb.ccc", now: false }],
+  ["/join/", "#aaa.bbb.ccc&now", { page: "join", token: "aaa.bbb.ccc", now: true }],
+  ["/join", "", { page: "join", token: "", now: false }],
+  ["/join", "#aaa&nowhere", { page: "join", token: "aaa", now: false }],
+])("%s%s", (path, hash, expected) => {
+  expect(readLink(path, hash)).toEqual(expected);
+});
+
+test.each([
+  ["USB3.0 HD VIDEO (534d:2109)", true],
+  ["USB Video", true],
+  ["Cam Link 4K (0fd9:0066)", true],
+  ["Magewell USB Capture HDMI", true],
+  ["AV.io HD", true],
+  ["EasyCap", true],
+  ["Integrated Webcam (0c45:6a06)", false],
+  ["FaceTime HD Camera", false],
+  ["Logitech BRIO", false],
+  ["", false],
+])("a device named %j is a capture card: %s", (label, expected) => {
+  expect(looksLikeCapture(label)).toBe(expected);
+});
+
+const WEBCAM = { id: "w", label: "Integrated Webcam" };
+const CARD = { id: "c", label: "USB Capture HDMI" };
+
+test("the capture card is guessed for the ultrasound, and given up as camera", () => {
+  expect(guessDevices([CARD, WEBCAM], "c")).toEqual({ ultrasound: "c", camera: "w" });
+  expect(guessDevices([CARD, WEBCAM], "w")).toEqual({ ultrasound: "c", camera: null });
+});
+
+test("without anything like a capture card nothing is guessed", () => {
+  expect(guessDevices([WEBCAM], "w")).toEqual({ ultrasound: null, camera: null });
+});
