@@ -74,7 +74,8 @@ fn read_scalability(payload: &[u8], at: usize) -> Option<(Option<(u16, u16)>, us
     if head & 0x10 != 0 {
         for _ in 0..=head >> 5 {
             let [width_high, width_low, height_high, height_low] = *payload.get(at..)?.first_chunk()?;
-            let size = [u16::from_be_bytes([width_high, width_low]), u16::from_be_bytes([height_high, height_low])];
+            let size =
+                [u16::from_be_bytes([width_high, width_low]), u16::from_be_bytes([height_high, height_low])];
             dimensions = Some((size[0], size[1]));
             at += 4;
         }

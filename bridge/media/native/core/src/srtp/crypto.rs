@@ -21,11 +21,21 @@ const ENCRYPTED_FLAG: u32 = 0x8000_0000;
 const GCM_SALT_LEN: usize = 12;
 const CM_SALT_LEN: usize = 14;
 const CM_KEY_LEN: usize = 16;
+const SHA1_KEY_LEN: usize = 20;
 
 /// Ciphers for RTP and RTCP of one direction.
 pub(super) enum Ciphers {
-    Gcm { rtp: GcmCipher, rtcp: GcmCipher },
-    CounterMode { rtp: CounterModeCipher, rtcp: CounterModeCipher },
+    Gcm {
+        rtp: GcmCipher,
+        rtcp: GcmCipher,
+    },
+    /// Boxed, as the key schedules in it are large.
+    CounterMode(Box<CounterModeCiphers>),
+}
+
+pub(super) struct CounterModeCiphers {
+    pub(super) rtp: CounterModeCipher,
+    pub(super) rtcp: CounterModeCipher,
 }
 
 impl Ciphers {
@@ -41,20 +51,18 @@ impl Ciphers {
         }
         let derivation = Derivation::new(&master[..key_len], &master[key_len..])?;
         let gcm = |encryption, salt| match profile {
-            SrtpProfile::AeadAes256Gcm => GcmCipher::new(&derivation.derive::<32>(encryption)?, derivation.derive(salt)?),
+            SrtpProfile::AeadAes256Gcm => {
+                GcmCipher::new(&derivation.derive::<32>(encryption)?, derivation.derive(salt)?)
+            }
             _ => GcmCipher::new(&derivation.derive::<16>(encryption)?, derivation.derive(salt)?),
         };
         if profile == SrtpProfile::Aes128CmSha1_80 {
-            return Ok(Self::CounterMode {
-                rtp: CounterModeCipher::new(
-                    &derivation,
-                    [Label::RtpEncryption, Label::RtpAuthentication, Label::RtpSalt],
-                )?,
-                rtcp: CounterModeCipher::new(
-                    &derivation,
-                    [Label::RtcpEncryption, Label::RtcpAuthentication, Label::RtcpSalt],
-                )?,
-            });
+            let rtp = [Label::RtpEncryption, Label::RtpAuthentication, Label::RtpSalt];
+            let rtcp = [Label::RtcpEncryption, Label::RtcpAuthentication, Label::RtcpSalt];
+            return Ok(Self::CounterMode(Box::new(CounterModeCiphers {
+                rtp: CounterModeCipher::new(&derivation, rtp)?,
+                rtcp: CounterModeCipher::new(&derivation, rtcp)?,
+            })));
         }
         Ok(Self::Gcm {
             rtp: gcm(Label::RtpEncryption, Label::RtpSalt)?,
@@ -65,7 +73,7 @@ impl Ciphers {
     pub(super) fn tag_len(&self) -> usize {
         match self {
             Self::Gcm { .. } => GCM_TAG_LEN,
-            Self::CounterMode { .. } => SHA1_TAG_LEN,
+            Self::CounterMode(_) => SHA1_TAG_LEN,
         }
     }
 }
@@ -76,7 +84,7 @@ pub(super) struct GcmCipher {
 }
 
 impl GcmCipher {
-    fn new(key: &[u8], salt: [u8; GCM_SALT_LEN]) -> Result<Self, SrtpError> {
+    pub(super) fn new(key: &[u8], salt: [u8; GCM_SALT_LEN]) -> Result<Self, SrtpError> {
         let algorithm = if key.len() == 16 { &AES_128_GCM } else { &AES_256_GCM };
         let key = UnboundKey::new(algorithm, key).map_err(|_| SrtpError::KeyLength)?;
         Ok(Self { key: LessSafeKey::new(key), salt })
@@ -124,7 +132,10 @@ impl GcmCipher {
     #[inline]
     pub(super) fn open(&self, ssrc: u32, index: u64, clear: &[u8], data: &mut [u8]) -> Result<(), SrtpError> {
         let nonce = self.nonce(ssrc, index);
-        self.key.open_in_place(nonce, Aad::from(clear), data).map(|_| ()).map_err(|_| SrtpError::Unauthenticated)
+        self.key
+            .open_in_place(nonce, Aad::from(clear), data)
+            .map(|_| ())
+            .map_err(|_| SrtpError::Unauthenticated)
     }
 }
 
@@ -135,13 +146,21 @@ pub(super) struct CounterModeCipher {
 }
 
 impl CounterModeCipher {
-    fn new(derivation: &Derivation, [encryption, authentication, salt]: [Label; 3]) -> Result<Self, SrtpError> {
-        let authentication = derivation.derive::<20>(authentication)?;
-        Ok(Self {
-            key: counter_mode(&derivation.derive::<CM_KEY_LEN>(encryption)?)?,
-            authentication: hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, &authentication),
-            salt: derivation.derive(salt)?,
-        })
+    fn new(
+        derivation: &Derivation,
+        [encryption, authentication, salt]: [Label; 3],
+    ) -> Result<Self, SrtpError> {
+        let key = derivation.derive::<CM_KEY_LEN>(encryption)?;
+        Self::from_session_keys(&key, &derivation.derive(authentication)?, derivation.derive(salt)?)
+    }
+
+    pub(super) fn from_session_keys(
+        key: &[u8],
+        authentication: &[u8; SHA1_KEY_LEN],
+        salt: [u8; CM_SALT_LEN],
+    ) -> Result<Self, SrtpError> {
+        let authentication = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, authentication);
+        Ok(Self { key: counter_mode(key)?, authentication, salt })
     }
 
     /// XORs the key stream of one packet onto `data` (RFC 3711 section 4.1.1).

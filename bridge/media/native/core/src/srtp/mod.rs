@@ -6,6 +6,8 @@ mod kdf;
 mod receiver;
 mod replay;
 mod sender;
+#[cfg(test)]
+mod vector_tests;
 
 pub use receiver::{SrtpReceiver, Unprotected};
 pub use sender::{SrtpSender, StreamSlot};

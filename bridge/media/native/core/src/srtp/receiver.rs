@@ -2,7 +2,9 @@
 //! is made only by a packet that authenticated, and for a bounded number of them.
 
 use super::SrtpError;
-use super::crypto::{Ciphers, RTCP_CLEAR_LEN, RTCP_INDEX_LEN, read_rtcp_index, rtcp_clear_part, rtcp_index_word, split_tag};
+use super::crypto::{
+    Ciphers, RTCP_CLEAR_LEN, RTCP_INDEX_LEN, read_rtcp_index, rtcp_clear_part, rtcp_index_word, split_tag,
+};
 use super::replay::ReplayWindow;
 use super::sender::roll_over_counter;
 use crate::api::SrtpProfile;
@@ -29,14 +31,19 @@ pub struct SrtpReceiver {
 impl SrtpReceiver {
     /// `master`: master key followed by master salt.
     pub fn new(profile: SrtpProfile, master: &[u8]) -> Result<Self, SrtpError> {
-        Ok(Self { ciphers: Ciphers::new(profile, master)?, rtp: Streams::default(), rtcp: Streams::default() })
+        Ok(Self {
+            ciphers: Ciphers::new(profile, master)?,
+            rtp: Streams::default(),
+            rtcp: Streams::default(),
+        })
     }
 
     /// Authenticates and decrypts in place the packet that `header` was parsed from. On an error the buffer's content
     /// is void and no state has changed.
     pub fn unprotect_rtp(&mut self, header: &RtpHeader, packet: &mut [u8]) -> Result<Unprotected, SrtpError> {
         let tag_len = self.ciphers.tag_len();
-        let len = packet.len().checked_sub(tag_len).filter(|len| *len >= header.len).ok_or(SrtpError::Malformed)?;
+        let len =
+            packet.len().checked_sub(tag_len).filter(|len| *len >= header.len).ok_or(SrtpError::Malformed)?;
         let place = self.rtp.find(header.ssrc);
         let index = self.rtp.estimate(place, header.sequence)?;
         self.rtp.check(place, index)?;
@@ -45,10 +52,10 @@ impl SrtpReceiver {
                 let (clear, data) = packet.split_at_mut(header.len);
                 rtp.open(header.ssrc, index, clear, data)?;
             }
-            Ciphers::CounterMode { rtp, .. } => {
+            Ciphers::CounterMode(ciphers) => {
                 let (message, tag) = split_tag(packet, tag_len)?;
-                rtp.verify(message, &roll_over_counter(index), tag)?;
-                rtp.apply(header.ssrc, index, &mut message[header.len..])?;
+                ciphers.rtp.verify(message, &roll_over_counter(index), tag)?;
+                ciphers.rtp.apply(header.ssrc, index, &mut message[header.len..])?;
             }
         }
         self.rtp.insert(place, header.ssrc, index)?;
@@ -64,7 +71,7 @@ impl SrtpReceiver {
         let ssrc = u32::from_be_bytes([packet[4], packet[5], packet[6], packet[7]]);
         let word_at = match &self.ciphers {
             Ciphers::Gcm { .. } => len + tag_len,
-            Ciphers::CounterMode { .. } => len,
+            Ciphers::CounterMode(_) => len,
         };
         let word = packet.get(word_at..).and_then(|rest| rest.first_chunk()).ok_or(SrtpError::Malformed)?;
         let index = read_rtcp_index(*word).ok_or(SrtpError::Malformed)?;
@@ -75,10 +82,10 @@ impl SrtpReceiver {
                 let clear = rtcp_clear_part(packet, rtcp_index_word(index))?;
                 rtcp.open(ssrc, u64::from(index), &clear, &mut packet[RTCP_CLEAR_LEN..word_at])?;
             }
-            Ciphers::CounterMode { rtcp, .. } => {
+            Ciphers::CounterMode(ciphers) => {
                 let (message, tag) = split_tag(packet, tag_len)?;
-                rtcp.verify(message, &[], tag)?;
-                rtcp.apply(ssrc, u64::from(index), &mut message[RTCP_CLEAR_LEN..len])?;
+                ciphers.rtcp.verify(message, &[], tag)?;
+                ciphers.rtcp.apply(ssrc, u64::from(index), &mut message[RTCP_CLEAR_LEN..len])?;
             }
         }
         self.rtcp.insert(place, ssrc, u64::from(index))?;

@@ -77,11 +77,11 @@ impl SrtpSender {
         let (header, data) = packet.split_at_mut_checked(header_len).ok_or(SrtpError::Mismatch)?;
         match &self.ciphers {
             Ciphers::Gcm { rtp, .. } => rtp.seal(ssrc, index, header, data),
-            Ciphers::CounterMode { rtp, .. } => {
+            Ciphers::CounterMode(ciphers) => {
                 let (plain, _) = split_tag(data, self.ciphers.tag_len())?;
-                rtp.apply(ssrc, index, plain)?;
+                ciphers.rtp.apply(ssrc, index, plain)?;
                 let (message, place) = split_tag(packet, self.ciphers.tag_len())?;
-                place.copy_from_slice(&rtp.tag(message, &roll_over_counter(index)));
+                place.copy_from_slice(&ciphers.rtp.tag(message, &roll_over_counter(index)));
                 Ok(())
             }
         }
@@ -131,11 +131,11 @@ impl SrtpSender {
                 place.copy_from_slice(&word);
                 rtcp.seal(ssrc, u64::from(index), &clear, &mut data[RTCP_CLEAR_LEN..])
             }
-            Ciphers::CounterMode { rtcp, .. } => {
-                rtcp.apply(ssrc, u64::from(index), &mut out[RTCP_CLEAR_LEN..plain.len()])?;
+            Ciphers::CounterMode(ciphers) => {
+                ciphers.rtcp.apply(ssrc, u64::from(index), &mut out[RTCP_CLEAR_LEN..plain.len()])?;
                 let (message, place) = split_tag(out, self.ciphers.tag_len())?;
                 message[plain.len()..].copy_from_slice(&word);
-                place.copy_from_slice(&rtcp.tag(message, &[]));
+                place.copy_from_slice(&ciphers.rtcp.tag(message, &[]));
                 Ok(())
             }
         }

@@ -124,7 +124,9 @@ impl<'a> Iterator for Extensions<'a> {
         }
         let (id, len, body) = match (self.two_byte, self.rest) {
             (true, [id, len, body @ ..]) => (*id, usize::from(*len), body),
-            (false, [head, body @ ..]) if head >> 4 != STOP_ID => (head >> 4, usize::from(head & 0x0f) + 1, body),
+            (false, [head, body @ ..]) if head >> 4 != STOP_ID => {
+                (head >> 4, usize::from(head & 0x0f) + 1, body)
+            }
             _ => (0, 0, &[][..]),
         };
         let Some((value, rest)) = body.split_at_checked(len).filter(|_| id != 0) else {

@@ -73,17 +73,45 @@ pub struct ReportBlock {
 
 #[derive(Clone, Copy, Debug)]
 pub enum RtcpPacket<'a> {
-    SenderReport { ssrc: u32, info: SenderInfo, reports: ReportBlocks<'a> },
-    ReceiverReport { ssrc: u32, reports: ReportBlocks<'a> },
-    SourceDescription { chunks: SdesChunks<'a> },
-    Goodbye { ssrcs: Ssrcs<'a> },
-    Nack { sender: u32, media: u32, sequences: NackSequences<'a> },
+    SenderReport {
+        ssrc: u32,
+        info: SenderInfo,
+        reports: ReportBlocks<'a>,
+    },
+    ReceiverReport {
+        ssrc: u32,
+        reports: ReportBlocks<'a>,
+    },
+    SourceDescription {
+        chunks: SdesChunks<'a>,
+    },
+    Goodbye {
+        ssrcs: Ssrcs<'a>,
+    },
+    Nack {
+        sender: u32,
+        media: u32,
+        sequences: NackSequences<'a>,
+    },
     TransportFeedback(TransportFeedback<'a>),
-    PictureLoss { sender: u32, media: u32 },
-    FullIntraRequest { sender: u32, entries: FirEntries<'a> },
-    Remb { sender: u32, bitrate_bps: u64, ssrcs: Ssrcs<'a> },
+    PictureLoss {
+        sender: u32,
+        media: u32,
+    },
+    FullIntraRequest {
+        sender: u32,
+        entries: FirEntries<'a>,
+    },
+    Remb {
+        sender: u32,
+        bitrate_bps: u64,
+        ssrcs: Ssrcs<'a>,
+    },
     /// Well framed, not understood.
-    Other { packet_type: u8, format: u8 },
+    Other {
+        packet_type: u8,
+        format: u8,
+    },
 }
 
 /// The packets of a compound. After an error the iteration ends.
@@ -171,7 +199,9 @@ fn read_feedback(packet_type: u8, format: u8, body: &[u8]) -> Option<RtcpPacket<
             RtcpPacket::TransportFeedback(TransportFeedback::read(sender, media, control)?)
         }
         (PAYLOAD_SPECIFIC, FORMAT_PLI) => RtcpPacket::PictureLoss { sender, media },
-        (PAYLOAD_SPECIFIC, FORMAT_FIR) => RtcpPacket::FullIntraRequest { sender, entries: FirEntries(control) },
+        (PAYLOAD_SPECIFIC, FORMAT_FIR) => {
+            RtcpPacket::FullIntraRequest { sender, entries: FirEntries(control) }
+        }
         (PAYLOAD_SPECIFIC, FORMAT_APPLICATION) if control.starts_with(REMB_NAME) => {
             let [count, exponent, high, low] = *control.get(4..)?.first_chunk()?;
             let mantissa = u32::from_be_bytes([0, exponent & 3, high, low]);

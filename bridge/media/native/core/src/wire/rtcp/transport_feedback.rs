@@ -158,7 +158,11 @@ pub struct FeedbackFields {
 /// Writes one feedback packet about `arrivals_us[i]`, the arrival of `base_sequence + i`, `None` where it did not
 /// arrive. Returns how many it covers: fewer than all when a delta does not fit or the packet is full; the caller
 /// goes on with the rest in another packet. Writes nothing and returns 0 when no packet arrived.
-pub fn write_transport_feedback(out: &mut Vec<u8>, fields: &FeedbackFields, arrivals_us: &[Option<u64>]) -> usize {
+pub fn write_transport_feedback(
+    out: &mut Vec<u8>,
+    fields: &FeedbackFields,
+    arrivals_us: &[Option<u64>],
+) -> usize {
     let Some(first_us) = arrivals_us.iter().flatten().next() else { return 0 };
     let reference = first_us / REFERENCE_US;
     let mut symbols = Vec::with_capacity(arrivals_us.len().min(MAX_RUN));

@@ -2,8 +2,9 @@
 
 use super::blocks::ITEM_CNAME;
 use super::{
-    FORMAT_APPLICATION, FORMAT_FIR, FORMAT_NACK, FORMAT_PLI, GOODBYE, HEADER_LEN, MAX_COUNT, PAYLOAD_SPECIFIC,
-    RECEIVER_REPORT, REMB_NAME, ReportBlock, SENDER_REPORT, SOURCE_DESCRIPTION, SenderInfo, TRANSPORT_SPECIFIC,
+    FORMAT_APPLICATION, FORMAT_FIR, FORMAT_NACK, FORMAT_PLI, GOODBYE, HEADER_LEN, MAX_COUNT,
+    PAYLOAD_SPECIFIC, RECEIVER_REPORT, REMB_NAME, ReportBlock, SENDER_REPORT, SOURCE_DESCRIPTION, SenderInfo,
+    TRANSPORT_SPECIFIC,
 };
 
 /// How far before the first number of an entry the mask reaches (RFC 4585 section 6.2.1).
@@ -146,7 +147,13 @@ pub fn write_remb(out: &mut Vec<u8>, sender: u32, bitrate_bps: u64, ssrcs: &[u32
     finish(out, at);
 }
 
-pub(super) fn start_feedback(out: &mut Vec<u8>, packet_type: u8, format: u8, sender: u32, media: u32) -> usize {
+pub(super) fn start_feedback(
+    out: &mut Vec<u8>,
+    packet_type: u8,
+    format: u8,
+    sender: u32,
+    media: u32,
+) -> usize {
     let at = start(out, packet_type, format);
     put_u32(out, sender);
     put_u32(out, media);

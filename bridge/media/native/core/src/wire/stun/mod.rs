@@ -222,7 +222,10 @@ pub fn parse(datagram: &[u8]) -> Result<Message<'_>, StunError> {
     let length = usize::from(read_u16(datagram, 2).ok_or(malformed)?);
     let cookie = read_u32(datagram, 4).ok_or(malformed)?;
     let transaction_id = *datagram.get(8..).and_then(|rest| rest.first_chunk()).ok_or(malformed)?;
-    if cookie != COOKIE || length % 4 != 0 || datagram.len() != HEADER_LEN + length || datagram.len() > MAX_MESSAGE_LEN
+    if cookie != COOKIE
+        || length % 4 != 0
+        || datagram.len() != HEADER_LEN + length
+        || datagram.len() > MAX_MESSAGE_LEN
     {
         return Err(malformed);
     }

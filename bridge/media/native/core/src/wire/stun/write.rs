@@ -4,10 +4,10 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::fingerprint::fingerprint;
 use super::{
-    BINDING_ERROR, BINDING_REQUEST, BINDING_SUCCESS, BindingRequest, COOKIE, ERROR_CODE, ErrorCode, FAMILY_IPV4,
-    FAMILY_IPV6, FINGERPRINT, HEADER_LEN, ICE_CONTROLLED, ICE_CONTROLLING, IceRole, IntegrityKey, MESSAGE_INTEGRITY,
-    PRIORITY, StunError, TRANSACTION_ID_LEN, UNKNOWN_ATTRIBUTES, USE_CANDIDATE, USERNAME, XOR_MAPPED_ADDRESS,
-    xor_mask,
+    BINDING_ERROR, BINDING_REQUEST, BINDING_SUCCESS, BindingRequest, COOKIE, ERROR_CODE, ErrorCode,
+    FAMILY_IPV4, FAMILY_IPV6, FINGERPRINT, HEADER_LEN, ICE_CONTROLLED, ICE_CONTROLLING, IceRole,
+    IntegrityKey, MESSAGE_INTEGRITY, PRIORITY, StunError, TRANSACTION_ID_LEN, UNKNOWN_ATTRIBUTES,
+    USE_CANDIDATE, USERNAME, XOR_MAPPED_ADDRESS, xor_mask,
 };
 
 /// Answers an authenticated request; returns the response's length.
@@ -62,13 +62,21 @@ pub struct RequestFields<'a> {
 }
 
 /// Writes a binding request signed with the receiver's password.
-pub fn write_request(out: &mut [u8], fields: &RequestFields<'_>, key: &IntegrityKey) -> Result<usize, StunError> {
+pub fn write_request(
+    out: &mut [u8],
+    fields: &RequestFields<'_>,
+    key: &IntegrityKey,
+) -> Result<usize, StunError> {
     let mut writer = Writer::start(out, BINDING_REQUEST, &fields.transaction_id)?;
     writer.attribute(USERNAME, &[fields.username.as_bytes()])?;
     writer.attribute(PRIORITY, &[&fields.priority.to_be_bytes()])?;
     match fields.role {
-        IceRole::Controlling(tie_breaker) => writer.attribute(ICE_CONTROLLING, &[&tie_breaker.to_be_bytes()])?,
-        IceRole::Controlled(tie_breaker) => writer.attribute(ICE_CONTROLLED, &[&tie_breaker.to_be_bytes()])?,
+        IceRole::Controlling(tie_breaker) => {
+            writer.attribute(ICE_CONTROLLING, &[&tie_breaker.to_be_bytes()])?
+        }
+        IceRole::Controlled(tie_breaker) => {
+            writer.attribute(ICE_CONTROLLED, &[&tie_breaker.to_be_bytes()])?
+        }
     }
     if fields.use_candidate {
         writer.attribute(USE_CANDIDATE, &[])?;
