@@ -22,25 +22,19 @@ impl ArrivalLog {
             // Starts high enough that earlier numbers do not underflow.
             None => 0x1_0000 + u64::from(transport_sequence),
         };
-        if self.arrivals.is_empty() {
-            // Numbers after the last report that are still missing belong into the next one.
-            self.base = match self.highest {
-                Some(highest) if sequence > highest && sequence - highest < MAX_SPAN as u64 => highest + 1,
-                _ => sequence,
-            };
+        if self.highest.is_none() {
+            self.base = sequence;
         }
-        if sequence < self.base {
+        if sequence < self.base && self.base - sequence < MAX_SPAN as u64 {
             // Reported as lost already; a correction is not worth a packet.
             return;
         }
-        let at = (sequence - self.base) as usize;
-        if at >= MAX_SPAN {
+        if sequence < self.base || sequence - self.base >= MAX_SPAN as u64 {
             self.arrivals.clear();
             self.base = sequence;
             self.highest = Some(sequence);
-            self.arrivals.push(Some(arrived_us));
-            return;
         }
+        let at = (sequence - self.base) as usize;
         if at >= self.arrivals.len() {
             self.arrivals.resize(at + 1, None);
         }

@@ -123,14 +123,6 @@ impl Munger {
         }
     }
 
-    /// What comes next of the present source must begin a new span (it was paused, or its stream began anew).
-    pub fn interrupt(&mut self) {
-        if let Some(span) = self.spans.back_mut() {
-            // No source packet of this span lies that far: nothing is forwarded under it any more.
-            span.origin.layer |= CLOSED;
-        }
-    }
-
     /// The numbers of a packet of the span that runs now. `None`: it lies before the span, or runs away from it.
     pub fn forward(&mut self, origin: Origin, packet: &SourcePacket) -> Option<Munged> {
         let span = self.spans.back()?;
@@ -172,8 +164,7 @@ impl Munger {
             return None;
         }
         let span = self.spans.iter().rev().find(|span| span.sent_first <= sequence)?;
-        let origin = Origin { layer: span.origin.layer & !CLOSED, ..span.origin };
-        Some((origin, span.source_first + (sequence - span.sent_first)))
+        Some((span.origin, span.source_first + (sequence - span.sent_first)))
     }
 
     /// The numbers that a packet found by `origin` was sent with.
@@ -188,8 +179,7 @@ impl Munger {
     #[must_use]
     pub fn timestamp_offset(&self) -> Option<(Origin, u32)> {
         let span = self.spans.back()?;
-        let origin = Origin { layer: span.origin.layer & !CLOSED, ..span.origin };
-        Some((origin, span.timestamp_offset))
+        Some((span.origin, span.timestamp_offset))
     }
 
     #[must_use]
@@ -202,9 +192,6 @@ impl Munger {
         self.last_timestamp
     }
 }
-
-/// Marks a span's layer as ended; tracks have at most eight layers.
-const CLOSED: u8 = 0x80;
 
 /// What of a source packet matters here.
 #[derive(Clone, Copy, Debug)]

@@ -81,15 +81,3 @@ fn a_source_that_runs_away_needs_a_new_beginning() {
     munger.begin(HERE, &far, None);
     assert_eq!(forwarded(&mut munger, HERE, &far).0, 2);
 }
-
-#[test]
-fn after_an_interruption_nothing_is_forwarded_but_resending_works() {
-    let mut munger = Munger::new(None);
-    munger.begin(HERE, &packet(10, 0), None);
-    forwarded(&mut munger, HERE, &packet(10, 0));
-    munger.interrupt();
-    assert_eq!(munger.forward(HERE, &packet(11, 0)), None);
-    assert_eq!(munger.origin(1), Some((HERE, 10)));
-    munger.begin(HERE, &packet(50, 0), None);
-    assert_eq!(forwarded(&mut munger, HERE, &packet(50, 0)).0, 2);
-}

@@ -10,8 +10,8 @@ pub struct ReceiverStats {
     received: u64,
     expected_prior: u64,
     received_prior: u64,
-    /// Share lost in the interval of the last report.
-    loss: f32,
+    /// Expected and lost in the interval of the last report.
+    interval: (u64, u64),
     last_transit: Option<(u64, u32)>,
     /// Scaled by 16, in time stamp units.
     jitter_x16: u64,
@@ -28,7 +28,7 @@ impl ReceiverStats {
             received: 0,
             expected_prior: 0,
             received_prior: 0,
-            loss: 0.0,
+            interval: (0, 0),
             last_transit: None,
             jitter_x16: 0,
             clock_rate_hz: clock_rate_hz.max(1),
@@ -87,9 +87,10 @@ impl ReceiverStats {
         self.received
     }
 
+    /// Expected and lost between the last two reports.
     #[must_use]
-    pub fn loss(&self) -> f32 {
-        self.loss
+    pub fn interval(&self) -> (u64, u64) {
+        self.interval
     }
 
     #[must_use]
@@ -108,7 +109,7 @@ impl ReceiverStats {
         self.received_prior = self.received;
         let lost = interval.saturating_sub(received);
         let fraction_lost = if interval == 0 { 0 } else { ((lost << 8) / interval).min(255) as u8 };
-        self.loss = if interval == 0 { 0.0 } else { lost as f32 / interval as f32 };
+        self.interval = (interval, lost);
         let (last_sender_report, delay_since_last) = match self.last_report {
             Some((compact, arrived_us)) => (compact, compact_duration(now_us.saturating_sub(arrived_us))),
             None => (0, 0),

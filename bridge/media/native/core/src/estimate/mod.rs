@@ -63,7 +63,6 @@ pub struct SendEstimate {
     decreased_us: u64,
     remb: Option<(u64, u64)>,
     pub prober: Prober,
-    sent_rate: RateMeter,
 }
 
 impl Default for SendEstimate {
@@ -82,7 +81,6 @@ impl Default for SendEstimate {
             decreased_us: 0,
             remb: None,
             prober: Prober::default(),
-            sent_rate: RateMeter::default(),
         }
     }
 }
@@ -107,15 +105,6 @@ impl SendEstimate {
             self.next = last;
             self.sent[last as usize % SENT_KEPT] = Sent::default();
         }
-    }
-
-    /// What left in all, for the question whether the link is being used.
-    pub fn count_sent(&mut self, size_bytes: usize, now_us: u64) {
-        self.sent_rate.add(size_bytes, now_us);
-    }
-
-    pub fn sent_bps(&mut self, now_us: u64) -> u64 {
-        self.sent_rate.bitrate_bps(now_us)
     }
 
     /// Bits a second, `None` until the peer has told something.
