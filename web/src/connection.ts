@@ -93,6 +93,7 @@ export class Connection {
   #up = false;
   #attempt = 0;
   #handshakeRequest = 0;
+  /** The error that the server said last: the reason if the close code gets lost on the way. */
   #farewell: ErrorCode | null = null;
   readonly #requests: Requests;
   /** Cancels whatever comes next by time: dialling again, giving up on a dial or a handshake, the next heartbeat. */
@@ -237,6 +238,8 @@ export class Connection {
       return;
     }
     if (message === null) return;
+    // Only the very last word before the end tells why it ends.
+    this.#farewell = null;
     if (message.type === "joined") this.#onJoined(message);
     else if (message.type === "resumed") this.#onResumed(message);
     else if (message.type === "error" && message.request === undefined) this.#farewell = asErrorCode(message.code);
@@ -338,7 +341,8 @@ export class Connection {
   #retry(atLeastMs = 0): void {
     const cap = this.surroundings.visible() ? BACKOFF_VISIBLE_MAX_MS : BACKOFF_HIDDEN_MAX_MS;
     // Jitter over half of the pause spreads a whole room that lost the same server.
-    const pauseMs = Math.min(cap, BACKOFF_FIRST_MS * 2 ** Math.min(this.#attempt, 16)) * (0.5 + this.surroundings.random() / 2);
+    const doublings = Math.min(Math.max(0, this.#attempt - 1), 16);
+    const pauseMs = Math.min(cap, BACKOFF_FIRST_MS * 2 ** doublings) * (0.5 + this.surroundings.random() / 2);
     this.events.status({ name: "trying", attempt: Math.max(1, this.#attempt) });
     this.#cancelNext();
     this.#cancelNext = this.surroundings.after(Math.max(atLeastMs, pauseMs), () => this.#dial());
