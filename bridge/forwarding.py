@@ -317,15 +317,12 @@ class Forwarding:
 
     # News from media
 
-    def hear(self, event: MediaEvent) -> None:
-        """Takes one event; what is not known any more is passed over."""
-        self._hear(event)
-
     @singledispatchmethod
-    def _hear(self, event: MediaEvent) -> None:
+    def hear(self, event: MediaEvent) -> None:
+        """Takes one event; what is about peers and tracks that are gone is passed over."""
         _log.warning("media.unknown_event", kind=type(event).__name__)
 
-    @_hear.register
+    @hear.register
     def _offer_ready(self, event: OfferReady) -> None:
         _, participant, half = self._half(event.peer)
         if participant is None or half is not participant.subscriber or half is None:
@@ -340,7 +337,7 @@ class Forwarding:
         participant.offer = PendingOffer(participant.offers_made, event, messages.encode(offer))
         participant.tell(participant.offer.data)
 
-    @_hear.register
+    @hear.register
     def _peer_up(self, event: PeerUp) -> None:
         session, participant, half = self._half(event.peer)
         if session is None:
@@ -353,7 +350,7 @@ class Forwarding:
             session.line_back(participant)
         session.touch(participant)
 
-    @_hear.register
+    @hear.register
     def _peer_down(self, event: PeerDown) -> None:
         session, participant, half = self._half(event.peer)
         if session is None:
@@ -369,7 +366,7 @@ class Forwarding:
             participant.tell(messages.encode(messages.PublisherDown()))
         session.touch(participant)
 
-    @_hear.register
+    @hear.register
     def _peer_closed(self, event: PeerClosed) -> None:
         session, participant, half = self._half(event.peer)
         if session is None:
@@ -386,7 +383,7 @@ class Forwarding:
         else:
             participant.subscriber, participant.offer, participant.wanted = None, None, ()
 
-    @_hear.register
+    @hear.register
     def _track_flowing(self, event: TrackFlowing) -> None:
         session = self._sessions.get(event.track)
         publication = None if session is None else session.publications.get(event.track)
@@ -397,7 +394,7 @@ class Forwarding:
             session.speakers.forget(publication.participant)
         session.tell_track_changed(publication)
 
-    @_hear.register
+    @hear.register
     def _levels(self, event: Levels) -> None:
         now_ms = self._now_ms()
         for track, level_dbov in event.levels:
@@ -409,7 +406,7 @@ class Forwarding:
             if of_stage and publication.track.source is Source.MICROPHONE:
                 session.speakers.hear(publication.participant, level_dbov, now_ms)
 
-    @_hear.register
+    @hear.register
     def _line(self, event: Line) -> None:
         session, participant, half = self._half(event.peer)
         if session is None or participant is None or half is None:
@@ -421,7 +418,7 @@ class Forwarding:
             participant.line_told_at_ms = now_ms
             session.touch(participant)
 
-    @_hear.register
+    @hear.register
     def _picture(self, event: Picture) -> None:
         _, participant, half = self._half(event.peer)
         if participant is None or half is not participant.subscriber:

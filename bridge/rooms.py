@@ -22,7 +22,7 @@ from bridge.errors import BridgeError, LimitExceeded, NotAuthorised, NotFound
 from bridge.forwarding import Forwarding, require_publishable
 from bridge.ids import InviteId, SessionId, SessionState
 from bridge.livesession import LiveSession, require_moderator
-from bridge.media.contract import Description, Media, Source
+from bridge.media.contract import Description, Media, MediaEvent, Source
 from bridge.participant import Outlet, Participant, state_of
 from bridge.players import Player
 from bridge.seats import choose_seat
@@ -537,13 +537,16 @@ class Rooms:
                     self._close_invite(session.id, invite)
 
     async def follow_media(self) -> None:
-        """Takes media's news for ever. One event that cannot be taken does not stop the next."""
+        """Takes media's news for ever."""
         while True:
-            event = await self._media.events.get()
-            try:
-                self._forwarding.hear(event)
-            except Exception:
-                _log.exception("media.event_failed", kind=type(event).__name__)
+            self.hear(await self._media.events.get())
+
+    def hear(self, event: MediaEvent) -> None:
+        """Takes one piece of news. One that cannot be taken does not stop the next."""
+        try:
+            self._forwarding.hear(event)
+        except Exception:
+            _log.exception("media.event_failed", kind=type(event).__name__)
 
     def shut_down(self) -> None:
         """Tells all who are connected that the server stops; nobody comes in any more."""
