@@ -96,3 +96,32 @@ fn spawn_without_signals(worker: Worker) -> io::Result<JoinHandle<()>> {
         thread
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use bridge_relay_core::api::PeerId;
+
+    use super::*;
+
+    const LOCALHOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+    #[test]
+    fn closing_ends_the_thread_and_frees_the_port() {
+        let driver = Driver::start(Some(LOCALHOST), 0, Backend::AUTO, 16).unwrap();
+        driver.close();
+        driver.close();
+        UdpPort::open(Some(LOCALHOST), driver.port()).unwrap();
+    }
+
+    #[test]
+    fn after_closing_commands_are_not_kept() {
+        let driver = Driver::start(Some(LOCALHOST), 0, Backend::AUTO, 16).unwrap();
+        driver.close();
+        driver.command(Command::RemovePeer { peer: PeerId(1) }).unwrap();
+        let mut batch = Vec::new();
+        driver.shared.commands.take(&mut batch);
+        assert!(batch.is_empty());
+    }
+}

@@ -170,3 +170,52 @@ fn prefer_this_thread() {
     // SAFETY: no pointers; 0 is the calling thread. May fail without the privilege.
     unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, NICENESS) };
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::{IpAddr, Ipv4Addr, UdpSocket};
+
+    use bridge_relay_core::api::Outbox;
+
+    use super::*;
+
+    const LOCALHOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+    fn worker() -> Worker {
+        let shared = Arc::new(Shared {
+            commands: CommandQueue::new().unwrap(),
+            events: EventQueue::new(16).unwrap(),
+            stop: AtomicBool::new(false),
+        });
+        Worker::new(shared, UdpPort::open(Some(LOCALHOST), 0).unwrap(), Backend::AUTO).unwrap()
+    }
+
+    #[test]
+    fn a_panic_is_counted_and_what_it_left_half_written_is_not_sent() {
+        let mut worker = worker();
+        let sink = UdpSocket::bind((LOCALHOST, 0)).unwrap();
+        sink.set_nonblocking(true).unwrap();
+        let to = sink.local_addr().unwrap();
+        worker.guard(|_, out| out.slot(to, 5).unwrap().copy_from_slice(b"whole"));
+        worker.guard(|_, out| {
+            out.slot(to, 5).unwrap().copy_from_slice(b"plain");
+            panic!("expected by this test");
+        });
+        worker.guard(|_, out| out.slot(to, 5).unwrap().copy_from_slice(b"after"));
+        worker.send();
+        let mut buffer = [0; 16];
+        let received: Vec<Vec<u8>> =
+            std::iter::from_fn(|| sink.recv(&mut buffer).ok().map(|len| buffer[..len].to_vec())).collect();
+        assert_eq!(received, [b"whole", b"after"]);
+        assert_eq!(worker.out.stats.panics, 1);
+    }
+
+    #[test]
+    fn overlong_datagrams_are_counted() {
+        let mut worker = worker();
+        let sender = UdpSocket::bind((LOCALHOST, 0)).unwrap();
+        sender.send_to(&[0x80; 3_000], (LOCALHOST, worker.out.port.port())).unwrap();
+        worker.turn();
+        assert_eq!(worker.out.stats.oversized, 1);
+    }
+}
