@@ -69,6 +69,7 @@ class Section:
     rtcp_mux: bool = False
     rtcp_rsize: bool = False
     extensions: dict[str, int] = field(default_factory=dict)
+    extension_directions: dict[str, str] = field(default_factory=dict)
     send_rids: list[str] = field(default_factory=list)
     ssrcs: list[int] = field(default_factory=list)
     ssrc_groups: list[tuple[str, tuple[int, ...]]] = field(default_factory=list)
@@ -215,8 +216,10 @@ def _read_extmap(section: Section, value: str) -> None:
     parts = value.split()
     if len(parts) < 2 or _URI.fullmatch(parts[1]) is None:
         malformed("an extmap")
-    number = _number(parts[0].split("/", 1)[0], 4351)
-    section.extensions.setdefault(parts[1], number)
+    number, _, direction = parts[0].partition("/")
+    section.extensions.setdefault(parts[1], _number(number, 4351))
+    if direction in _DIRECTIONS:
+        section.extension_directions.setdefault(parts[1], direction)
     if len(section.extensions) > 64:
         malformed("too many extensions")
 

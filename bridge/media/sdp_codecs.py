@@ -87,6 +87,7 @@ def usable_extensions(section: Section, kind: Kind) -> dict[str, int]:
         and 1 <= number <= 14
         and not (kind == "audio" and uri in _ONLY_VIDEO)
         and not (kind == "video" and uri == AUDIO_LEVEL_URI)
+        and section.extension_directions.get(uri, "sendrecv") in ("sendrecv", section.direction)
     }
 
 
