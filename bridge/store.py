@@ -34,6 +34,7 @@ from bridge.ids import new_id
 
 BUSY_TIMEOUT_MS = 10_000
 """How long a writer waits for another one, such as the command line beside the server."""
+CHECK_TIMEOUT_MS = 1_000
 
 metadata = sa.MetaData()
 
@@ -167,8 +168,9 @@ class Store:
         await self._engine.dispose()
 
     async def check_writable(self) -> None:
-        """Takes the write lock and lets it go again. Raises the driver's error if the disk or the database refuses."""
-        async with self._write() as connection:
+        """Takes the write lock and lets it go again. Raises the driver's error if disk, database or patience refuse."""
+        async with self._engine.connect() as connection:
+            await connection.execution_options(bridge_wait_ms=CHECK_TIMEOUT_MS)
             await connection.execute(sa.update(_sessions).where(sa.false()).values(title=""))
 
     # Sessions
@@ -364,16 +366,18 @@ def _tune_sqlite(engine: sa.Engine) -> None:
         # The driver shall begin nothing on its own, so that table changes are in transactions too.
         connection.isolation_level = None
         cursor = connection.cursor()
-        cursor.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS:d}")
         cursor.execute("PRAGMA synchronous = FULL")
         cursor.execute("PRAGMA foreign_keys = ON")
         cursor.close()
 
     @sa.event.listens_for(engine, "begin")
     def begun(connection: sa.Connection) -> None:
+        options = connection.get_execution_options()
+        connection.exec_driver_sql(
+            f"PRAGMA busy_timeout = {options.get('bridge_wait_ms', BUSY_TIMEOUT_MS):d}"
+        )
         # A writer takes the lock at once: one that upgrades later can only fail, not wait.
-        reads = connection.get_execution_options().get("bridge_reads", False)
-        connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
+        connection.exec_driver_sql("BEGIN" if options.get("bridge_reads") else "BEGIN IMMEDIATE")
 
 
 def _migrate(connection: sa.Connection) -> None:

@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from bridge.config import ConfigError, Settings
+from bridge.media.addresses import reachable_addresses
 
 VALIDITY = datetime.timedelta(days=397)
 """Browsers refuse server certificates that are valid for longer."""
@@ -92,24 +93,10 @@ def self_signed(folder: Path) -> CertificateFiles:
 
 
 def machine_names() -> tuple[list[str], list[str]]:
-    """Names and IP addresses under which this machine is likely to be reached; loopback first."""
+    """Names and IP addresses under which this machine is likely to be reached."""
     hostname = socket.gethostname()
     names = ["localhost", *([hostname] if hostname not in ("", "localhost") else [])]
-    addresses = ["127.0.0.1", "::1"]
-    # Connecting a UDP socket sends nothing; it only asks the kernel which address it would send from.
-    for family, far in ((socket.AF_INET, "192.0.2.1"), (socket.AF_INET6, "2001:db8::1")):
-        try:
-            with socket.socket(family, socket.SOCK_DGRAM) as probe:
-                probe.connect((far, 9))
-                addresses.append(probe.getsockname()[0])
-        except OSError:
-            continue
-    try:
-        found = socket.getaddrinfo(hostname, None, type=socket.SOCK_STREAM)
-    except OSError:
-        found = []
-    addresses += [str(entry[4][0]).partition("%")[0] for entry in found]
-    return names, list(dict.fromkeys(addresses))
+    return names, list(dict.fromkeys(["127.0.0.1", "::1", *reachable_addresses("", ())]))
 
 
 def _make(files: CertificateFiles) -> None:

@@ -1,0 +1,279 @@
+"""The composition root, the only place that knows all parts: builds, wires, starts and stops them in order."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import fcntl
+import os
+import socket
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import IO
+
+import structlog
+from aiohttp import web
+
+from bridge.bus import Bus, LocalBus
+from bridge.config import ConfigError, Settings
+from bridge.doors import RoomDoors
+from bridge.guard import BadTokens, Clients, Handler, errors_middleware, security_headers
+from bridge.health import Health
+from bridge.http import Api
+from bridge.media import whip
+from bridge.media._native import RelayStats
+from bridge.media.addresses import reachable_addresses
+from bridge.media.engine import Engine, MediaSettings
+from bridge.metrics import Metrics, metrics_handler
+from bridge.office import Office, data_folder, open_office, remember_address, served_url
+from bridge.pages import Pages
+from bridge.rooms import Rooms
+from bridge.signaling import Signaling
+from bridge.tls import Tls, open_tls
+
+BACKLOG = 1024
+"""Connections that wait to be accepted: a whole event comes back within the same seconds after a restart."""
+KEEPALIVE_S = 75.0
+FIRST_REQUEST_S = 15.0
+"""A connection that has not sent a whole request by then is closed."""
+HOUSEKEEPING_S = 1.0
+CERTIFICATE_CHECK_S = 10.0
+LOCK_FILE = "serve.lock"
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A running server. `url` is where this machine finds it, `urls` all of its addresses."""
+
+    settings: Settings
+    office: Office
+    engine: Engine
+    rooms: Rooms
+    bus: Bus
+    tls: Tls | None
+    port: int
+    url: str
+    urls: tuple[str, ...]
+
+
+@asynccontextmanager
+async def running(settings: Settings) -> AsyncIterator[Server]:
+    """A server from its first to its last breath. Raises ConfigError if it cannot start."""
+    async with AsyncExitStack() as stack:
+        stack.enter_context(_sole_server(settings))
+        tls = open_tls(settings)
+        office = await stack.enter_async_context(open_office(settings))
+        engine = _open_engine(settings)
+        stack.push_async_callback(engine.close)
+        bus = LocalBus()
+        stack.push_async_callback(bus.close)
+        rooms = Rooms(engine, office.store, now_ms)
+        signaling = Signaling(rooms, office.auth, now_ms, _origins(settings))
+        metrics = Metrics(lambda: _relay_stats(engine), rooms.counts)
+        health = Health(engine.stats, office.store.check_writable, lambda: metrics.loop_lag.worst_s)
+        newcomers = _Newcomers()
+        web_app = _web_app(settings, office, rooms, signaling, metrics, health, newcomers)
+        runner = web.AppRunner(
+            web_app,
+            access_log=None,
+            keepalive_timeout=KEEPALIVE_S,
+            shutdown_timeout=settings.shutdown_timeout_s,
+        )
+        await runner.setup()
+        stack.push_async_callback(runner.cleanup)
+        port = await _listen(runner, settings, tls)
+        signaling.start()
+        stack.push_async_callback(signaling.stop)
+        for task in (
+            _keep_going("loop lag", metrics.loop_lag.run),
+            _keep_going("housekeeping", lambda: _keep_house(health, newcomers, runner)),
+            _keep_going("certificate", lambda: _watch_certificate(tls)),
+        ):
+            stack.push_async_callback(_cancel, asyncio.create_task(task))
+        urls = _urls(settings, port)
+        remember_address(settings, settings.public_url or urls[0])
+        _log.info("server started", http_port=port, media_port=engine.port, tls=settings.tls)
+        yield Server(settings, office, engine, rooms, bus, tls, port, served_url(settings, port), urls)
+        _log.info("server stops")
+
+
+def now_ms() -> int:
+    """The server's clock: milliseconds since 1970 UTC."""
+    return time.time_ns() // 1_000_000
+
+
+def _web_app(
+    settings: Settings,
+    office: Office,
+    rooms: Rooms,
+    signaling: Signaling,
+    metrics: Metrics,
+    health: Health,
+    newcomers: _Newcomers,
+) -> web.Application:
+    clients = Clients(settings)
+    bad_tokens = BadTokens(settings.auth_failures_per_minute)
+    app = web.Application(
+        client_max_size=settings.request_limit_bytes,
+        middlewares=[newcomers.middleware(), metrics.middleware(), errors_middleware(clients, bad_tokens)],
+    )
+    app.on_response_prepare.append(security_headers(settings, clients))
+    api = Api(
+        title=settings.title,
+        store=office.store,
+        auth=office.auth,
+        desk=office.desk,
+        live=rooms,
+        clients=clients,
+        health=health,
+    )
+    api.add_routes(app)
+    app.router.add_get("/metrics", metrics_handler(metrics, clients, settings.metrics_allow))
+    signaling.add_routes(app)
+    whip.add_routes(app, RoomDoors(rooms, office.auth))
+    Pages().add_routes(app)
+    return app
+
+
+def _open_engine(settings: Settings) -> Engine:
+    try:
+        return Engine(
+            MediaSettings(
+                host=settings.media_host,
+                port=settings.media_port,
+                public_addresses=settings.media_addresses,
+                send=settings.media_send,
+            )
+        )
+    except OSError as error:
+        raise ConfigError(f"UDP port {settings.media_port} cannot be used: {_reason(error)}.") from error
+    except ValueError as error:
+        raise ConfigError(f"media_host cannot be used: {error}.") from error
+
+
+async def _listen(runner: web.AppRunner, settings: Settings, tls: Tls | None) -> int:
+    context = tls.context if tls is not None else None
+    try:
+        if settings.host == "::":
+            # The event loop alone would take IPv6 only.
+            both = socket.create_server(
+                ("::", settings.port), family=socket.AF_INET6, dualstack_ipv6=True, backlog=BACKLOG
+            )
+            await web.SockSite(runner, both, ssl_context=context, backlog=BACKLOG).start()
+        else:
+            site = web.TCPSite(
+                runner, settings.host or None, settings.port, ssl_context=context, backlog=BACKLOG
+            )
+            await site.start()
+    except OSError as error:
+        raise ConfigError(f"TCP port {settings.port} cannot be used: {_reason(error)}.") from error
+    return int(runner.addresses[0][1])
+
+
+def _urls(settings: Settings, port: int) -> tuple[str, ...]:
+    """Where the server is found: as set first; on every address of the machine if it listens on all."""
+    own = served_url(settings, port)
+    everywhere = (
+        [served_url(settings, port, address) for address in reachable_addresses(settings.host, ())]
+        if settings.host in ("", "0.0.0.0", "::")  # noqa: S104  # compared with, not bound to
+        else []
+    )
+    first = [settings.public_url] if settings.public_url else []
+    return tuple(dict.fromkeys([*first, own, *everywhere]))
+
+
+def _origins(settings: Settings) -> tuple[str, ...]:
+    return tuple(origin for origin in (*settings.allowed_origins, settings.public_url) if origin)
+
+
+def _relay_stats(engine: Engine) -> RelayStats | None:
+    stats = engine.stats()
+    return stats.relay if stats is not None else None
+
+
+def _reason(error: OSError) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return "another program has it"
+    return os.strerror(error.errno) if error.errno else str(error)
+
+
+def _sole_server(settings: Settings) -> IO[str]:
+    """Holds the data folder's lock while open: two servers on one store would overwrite each other's stages."""
+    file = (data_folder(settings) / LOCK_FILE).open("w")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        file.close()
+        raise ConfigError(f"Another server runs on the data folder {settings.data_dir}.") from error
+    return file
+
+
+class _Newcomers:
+    """Connections that have not made a whole request yet. aiohttp would wait for it for ever."""
+
+    def __init__(self) -> None:
+        self._known: set[object] = set()
+        self._since_s: dict[object, float] = {}
+
+    def middleware(self) -> Callable[..., Awaitable[web.StreamResponse]]:
+        @web.middleware
+        async def note(request: web.Request, handler: Handler) -> web.StreamResponse:
+            self._known.add(request.protocol)
+            return await handler(request)
+
+        return note
+
+    def send_away(self, server: web.Server | None, now_s: float) -> None:
+        """Closes those that have taken too long."""
+        connections = server.connections if server is not None else []
+        self._known.intersection_update(connections)
+        self._since_s = {
+            connection: self._since_s.get(connection, now_s)
+            for connection in connections
+            if connection not in self._known
+        }
+        for connection in connections:
+            if now_s - self._since_s.get(connection, now_s) > FIRST_REQUEST_S:
+                connection.force_close()
+
+
+async def _keep_house(health: Health, newcomers: _Newcomers, runner: web.AppRunner) -> None:
+    while True:
+        health.watch()
+        newcomers.send_away(runner.server, time.monotonic())
+        await asyncio.sleep(HOUSEKEEPING_S)
+
+
+async def _watch_certificate(tls: Tls | None) -> None:
+    while tls is not None:
+        await asyncio.sleep(CERTIFICATE_CHECK_S)
+        reload_certificate(tls)
+
+
+def reload_certificate(tls: Tls, *, force: bool = False) -> None:
+    """Takes up changed certificate files; what cannot be used is logged and the old certificate goes on."""
+    try:
+        if tls.reload_if_changed(force):
+            _log.info("certificate loaded again")
+    except ConfigError as error:
+        _log.error("certificate not loaded", reason=str(error))
+
+
+async def _keep_going(name: str, task: Callable[[], Awaitable[None]]) -> None:
+    """Runs a task of the server's own; one failure is logged and it begins again."""
+    while True:
+        try:
+            await task()
+            return
+        except Exception:
+            _log.exception("task failed", task=name)
+            await asyncio.sleep(HOUSEKEEPING_S)
+
+
+async def _cancel(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
