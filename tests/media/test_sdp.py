@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -113,6 +115,15 @@ def test_fragment_gives_the_first_credentials() -> None:
     assert parse_fragment("m=audio 9 x 0\r\n").ufrag is None
 
 
+def refusal(call: Callable[[], object]) -> str | None:
+    """The code that the call is refused with; any other error goes through."""
+    try:
+        call()
+    except BridgeError as error:
+        return error.code
+    return None
+
+
 @st.composite
 def mutated_offers(draw: st.DrawFn) -> str:
     """Real offers with lines left out, doubled, swapped, cut and with characters exchanged."""
@@ -150,7 +161,4 @@ def mutated_offers(draw: st.DrawFn) -> str:
 @settings(max_examples=300, deadline=None)
 def test_no_text_raises_anything_but_a_bridge_error(text: str) -> None:
     for read in (parse, parse_fragment):
-        try:
-            read(text)
-        except BridgeError as error:
-            assert error.code in ("malformed", "tooLarge")
+        assert refusal(partial(read, text)) in (None, "malformed", "tooLarge")
