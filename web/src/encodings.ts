@@ -33,6 +33,7 @@ export const ULTRASOUND_SOUND_BITRATE_BPS = 128 * KBIT;
 export function encodings(source: Source, heightPx: number): RTCRtpEncodingParameters[] {
   const priority = SEND_PLANS[source].priority;
   const lines = heightPx > 0 ? heightPx : 720;
+  // A priority is the whole sender's; Chromium takes it on the first layer only and refuses it on others.
   const thumbnail = { rid: "l", scaleResolutionDownBy: scale(lines, THUMBNAIL_LINES), maxBitrate: 150 * KBIT, priority };
   switch (source) {
     case "microphone":
@@ -42,23 +43,23 @@ export function encodings(source: Source, heightPx: number): RTCRtpEncodingParam
     case "ultrasound":
       return [
         { ...thumbnail, maxFramerate: 15 },
-        { rid: "h", scaleResolutionDownBy: 1, maxBitrate: 8 * MBIT, maxFramerate: 30, priority },
+        { rid: "h", scaleResolutionDownBy: 1, maxBitrate: 8 * MBIT, maxFramerate: 30 },
       ];
     case "microscope":
       return [
         { ...thumbnail, maxFramerate: 15 },
-        { rid: "h", scaleResolutionDownBy: 1, maxBitrate: 6 * MBIT, maxFramerate: 30, priority },
+        { rid: "h", scaleResolutionDownBy: 1, maxBitrate: 6 * MBIT, maxFramerate: 30 },
       ];
     case "screen":
       return [
         { ...thumbnail, maxFramerate: 5 },
-        { rid: "h", scaleResolutionDownBy: 1, maxBitrate: 2.5 * MBIT, maxFramerate: 15, priority },
+        { rid: "h", scaleResolutionDownBy: 1, maxBitrate: 2.5 * MBIT, maxFramerate: 15 },
       ];
     case "camera":
       return [
         { ...thumbnail, maxFramerate: 15 },
-        { rid: "m", scaleResolutionDownBy: scale(lines, MIDDLE_LINES), maxBitrate: 500 * KBIT, maxFramerate: 30, priority },
-        { rid: "h", scaleResolutionDownBy: scale(lines, 720), maxBitrate: 1.5 * MBIT, maxFramerate: 30, priority },
+        { rid: "m", scaleResolutionDownBy: scale(lines, MIDDLE_LINES), maxBitrate: 500 * KBIT, maxFramerate: 30 },
+        { rid: "h", scaleResolutionDownBy: scale(lines, 720), maxBitrate: 1.5 * MBIT, maxFramerate: 30 },
       ];
   }
 }
