@@ -26,6 +26,15 @@ impl Outbox for Out {
         self.queue.cancel();
     }
 
+    #[inline]
+    fn between_runs(&mut self) -> Option<u64> {
+        if !self.queue.is_worth_sending() {
+            return None;
+        }
+        self.queue.transmit(&self.port);
+        (!self.queue.is_blocked()).then(clock::now_us)
+    }
+
     fn event(&mut self, event: Event) {
         self.news.push(match event {
             Event::Stats(stats) => {

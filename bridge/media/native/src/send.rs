@@ -16,6 +16,9 @@ use crate::socket::UdpPort;
 /// Stays in a core's second-level cache together with what is encrypted into it.
 const ARENA_BYTES: usize = 256 << 10;
 
+/// Some ten subscribers' shares of a frame: beyond that, larger calls save nothing more and only add delay.
+const WORTH_SENDING_BYTES: usize = 64 << 10;
+
 /// While the kernel takes nothing, the last quarter is kept for small datagrams: audio, reports, STUN answers.
 const SMALL_BYTES: usize = 400;
 
@@ -204,6 +207,13 @@ impl SendQueue {
         self.runs.clear();
         self.next_run = 0;
         self.used = 0;
+    }
+
+    /// Enough waits to make a call worth its cost. Never while the kernel takes nothing.
+    #[must_use]
+    #[inline]
+    pub fn is_worth_sending(&self) -> bool {
+        !self.blocked && self.used >= WORTH_SENDING_BYTES
     }
 
     /// The kernel's buffer is full: try `transmit` again when the socket is writable.

@@ -106,54 +106,133 @@ pub struct SubscriptionSpec {
 
 #[derive(Clone, Debug)]
 pub enum Command {
-    AddPeer { peer: PeerId, ice: IceCredentials },
+    AddPeer {
+        peer: PeerId,
+        ice: IceCredentials,
+    },
     /// New credentials (RFC 8445 section 9). The old path goes on until a check with the new ones arrives.
-    RestartIce { peer: PeerId, ice: IceCredentials },
-    RemovePeer { peer: PeerId },
+    RestartIce {
+        peer: PeerId,
+        ice: IceCredentials,
+    },
+    RemovePeer {
+        peer: PeerId,
+    },
     /// Keys from the DTLS handshake (RFC 5764 section 4.2), each the master key followed by the master salt.
-    SetKeys { peer: PeerId, profile: SrtpProfile, local: Vec<u8>, remote: Vec<u8> },
-    SendDtls { peer: PeerId, datagram: Vec<u8> },
+    SetKeys {
+        peer: PeerId,
+        profile: SrtpProfile,
+        local: Vec<u8>,
+        remote: Vec<u8>,
+    },
+    SendDtls {
+        peer: PeerId,
+        datagram: Vec<u8>,
+    },
     /// How to read what this peer sends. May be repeated; the newest table counts.
-    SetReceiving { peer: PeerId, extensions: ExtensionIds, payloads: Vec<PayloadType> },
+    SetReceiving {
+        peer: PeerId,
+        extensions: ExtensionIds,
+        payloads: Vec<PayloadType>,
+    },
     /// How to write what is sent to this peer. `transport_cc`: the peer returns transport-wide feedback.
-    SetSending { peer: PeerId, extensions: ExtensionIds, transport_cc: bool, remb: bool },
-    AddTrack { track: TrackId, peer: PeerId, spec: TrackSpec },
+    SetSending {
+        peer: PeerId,
+        extensions: ExtensionIds,
+        transport_cc: bool,
+        remb: bool,
+    },
+    AddTrack {
+        track: TrackId,
+        peer: PeerId,
+        spec: TrackSpec,
+    },
     /// A paused track is still received and accounted, but nothing of it is forwarded or tapped.
-    PauseTrack { track: TrackId, paused: bool },
-    RemoveTrack { track: TrackId },
+    PauseTrack {
+        track: TrackId,
+        paused: bool,
+    },
+    RemoveTrack {
+        track: TrackId,
+    },
     /// Starts without a source (`SwitchSubscription` gives it one) and without a layer limit: the best that flows.
-    AddSubscription { subscription: SubscriptionId, peer: PeerId, spec: SubscriptionSpec },
+    AddSubscription {
+        subscription: SubscriptionId,
+        peer: PeerId,
+        spec: SubscriptionSpec,
+    },
     /// The slot shows another track (or none); SSRC, sequence numbers and time stamps stay continuous.
-    SwitchSubscription { subscription: SubscriptionId, track: Option<TrackId> },
+    SwitchSubscription {
+        subscription: SubscriptionId,
+        track: Option<TrackId>,
+    },
     /// The highest layer wanted, reached at a keyframe of it, else the next lower that flows; `None` pauses at once.
-    SetLayer { subscription: SubscriptionId, layer: Option<LayerIndex> },
-    RemoveSubscription { subscription: SubscriptionId },
+    SetLayer {
+        subscription: SubscriptionId,
+        layer: Option<LayerIndex>,
+    },
+    RemoveSubscription {
+        subscription: SubscriptionId,
+    },
     /// Asks the publisher for a keyframe of every layer; merged with those of subscribers.
-    RequestKeyframe { track: TrackId },
-    SetTap { track: TrackId, on: bool },
+    RequestKeyframe {
+        track: TrackId,
+    },
+    SetTap {
+        track: TrackId,
+        on: bool,
+    },
     /// May the relay probe for bandwidth up to this rate to this peer (0: no probing).
-    SetProbeLimit { peer: PeerId, bitrate_bps: u64 },
+    SetProbeLimit {
+        peer: PeerId,
+        bitrate_bps: u64,
+    },
 }
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
-    DtlsReceived { peer: PeerId, datagram: Vec<u8> },
+    DtlsReceived {
+        peer: PeerId,
+        datagram: Vec<u8>,
+    },
     /// The first authenticated check arrived, or a check after `PeerSilent`.
-    PeerConnected { peer: PeerId },
+    PeerConnected {
+        peer: PeerId,
+    },
     /// An authenticated check selected another remote address.
-    PeerMoved { peer: PeerId },
+    PeerMoved {
+        peer: PeerId,
+    },
     /// Nothing authenticated came from it for [`CONSENT_EXPIRY_US`]; sending to it has stopped.
-    PeerSilent { peer: PeerId },
-    TrackStarted { track: TrackId, layer: LayerIndex },
+    PeerSilent {
+        peer: PeerId,
+    },
+    TrackStarted {
+        track: TrackId,
+        layer: LayerIndex,
+    },
     /// A layer that was flowing gave nothing for two seconds.
-    TrackStalled { track: TrackId, layer: LayerIndex },
+    TrackStalled {
+        track: TrackId,
+        layer: LayerIndex,
+    },
     /// What a subscription really carries from now on.
-    LayerChanged { subscription: SubscriptionId, layer: Option<LayerIndex> },
+    LayerChanged {
+        subscription: SubscriptionId,
+        layer: Option<LayerIndex>,
+    },
     /// RFC 6464 levels in -dBov (0 loudest, 127 silent), smoothed, for tracks that changed; a few times a second.
-    AudioLevels { levels: Vec<(TrackId, u8)> },
+    AudioLevels {
+        levels: Vec<(TrackId, u8)>,
+    },
     /// What each subscriber's link bears, where it changed by more than 5 %.
-    Estimates { estimates: Vec<(PeerId, u64)> },
-    TapPackets { track: TrackId, packets: Vec<TapPacket> },
+    Estimates {
+        estimates: Vec<(PeerId, u64)>,
+    },
+    TapPackets {
+        track: TrackId,
+        packets: Vec<TapPacket>,
+    },
     Stats(Box<Stats>),
 }
 
@@ -228,7 +307,8 @@ pub struct SubscriptionStats {
 
 /// Upper bounds, in microseconds, of the transit histogram's buckets; the last one is open.
 pub const TRANSIT_BOUNDS_US: [u32; 20] = [
-    10, 20, 30, 50, 75, 100, 150, 200, 300, 500, 750, 1_000, 1_500, 2_000, 3_000, 5_000, 10_000, 20_000, 50_000, 100_000,
+    10, 20, 30, 50, 75, 100, 150, 200, 300, 500, 750, 1_000, 1_500, 2_000, 3_000, 5_000, 10_000, 20_000,
+    50_000, 100_000,
 ];
 
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -258,5 +338,10 @@ pub trait Outbox {
     fn slot(&mut self, to: SocketAddr, len: usize) -> Option<&mut [u8]>;
     /// Gives the newest slot back unsent (encryption failed).
     fn cancel(&mut self);
+    /// Called between one subscriber's packets and the next one's, so that the first need not wait for the last. If
+    /// everything so far has been handed to the socket by now: the time of that.
+    fn between_runs(&mut self) -> Option<u64> {
+        None
+    }
     fn event(&mut self, event: Event);
 }

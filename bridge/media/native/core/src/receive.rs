@@ -101,7 +101,8 @@ impl ReceiverStats {
 
     /// The report block of this interval; `None` before the first packet.
     pub fn report(&mut self, ssrc: u32, now_us: u64) -> Option<ReportBlock> {
-        self.first?;
+        // Cycles count from the first packet on, wherever the numbers were extended from (RFC 3550 A.1).
+        let cycles_from = self.first? & !0xffff;
         let expected = self.expected();
         let interval = expected.saturating_sub(self.expected_prior);
         let received = self.received.saturating_sub(self.received_prior);
@@ -118,7 +119,7 @@ impl ReceiverStats {
             ssrc,
             fraction_lost,
             cumulative_lost: i32::try_from(self.lost()).unwrap_or(i32::MAX).min(0x7f_ffff),
-            highest_sequence: self.highest as u32,
+            highest_sequence: self.highest.saturating_sub(cycles_from) as u32,
             jitter: u32::try_from(self.jitter_x16 >> 4).unwrap_or(u32::MAX),
             last_sender_report,
             delay_since_last,
@@ -152,6 +153,15 @@ mod tests {
         assert_eq!((block.fraction_lost, block.cumulative_lost), (0, 24));
         stats.received(65_504, 0, 0, true);
         assert_eq!(stats.lost(), 23);
+    }
+
+    #[test]
+    fn cycles_count_from_the_first_packet() {
+        let mut stats = ReceiverStats::new(90_000);
+        stats.received(3 * 65_536 + 65_535, 0, 0, false);
+        assert_eq!(stats.report(1, 0).expect("a packet came").highest_sequence, 65_535);
+        stats.received(4 * 65_536, 0, 0, false);
+        assert_eq!(stats.report(1, 0).expect("packets came").highest_sequence, 65_536);
     }
 
     #[test]

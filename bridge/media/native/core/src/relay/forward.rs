@@ -46,6 +46,9 @@ impl Relay {
                 let Some(peer) = self.peers.get_mut(slot.peer) else { continue };
                 let Some(to) = peer.destination() else { continue };
                 self.in_hand = Some(peer.id);
+                if let Some(handed_us) = out.between_runs() {
+                    self.transit.sent(handed_us);
+                }
                 let (totals, transit) = (&mut self.totals, &mut self.transit);
                 let mut run = Run { peer, to, turn, totals, transit, out };
                 forward_run(&mut run, track, *index, slot, &noted);
