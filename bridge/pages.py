@@ -37,7 +37,7 @@ _log = structlog.get_logger(__name__)
 _NOT_BUILT = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>Bridge</title>
 <h1>The pages are not built yet</h1>
-<p>The server runs, but its pages are missing. Build them with <code>make web</code> and load this page again.</p>
+<p>The server runs, but its pages are missing. Build them with <code>make build</code> and load this page again.</p>
 </html>
 """
 

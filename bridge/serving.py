@@ -21,6 +21,10 @@ from bridge.store import InviteRecord
 
 DEMO_TITLE = "Demo: live ultrasound"
 DEMO_POINT = "Demo clinic"
+DEMO_START_TIMEOUT_S = 20.0
+DEMO_LOOK_EVERY_S = 0.1
+JOIN_AT_ONCE = "&now"
+"""Who opens the demo wants to see it, not to choose devices."""
 DEMO_STOP_TIMEOUT_S = 3.0
 DEMO_LEAST_LEFT_MS = 24 * 3600 * 1000
 FIRST_RETRY_S = 1.0
@@ -57,7 +61,7 @@ def _announce(server: Server, demo_hub: InviteRecord | None) -> None:
     base = server.settings.public_url or server.url
     lines = ["", "Bridge is running."]
     if demo_hub is not None:
-        lines.append(f"  Open as hub doctor     {desk.link(demo_hub, base)}")
+        lines.append(f"  Open as hub doctor     {desk.link(demo_hub, base)}&now")
     lines.append(f"  Make sessions          {desk.staff_link(base)}")
     others = [url for url in server.urls if url != base]
     if others:
@@ -84,6 +88,7 @@ async def _demo_clinic(server: Server) -> AsyncIterator[InviteRecord]:
     # Its own server's certificate is not for the name it is called by here.
     keeping = asyncio.create_task(_keep_clinic(link, insecure=server.tls is not None))
     try:
+        await _wait_for_clinic(server, satellite)
         yield hub
     finally:
         keeping.cancel()
@@ -103,6 +108,17 @@ async def _demo_invites(server: Server) -> tuple[InviteRecord, InviteRecord]:
             return usable[Role.HUB], usable[Role.SATELLITE]
     made = await desk.create_session(SessionWish(DEMO_TITLE, satellite_points=(DEMO_POINT,)))
     return made.invites[Role.HUB], made.invites[Role.SATELLITE]
+
+
+async def _wait_for_clinic(server: Server, satellite: InviteRecord) -> None:
+    """Whoever opens the link that is printed next shall see a picture at once."""
+    rooms = server.rooms
+    try:
+        async with asyncio.timeout(DEMO_START_TIMEOUT_S):
+            while not (rooms.connected_on(satellite.session, satellite.id) and rooms.counts().tracks):
+                await asyncio.sleep(DEMO_LOOK_EVERY_S)
+    except TimeoutError:
+        _log.warning("demo clinic is late")
 
 
 def _still_good(invite: InviteRecord) -> bool:
