@@ -40,15 +40,16 @@ E = TypeVar("E")
 class MovingPicture(VideoStreamTrack):
     """A bar that moves, so that no two frames are the same."""
 
-    def __init__(self, width: int = 320, height: int = 240) -> None:
+    def __init__(self, width: int = 320, height: int = 240, grey: int = 40) -> None:
         super().__init__()
         self._size = (width, height)
+        self._grey = grey
         self._count = 0
 
     async def recv(self) -> VideoFrame:
         pts, time_base = await self.next_timestamp()
         width, height = self._size
-        image = np.full((height, width, 3), 40, np.uint8)
+        image = np.full((height, width, 3), self._grey, np.uint8)
         left = self._count * 7 % (width - 32)
         image[:, left : left + 32] = (220, 180, 60)
         self._count += 1
@@ -111,13 +112,20 @@ class Publishing:
     tracks: dict[Source, PublishedTrack]
 
 
-async def publish(engine: Engine, *sources: Source, prefer: str | None = None) -> Publishing:
-    """Publishes these sources by aiortc: moving pictures and silence."""
+async def publish(
+    engine: Engine,
+    *sources: Source,
+    prefer: str | None = None,
+    width: int = 320,
+    grey: int = 40,
+    change: Callable[[str], str] = str,
+) -> Publishing:
+    """Publishes these sources by aiortc: moving pictures on a grey ground, and silence."""
     connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
     senders = []
     for source in sources:
         audio = source in (Source.MICROPHONE, Source.ULTRASOUND_SOUND)
-        track: MediaStreamTrack = AudioStreamTrack() if audio else MovingPicture()
+        track: MediaStreamTrack = AudioStreamTrack() if audio else MovingPicture(width, 240, grey)
         senders.append((source, connection.addTrack(track)))
     if prefer is not None:
         prefer_codec(connection, prefer)
@@ -125,7 +133,7 @@ async def publish(engine: Engine, *sources: Source, prefer: str | None = None) -
     mids = {t.sender: t.mid for t in connection.getTransceivers()}
     wishes = [TrackWish(mids[sender], source) for source, sender in senders]
     peer = await engine.open_publisher()
-    answer = await engine.publish(peer, Description(connection.localDescription.sdp), wishes)
+    answer = await engine.publish(peer, Description(change(connection.localDescription.sdp)), wishes)
     await connection.setRemoteDescription(RTCSessionDescription(answer.answer, "answer"))
     return Publishing(peer, connection, {track.source: track for track in answer.tracks})
 
@@ -160,6 +168,26 @@ class Subscribing:
             self.peer, offer.negotiation, Description(self.connection.localDescription.sdp)
         )
         return offer
+
+
+@dataclass
+class Playing:
+    peer: PeerId
+    connection: RTCPeerConnection
+    tracks: dict[str, MediaStreamTrack]
+
+
+async def play(engine: Engine, *kinds: str) -> Playing:
+    """A WHEP player: it makes the offer itself."""
+    connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+    tracks: dict[str, MediaStreamTrack] = {}
+    connection.on("track", lambda track: tracks.setdefault(track.kind, track))
+    for kind in kinds or ("video", "audio"):
+        connection.addTransceiver(kind, direction="recvonly")
+    await connection.setLocalDescription(await connection.createOffer())
+    peer, answer = await engine.open_player(Description(connection.localDescription.sdp))
+    await connection.setRemoteDescription(RTCSessionDescription(answer, "answer"))
+    return Playing(peer, connection, tracks)
 
 
 async def subscribe(engine: Engine, news: News, *wanted: Subscription) -> Subscribing:
