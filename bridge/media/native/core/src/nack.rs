@@ -21,10 +21,18 @@ struct Missing {
     tries: u8,
 }
 
+impl Missing {
+    fn new(sequence: u64, noticed_us: u64) -> Self {
+        Self { sequence, noticed_us, asked_us: 0, tries: 0 }
+    }
+}
+
 #[derive(Clone, Debug, Default)]
 pub struct NackList {
+    /// In order.
     missing: Vec<Missing>,
-    highest: Option<u64>,
+    /// What came, from the lowest to the highest number.
+    seen: Option<(u64, u64)>,
     rtt_us: Option<u64>,
     given_up: u64,
 }
@@ -32,27 +40,31 @@ pub struct NackList {
 impl NackList {
     /// Notes an arrival. Returns whether packets were given up, so that only a keyframe helps.
     pub fn received(&mut self, sequence: u64, now_us: u64) -> bool {
-        let Some(highest) = self.highest else {
-            self.highest = Some(sequence);
+        let Some((lowest, highest)) = self.seen else {
+            self.seen = Some((sequence, sequence));
             return false;
         };
+        self.seen = Some((lowest.min(sequence), highest.max(sequence)));
+        if sequence < lowest {
+            // The stream's first packets overtook each other.
+            let gap = (lowest - sequence - 1) as usize;
+            if self.missing.len() + gap <= MAX_MISSING {
+                self.missing
+                    .splice(..0, (sequence + 1..lowest).map(|sequence| Missing::new(sequence, now_us)));
+            }
+            return false;
+        }
         if sequence <= highest {
             self.heal(sequence, now_us);
             return false;
         }
-        self.highest = Some(sequence);
         let gap = sequence - highest - 1;
         if gap > MAX_GAP || self.missing.len() as u64 + gap > MAX_MISSING as u64 {
             self.given_up += self.missing.len() as u64 + gap;
             self.missing.clear();
             return true;
         }
-        self.missing.extend((highest + 1..sequence).map(|sequence| Missing {
-            sequence,
-            noticed_us: now_us,
-            asked_us: 0,
-            tries: 0,
-        }));
+        self.missing.extend((highest + 1..sequence).map(|sequence| Missing::new(sequence, now_us)));
         false
     }
 
@@ -142,6 +154,18 @@ mod tests {
             list.received(sequence, now_us);
         }
         assert_eq!(due(&mut list, 1_000_000), Vec::<u16>::new());
+    }
+
+    #[test]
+    fn what_is_missing_before_the_first_arrival_is_asked_for_once_it_shows() {
+        let mut list = NackList::default();
+        for (sequence, now_us) in [(8, 0), (5, 1_000), (7, 2_000), (9, 3_000)] {
+            list.received(sequence, now_us);
+        }
+        assert_eq!(due(&mut list, 10_000), vec![6]);
+        list.received(1 << 20, 11_000);
+        list.received(2, 12_000);
+        assert_eq!(due(&mut list, 20_000), vec![3, 4]);
     }
 
     #[test]

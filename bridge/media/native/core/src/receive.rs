@@ -1,5 +1,5 @@
 //! What a receiver knows of one incoming stream (RFC 3550 section 6.4.1, appendix A.3 and A.8). Sequence numbers come
-//! in extended; retransmissions count as received, not into the jitter.
+//! in extended. Retransmissions are not told of here: what they healed was lost on the way.
 
 use crate::wire::rtcp::ReportBlock;
 
@@ -36,7 +36,7 @@ impl ReceiverStats {
         }
     }
 
-    pub fn received(&mut self, sequence: u64, timestamp: u32, arrived_us: u64, recovered: bool) {
+    pub fn received(&mut self, sequence: u64, timestamp: u32, arrived_us: u64) {
         self.received += 1;
         let first = *self.first.get_or_insert(sequence);
         if sequence < first {
@@ -44,9 +44,7 @@ impl ReceiverStats {
         }
         if self.received == 1 || sequence > self.highest {
             self.highest = sequence;
-            if !recovered {
-                self.update_jitter(timestamp, arrived_us);
-            }
+            self.update_jitter(timestamp, arrived_us);
         }
     }
 
@@ -141,26 +139,26 @@ mod tests {
         let mut stats = ReceiverStats::new(90_000);
         assert_eq!(stats.report(1, 0), None);
         for sequence in (65_500..65_600).filter(|sequence| sequence % 4 != 0) {
-            stats.received(sequence, sequence as u32 * 3000, sequence * 33_333, false);
+            stats.received(sequence, sequence as u32 * 3000, sequence * 33_333);
         }
         let block = stats.report(1, 0).expect("packets came");
         assert_eq!(block.highest_sequence, 65_599);
         assert_eq!((block.fraction_lost, block.cumulative_lost), (62, 24));
         for sequence in 65_600..65_700 {
-            stats.received(sequence, sequence as u32 * 3000, sequence * 33_333, false);
+            stats.received(sequence, sequence as u32 * 3000, sequence * 33_333);
         }
         let block = stats.report(1, 0).expect("packets came");
         assert_eq!((block.fraction_lost, block.cumulative_lost), (0, 24));
-        stats.received(65_504, 0, 0, true);
+        stats.received(65_504, 0, 0);
         assert_eq!(stats.lost(), 23);
     }
 
     #[test]
     fn cycles_count_from_the_first_packet() {
         let mut stats = ReceiverStats::new(90_000);
-        stats.received(3 * 65_536 + 65_535, 0, 0, false);
+        stats.received(3 * 65_536 + 65_535, 0, 0);
         assert_eq!(stats.report(1, 0).expect("a packet came").highest_sequence, 65_535);
-        stats.received(4 * 65_536, 0, 0, false);
+        stats.received(4 * 65_536, 0, 0);
         assert_eq!(stats.report(1, 0).expect("packets came").highest_sequence, 65_536);
     }
 
@@ -170,8 +168,8 @@ mod tests {
         let mut uneven = ReceiverStats::new(90_000);
         for frame in 0..200_u64 {
             let timestamp = (frame as u32).wrapping_mul(3000).wrapping_add(u32::MAX - 90_000);
-            steady.received(frame, timestamp, frame * 100_000 / 3, false);
-            uneven.received(frame, timestamp, frame * 100_000 / 3 + (frame % 2) * 10_000, false);
+            steady.received(frame, timestamp, frame * 100_000 / 3);
+            uneven.received(frame, timestamp, frame * 100_000 / 3 + (frame % 2) * 10_000);
         }
         assert!(steady.jitter_us() < 100, "{}", steady.jitter_us());
         assert!((9_000..11_000).contains(&uneven.jitter_us()), "{}", uneven.jitter_us());
@@ -180,7 +178,7 @@ mod tests {
     #[test]
     fn tells_how_long_ago_the_sender_report_came() {
         let mut stats = ReceiverStats::new(48_000);
-        stats.received(5, 0, 0, false);
+        stats.received(5, 0, 0);
         stats.sender_report(0x1234_5678_9abc_def0, 1_000_000);
         let block = stats.report(9, 1_500_000).expect("a packet came");
         assert_eq!((block.last_sender_report, block.delay_since_last), (0x5678_9abc, 32_768));

@@ -256,8 +256,11 @@ impl Relay {
         else {
             return;
         };
+        // Who is not connected yet is looked after when it is.
+        if !self.peers.get(slot.peer).is_some_and(|peer| peer.destination().is_some()) {
+            return;
+        }
         if slot.choice.current().is_none()
-            && self.peers.get(slot.peer).is_some_and(|peer| peer.destination().is_some())
             && find_start(track, source.track, slot, now_us, out)
             && !self.replaying.contains(&index)
         {

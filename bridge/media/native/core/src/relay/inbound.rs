@@ -271,8 +271,11 @@ impl Relay {
         };
         layer.ring.insert(head, payload);
         layer.codec = Some(row.codec);
-        layer.stats.received(sequence, head.timestamp, now_us, route.repair);
-        layer.recovered += u64::from(route.repair);
+        if route.repair {
+            layer.recovered += 1;
+        } else {
+            layer.stats.received(sequence, head.timestamp, now_us);
+        }
         if asks {
             let hopeless = layer.nacks.received(sequence, now_us);
             if !layer.nacks.is_empty() {

@@ -140,6 +140,3 @@ impl Relay {
         true
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -1,1 +1,0 @@
-//! Situations, on virtual time.
