@@ -24,7 +24,7 @@ export interface Command {
   readonly danger?: boolean;
   /** Hidden behind "more" where there is little room. */
   readonly secondary?: boolean;
-  readonly badge?: string;
+  readonly badge?: { readonly figure: string; readonly spoken: string };
   readonly testId: string;
 }
 
@@ -47,7 +47,12 @@ export function CommandButton({ command }: { readonly command: Command }): JSX.E
       <Icon name={icon} />
       <span class="control-word">{word}</span>
       {note !== undefined && <span class="control-note">{note}</span>}
-      {badge !== undefined && <span class="control-badge">{badge}</span>}
+      {badge !== undefined && (
+        <span class="control-badge">
+          <span aria-hidden="true">{badge.figure}</span>
+          <span class="unseen">{badge.spoken}</span>
+        </span>
+      )}
     </button>
   );
 }
@@ -63,7 +68,8 @@ export function useKeys(commands: readonly Command[], onEscape: () => void): voi
         return;
       }
       if (!singleKeys.value || writes(event.target)) return;
-      const command = commands.find(({ key }) => key === event.key.toLowerCase());
+      const pressed = latinKey(event);
+      const command = commands.find(({ key }) => key === pressed);
       if (!command || command.disabled === true) return;
       event.preventDefault();
       command.run();
@@ -92,6 +98,13 @@ export function KeyTable({ commands }: { readonly commands: readonly Command[] }
       </div>
     </dl>
   );
+}
+
+/** On a Cyrillic keyboard the letter is another, but the key stands where it stands. */
+function latinKey(event: KeyboardEvent): string {
+  const letter = /^Key([A-Z])$/.exec(event.code)?.[1];
+  const latin = event.key.length !== 1 || event.key.charCodeAt(0) < 0x80;
+  return (latin || letter === undefined ? event.key : letter).toLowerCase();
 }
 
 function writes(target: EventTarget | null): boolean {

@@ -46,7 +46,7 @@ export type IconName = keyof typeof OUTLINES;
 
 export function Icon({ name }: { readonly name: IconName }): JSX.Element {
   return (
-    <svg class="icon" viewBox="0 0 24 24" aria-hidden="true" focusable="false">
+    <svg class="icon" data-name={name} viewBox="0 0 24 24" aria-hidden="true" focusable="false">
       <path d={OUTLINES[name]} />
     </svg>
   );

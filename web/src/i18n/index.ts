@@ -78,6 +78,7 @@ export function formatWhen(atMs: number, nowMs: number): string {
     ...(sameDay ? {} : { day: "numeric", month: "short" }),
     hour: "2-digit",
     minute: "2-digit",
+    hourCycle: "h23",
   }).format(atMs);
 }
 

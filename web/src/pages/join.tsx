@@ -135,9 +135,9 @@ function JoinForm({ token, info }: { readonly token: string; readonly info: Invi
         </div>
         {shown.length > 0 && (
           <div class="previews">
-            {shown.map((source) =>
-              source === "microphone" ? <MicrophonePreview key={source} /> : <PicturePreview key={source} source={source} />,
-            )}
+            {shown.map((source) => (
+              <PicturePreview key={source} source={source} />
+            ))}
           </div>
         )}
         <div class="join-foot">
@@ -146,6 +146,7 @@ function JoinForm({ token, info }: { readonly token: string; readonly info: Invi
               ? t("join.as", { role: t(`role.${info.role}`) })
               : t("join.asAt", { role: t(`role.${info.role}`), point: info.point })}
           </p>
+          {info.role !== "viewer" && <MicrophonePreview />}
           <label class="field" for="name">
             <span>{t("join.name")}</span>
             <input
@@ -174,10 +175,12 @@ function JoinForm({ token, info }: { readonly token: string; readonly info: Invi
               <p>{t("refused.noNetwork.todo")}</p>
             </Problem>
           )}
-          <button type="submit" class="button primary huge" data-testid="join-button" aria-disabled={joining}>
-            <Icon name="play" />
-            {joining ? t("join.joining") : t(anything || info.role === "viewer" ? "join.button" : "join.buttonNothing")}
-          </button>
+          <div class="join-go">
+            <button type="submit" class="button primary huge" data-testid="join-button" aria-disabled={joining}>
+              <Icon name="play" />
+              {joining ? t("join.joining") : t(anything || info.role === "viewer" ? "join.button" : "join.buttonNothing")}
+            </button>
+          </div>
           <p class="note">{t(info.role === "viewer" ? "join.viewerNote" : "join.optional")}</p>
         </div>
       </form>
@@ -186,9 +189,9 @@ function JoinForm({ token, info }: { readonly token: string; readonly info: Invi
 }
 
 /** A clinic is there for its ultrasound, so that comes first; an organiser has none. */
-function previewsFor(role: Role): readonly ("camera" | "ultrasound" | "microphone")[] {
-  if (role === "satellite") return ["ultrasound", "camera", "microphone"];
-  return role === "hub" ? ["camera", "microphone", "ultrasound"] : ["camera", "microphone"];
+function previewsFor(role: Role): readonly ("camera" | "ultrasound")[] {
+  if (role === "satellite") return ["ultrasound", "camera"];
+  return role === "hub" ? ["camera", "ultrasound"] : ["camera"];
 }
 
 /** Camera and microphone at once; the ultrasound when it was chosen before, or when a device is named like a capture card. */

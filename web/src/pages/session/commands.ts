@@ -19,8 +19,9 @@ export function sessionCommands(room: Room): readonly Command[] {
     ...sourceCommand(room, "camera", "v", "camera-button"),
     ...(flavour.value === "viewer" ? [] : sourceCommand(room, "ultrasound", "u", "ultrasound-button")),
     ...handCommand(room),
-    panelCommand(room, "chat", "c", client.unread.value),
-    { ...panelCommand(room, "people", "p", 0), secondary: satellite },
+    // A satellite has the written word beside its picture always.
+    ...(satellite ? [] : [panelCommand(room, "chat", "c", client.unread.value)]),
+    { ...panelCommand(room, "people", "p", 0), secondary: satellite || room.narrow.value },
     ...(flavour.value === "viewer" ? [] : sourceCommand(room, "screen", "s", "screen-button")),
     {
       id: "layout",
@@ -96,7 +97,7 @@ function sourceCommand(room: Room, source: Source, key: string, testId: string):
     pressed: on,
     disabled: local?.blocked === true,
     marked: withOff && !on,
-    secondary: source === "screen",
+    secondary: source === "screen" || (source === "ultrasound" && room.flavour.value === "hub"),
     run: () => toggle(room, source, local),
     testId,
   };
@@ -148,7 +149,7 @@ function panelCommand(room: Room, panel: Exclude<Panel, null>, key: string, unre
       room.panel.value = room.panel.value === panel ? null : panel;
       room.moreShown.value = false;
     },
-    ...(unread > 0 ? { badge: String(unread), note: t("control.unread", { count: unread }) } : {}),
+    ...(unread > 0 ? { badge: { figure: String(unread), spoken: t("control.unread", { count: unread }) } } : {}),
     testId: `${panel}-button`,
   };
 }

@@ -15,7 +15,7 @@ import { t } from "../../i18n";
 import { Bar } from "./bar";
 import { Chat } from "./chat";
 import { fullScreen, sessionCommands } from "./commands";
-import { Banner } from "./news";
+import { Banner, News } from "./news";
 import { PeoplePanel } from "./people";
 import { createRoom } from "./room";
 import type { Room } from "./room";
@@ -35,6 +35,7 @@ export function SessionPage(): JSX.Element {
       <Stage room={room} />
       <Side room={room} />
       <SidePanel room={room} />
+      <News room={room} />
       <Banner />
       <Bar room={room} commands={commands} />
       <Sounds />

@@ -70,13 +70,17 @@ export function News({ room }: { readonly room: Room }): JSX.Element {
     <div class="news" role="status" aria-live="polite" data-testid="news">
       {notices.map((notice) => (
         <p key={notice.id} class="news-line" data-kind={notice.kind}>
-          {noticeText(notice)}
+          <span>{noticeText(notice)}</span>
         </p>
       ))}
-      {written && <p class="news-line">{t("chat.new", { name: written.name, text: written.text })}</p>}
+      {written && (
+        <p class="news-line">
+          <span>{t("chat.new", { name: written.name, text: written.text })}</span>
+        </p>
+      )}
       {failure.value !== null && (
         <p class="news-line failed" data-testid="problem" data-code={failure.value}>
-          {failureText(failure.value)}
+          <span>{failureText(failure.value)}</span>
         </p>
       )}
     </div>

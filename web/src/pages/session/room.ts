@@ -14,6 +14,16 @@ export type Question = "leave" | "keys" | "devices" | null;
 /** A cough must not take the picture: somebody speaks only after this long. */
 const SPEAKER_SETTLES_MS = 1_200;
 
+/** As in styles/session.css. */
+const NARROW = "(max-width: 40rem)";
+
+/** A clinic's tablet needs the room for directions, a telephone for the picture; the figures are one key away. */
+const FACTS_FROM: Readonly<Record<Flavour, string>> = {
+  hub: "(min-width: 40rem)",
+  satellite: "(min-width: 80rem)",
+  viewer: "(min-width: 80rem)",
+};
+
 export interface Room {
   readonly client: Client;
   readonly flavour: ReadonlySignal<Flavour>;
@@ -23,6 +33,8 @@ export interface Room {
   readonly pinned: Signal<TrackId | null>;
   readonly factsShown: Signal<boolean>;
   readonly moreShown: Signal<boolean>;
+  /** A telephone: fewer controls fit beside each other. */
+  readonly narrow: ReadonlySignal<boolean>;
   readonly pictures: ReadonlySignal<readonly RemoteTrack[]>;
   readonly main: ReadonlySignal<RemoteTrack | null>;
   /** The large ones: one, two or all, by layout. */
@@ -64,6 +76,13 @@ export function createRoom(client: Client): Room {
     return second ? [first, second] : [first];
   });
 
+  const narrowWindow = window.matchMedia(NARROW);
+  const narrow = signal(narrowWindow.matches);
+  const followWindow = (): void => {
+    narrow.value = narrowWindow.matches;
+  };
+  narrowWindow.addEventListener("change", followWindow);
+
   let timer: ReturnType<typeof setTimeout> | undefined;
   let loudest: ParticipantId | null = null;
   const unsubscribe = client.speakers.subscribe((speakers) => {
@@ -82,8 +101,9 @@ export function createRoom(client: Client): Room {
     question: signal<Question>(null),
     layout,
     pinned,
-    factsShown: signal(true),
+    factsShown: signal(roomForFacts(flavour.peek())),
     moreShown: signal(false),
+    narrow,
     pictures,
     main,
     large,
@@ -95,6 +115,11 @@ export function createRoom(client: Client): Room {
     dispose() {
       clearTimeout(timer);
       unsubscribe();
+      narrowWindow.removeEventListener("change", followWindow);
     },
   };
+}
+
+function roomForFacts(flavour: Flavour): boolean {
+  return window.matchMedia(FACTS_FROM[flavour]).matches;
 }

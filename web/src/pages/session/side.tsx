@@ -9,7 +9,6 @@ import { t } from "../../i18n";
 import { hubFace, initials } from "../view";
 import { Chat } from "./chat";
 import { PictureFacts } from "./facts";
-import { News } from "./news";
 import { PersonLine, Strip } from "./strip";
 import type { Room } from "./room";
 
@@ -20,7 +19,6 @@ export function Side({ room }: { readonly room: Room }): JSX.Element {
       <SessionTitle room={room} />
       {satellite ? <Satellite room={room} /> : <Strip room={room} />}
       <UltrasoundTrouble room={room} />
-      <News room={room} />
       <PictureFacts room={room} />
     </aside>
   );

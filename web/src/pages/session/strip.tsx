@@ -37,7 +37,7 @@ function StripPerson({ person, room }: { readonly person: Participant; readonly 
           {initials(person.name)}
         </div>
       )}
-      <PersonLine person={person} room={room} speaking={speaking} />
+      <PersonLine person={person} room={room} speaking={speaking} short />
       {others.map((track) => (
         <Tile key={track.id} track={track} room={room} named />
       ))}
@@ -91,22 +91,23 @@ interface PersonLineProps {
   readonly person: Participant;
   readonly room: Room;
   readonly speaking: boolean;
+  /** Where there is little room, "good" has to do for "good line". */
+  readonly short?: boolean;
 }
 
 /** Name, then line and microphone in signs and words. */
-export function PersonLine({ person, room, speaking }: PersonLineProps): JSX.Element {
+export function PersonLine({ person, room, speaking, short = false }: PersonLineProps): JSX.Element {
   const { client } = room;
   const own = person.id === client.self.value?.id;
   const microphone = client.tracks.value.find((track) => track.participant === person.id && track.source === "microphone");
   const silent = microphone === undefined || microphone.muted || microphone.blocked;
   const place = client.hands.value.indexOf(person.id);
+  const point = person.point === person.name ? "" : person.point;
+  const whereabouts = [own ? t("session.you") : "", point].filter(Boolean).join(", ");
   return (
     <div class="person-line">
-      <span class="person-name">
-        {person.name}
-        {own && <span class="person-you"> ({t("session.you")})</span>}
-      </span>
-      {person.point !== "" && person.point !== person.name && <span class="person-point">{person.point}</span>}
+      <span class="person-name">{person.name}</span>
+      {whereabouts !== "" && <span class="person-point">{whereabouts}</span>}
       <span class="person-signs">
         {place >= 0 && (
           <span class="sign hand" title={t("session.handNumber", { number: place + 1 })}>
@@ -126,25 +127,27 @@ export function PersonLine({ person, room, speaking }: PersonLineProps): JSX.Ele
             {speaking && <span class="unseen">{t("session.speaking")}</span>}
           </span>
         )}
-        <LineQuality person={person} />
+        <LineQuality person={person} short={short} />
       </span>
     </div>
   );
 }
 
-export function LineQuality({ person }: { readonly person: Participant }): JSX.Element {
+export function LineQuality({ person, short = false }: { readonly person: Participant; readonly short?: boolean }): JSX.Element {
   if (!person.connected) {
     return (
       <span class="sign line" data-quality="0">
         <LineBars quality={0} />
-        {t("session.away")}
+        {short && <span aria-hidden="true">{t("quality.short.0")}</span>}
+        <span class={short ? "unseen" : undefined}>{t("session.away")}</span>
       </span>
     );
   }
   return (
     <span class="sign line" data-quality={person.quality ?? "unknown"}>
       <LineBars quality={person.quality} />
-      <span class={person.quality === null ? "unseen" : undefined}>{t(`quality.${person.quality ?? "unknown"}`)}</span>
+      {short && person.quality !== null && <span aria-hidden="true">{t(`quality.short.${person.quality}`)}</span>}
+      <span class={short || person.quality === null ? "unseen" : undefined}>{t(`quality.${person.quality ?? "unknown"}`)}</span>
     </span>
   );
 }
