@@ -100,7 +100,7 @@ class Engine implements Client {
       {
         createPeer: () => surroundings.createPeer(),
         createStream: (track) => surroundings.createStream(track),
-        isStereo: (track) => this.#room.tracks.value.get(track)?.source === "ultrasoundSound",
+        describe: (id) => this.#room.describe(id),
         after,
         request,
       },

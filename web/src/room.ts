@@ -12,6 +12,7 @@ import type {
   Participant,
   ParticipantId,
   Permission,
+  Role,
   Session,
   Source,
   Speaker,
@@ -82,6 +83,13 @@ export class Room {
     else if (news.type === "pictureChanged") {
       this.pictures.value = withEntry(this.pictures.value, news.track, { layer: news.layer, limited: news.limited });
     }
+  }
+
+  /** A track and the role of whose it is. */
+  describe(id: TrackId): (Track & { readonly role: Role }) | undefined {
+    const track = this.tracks.peek().get(id);
+    const role = track && this.byId.peek().get(track.participant)?.role;
+    return track && role && { ...track, role };
   }
 
   setChatShown(shown: boolean): void {

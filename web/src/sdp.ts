@@ -1,12 +1,21 @@
-// Owns the one thing that a page must change in a session description (RFC 8866): parameters of Opus (RFC 7587) that no
-// API sets. Pure text in, text out; everything else of SDP is the browser's and the server's business.
+// Owns the two things that a page must change in a session description (RFC 8866) because no API sets them: parameters of
+// Opus (RFC 7587), and which tracks are played in step (the stream of RFC 8830). Pure text in, text out; everything else of SDP is the browser's and the server's business.
 
 const CRLF = "\r\n";
 
 /** Adds or replaces format parameters of Opus in the media section with this mid; other sections stay as they are. */
 export function withOpusParameters(sdp: string, mid: string, parameters: Readonly<Record<string, string>>): string {
+  return inSection(sdp, mid, (section) => changed(section, parameters));
+}
+
+/** Puts the track of the section with this mid into a stream: browsers keep a stream's sound and picture in step. */
+export function withStream(sdp: string, mid: string, stream: string): string {
+  return inSection(sdp, mid, (section) => section.replace(/^a=msid:\S+/m, `a=msid:${stream}`));
+}
+
+function inSection(sdp: string, mid: string, change: (section: string) => string): string {
   const [head, ...sections] = sdp.split(/(?=^m=)/m);
-  return [head, ...sections.map((section) => (hasMid(section, mid) ? changed(section, parameters) : section))].join("");
+  return [head, ...sections.map((section) => (hasMid(section, mid) ? change(section) : section))].join("");
 }
 
 function hasMid(section: string, mid: string): boolean {

@@ -6,7 +6,9 @@ import { PeerWatch } from "./peerwatch";
 import type { ClientMessage, PeerState, SubscribeOffer, TrackId } from "./protocol";
 import { Serial } from "./queue";
 import { RequestError } from "./requests";
-import { withOpusParameters } from "./sdp";
+import { withOpusParameters, withStream } from "./sdp";
+import { SyncGroups } from "./syncgroups";
+import type { Described } from "./syncgroups";
 
 /** An answer that the browser cannot make is a reason to begin anew, but not in a hurry. */
 const RENEW_PAUSE_MS = 1_000;
@@ -18,14 +20,15 @@ export interface SubscriberSurroundings {
   request(message: Outgoing): Promise<unknown>;
   after(delayMs: number, callback: () => void): () => void;
   createStream(track: MediaStreamTrack): MediaStream;
-  /** True for a track whose sound is stereo. */
-  isStereo(track: TrackId): boolean;
+  /** What the room knows of a track and of whose it is. */
+  describe(track: TrackId): Described | undefined;
 }
 
 export class Subscriber {
   readonly #order = new Serial();
   readonly #watch: PeerWatch;
   #peer: RTCPeerConnection | null = null;
+  #groups = new SyncGroups();
   #newest = -1;
   #online = false;
   /** A restart that was wished for while nobody could be asked. */
@@ -109,7 +112,7 @@ export class Subscriber {
     const peer = this.#peer;
     if (!peer) return;
     try {
-      await peer.setRemoteDescription({ type: "offer", sdp: offer.sdp });
+      await peer.setRemoteDescription({ type: "offer", sdp: this.#inStep(offer) });
       const answer = await peer.createAnswer();
       await peer.setLocalDescription({ type: "answer", sdp: this.#stereo(answer.sdp ?? "", offer) });
       if (peer !== this.#peer) return;
@@ -161,9 +164,18 @@ export class Subscriber {
     this.changed(streams);
   }
 
+  #inStep(offer: SubscribeOffer): string {
+    const known = offer.tracks.flatMap(({ track }) => this.surroundings.describe(track) ?? []);
+    const groups = this.#groups.assign(known);
+    return offer.tracks.reduce((sdp, { mid, track }) => {
+      const group = groups.get(track);
+      return group === undefined ? sdp : withStream(sdp, mid, group);
+    }, offer.sdp);
+  }
+
   #stereo(sdp: string, offer: SubscribeOffer): string {
     return offer.tracks
-      .filter(({ track }) => this.surroundings.isStereo(track))
+      .filter(({ track }) => this.surroundings.describe(track)?.source === "ultrasoundSound")
       .reduce(
         (text, { mid }) =>
           withOpusParameters(text, mid, { stereo: "1", maxaveragebitrate: String(ULTRASOUND_SOUND_BITRATE_BPS) }),
@@ -173,6 +185,7 @@ export class Subscriber {
 
   #replacePeer(): void {
     this.#closePeer();
+    this.#groups = new SyncGroups();
     const peer = this.surroundings.createPeer();
     const changed = () => {
       if (peer === this.#peer) this.#watch.changed(peer.iceConnectionState, peer.connectionState);
