@@ -79,12 +79,6 @@ impl IceAgent {
         std::iter::once(&self.credentials).chain(&self.next).find(|known| known.ufrag.as_bytes() == ufrag)
     }
 
-    #[must_use]
-    pub fn ufrags(&self) -> impl Iterator<Item = &str> {
-        std::iter::once(&self.credentials).chain(&self.next).map(|known| known.ufrag.as_str())
-    }
-
-    #[must_use]
     pub fn addresses(&self) -> impl Iterator<Item = SocketAddr> {
         self.paths.iter().map(|path| path.address)
     }

@@ -107,7 +107,7 @@ impl ReceiverStats {
         self.expected_prior = expected;
         self.received_prior = self.received;
         let lost = interval.saturating_sub(received);
-        let fraction_lost = if interval == 0 { 0 } else { ((lost << 8) / interval).min(255) as u8 };
+        let fraction_lost = (lost << 8).checked_div(interval).unwrap_or(0).min(255) as u8;
         self.interval = (interval, lost);
         let (last_sender_report, delay_since_last) = match self.last_report {
             Some((compact, arrived_us)) => (compact, compact_duration(now_us.saturating_sub(arrived_us))),

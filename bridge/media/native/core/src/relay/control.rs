@@ -257,7 +257,7 @@ impl Relay {
             return;
         };
         // Who is not connected yet is looked after when it is.
-        if !self.peers.get(slot.peer).is_some_and(|peer| peer.destination().is_some()) {
+        if self.peers.get(slot.peer).is_none_or(|peer| peer.destination().is_none()) {
             return;
         }
         if slot.choice.current().is_none()

@@ -76,12 +76,12 @@ impl Link {
             return None;
         }
         let mut leaves_us = now_us;
-        if self.capacity_bps > 0 {
+        if let Some(leaving_us) = (len as u64 * 8_000_000).checked_div(self.capacity_bps) {
             leaves_us = self.free_us.max(now_us);
             if leaves_us - now_us > 300_000 {
                 return None;
             }
-            leaves_us += len as u64 * 8_000_000 / self.capacity_bps;
+            leaves_us += leaving_us;
             self.free_us = leaves_us;
         }
         Some(leaves_us + self.delay_us + dice.below(self.jitter_us))

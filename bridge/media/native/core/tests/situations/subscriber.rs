@@ -1,6 +1,7 @@
 //! A receiving client: unprotects, unwraps RTX, asks for what is missing, reports, feeds back.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use bridge_relay_core::api::{MediaKind, SubscriptionId, SubscriptionSpec};
 use bridge_relay_core::codec;
@@ -158,10 +159,11 @@ impl Subscriber {
         view.asked.remove(&sequence);
         let received =
             Received { timestamp: header.timestamp, marker, payload, at_us: now_us, by_rtx, has_mid };
-        if view.packets.contains_key(&sequence) {
-            view.duplicates += 1;
-        } else {
-            view.packets.insert(sequence, received);
+        match view.packets.entry(sequence) {
+            Entry::Vacant(entry) => {
+                entry.insert(received);
+            }
+            Entry::Occupied(_) => view.duplicates += 1,
         }
     }
 

@@ -29,7 +29,7 @@ fn a_tap_gets_each_packet_once_as_it_was_made_although_nobody_watches() {
     world.command(Command::SetTap { track: TRACK, on: true });
     world.transport(0).up = Link { jitter_us: 5_000, ..Link::new(30_000, 5) };
     world.run_for(5_000_000);
-    world.transport(0).up.loss_percent = 0;
+    world.transport(0).up = Link::new(30_000, 0);
     world.run_for(1_000_000);
     let packets = tapped(&world);
     assert!(packets.iter().any(|packet| packet.keyframe_start));
