@@ -266,6 +266,7 @@ class Engine:
         plan = answer_player(offer, ssrcs, player.cname, local, player.session_id, player.version)
         extensions = sending_extensions(plan.extensions)
         self._relay.set_sending(int(player.id), extensions, transport_cc=plan.transport_cc, remb=plan.remb)
+        player.transport_cc = plan.transport_cc
         for slot in plan.slots:
             receiving = Receiving(native=self._registry.next_native(), peer=player.id, kind=slot.kind)
             self._registry.add_receiving(

@@ -145,9 +145,14 @@ class Publisher(Peer):
 
 @dataclass(slots=True, kw_only=True)
 class Receiver(Peer):
-    """What subscribers and players share. `hold_until_s`: no raising before this time of the loop's clock."""
+    """What subscribers and players share. `hold_until_s`: no raising before this time of the loop's clock.
+
+    `transport_cc`: its estimate is measured and probed here; otherwise it is only what the receiver guesses.
+    """
 
     estimate_bps: int = 0
+    transport_cc: bool = False
+    guess_counts_until_s: float = 0.0
     hold_until_s: float = 0.0
     probe_bps: int = 0
 

@@ -31,6 +31,9 @@ class Publishing:
         publisher.remote, publisher.tagged = plan.remote, plan.tagged
         relay = self._registry.relay
         relay.set_receiving(int(peer), ExtensionIds(**plan.extensions), payloads(plan.codecs))
+        # Who gives no transport-wide feedback a place is told a rate by REMB instead, where it understands that.
+        remb = any("goog-remb" in row.feedback for row in plan.codecs)
+        relay.set_sending(int(peer), ExtensionIds(), transport_cc=False, remb=remb)
         sections = {section.mid: section for section in plan.sections}
         for mid, track in list(publisher.tracks.items()):
             section = sections.get(mid)

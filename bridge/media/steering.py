@@ -15,6 +15,10 @@ GATHER_S = 0.1
 CHUNK = 50
 # After a picture was lowered none of the same receiver is raised for this long.
 HOLD_S = 3.0
+# A receiver's own guess (REMB) is no more than one and a half times what is sent to it, so that it can never grow while
+# pictures are held back for it. It counts only while packets are really lost, and this long after.
+GUESS_LOSS = 0.04
+GUESS_COUNTS_S = 30.0
 
 
 class Steering:
@@ -75,8 +79,12 @@ class Steering:
             peer.line.measure(stats.rtt_us, loss, stats.estimate_bps)
             if peer.up:
                 self.tell_line(peer)
-            if isinstance(peer, Receiver) and any(receiving.limited for receiving in peer.receivings()):
+            if isinstance(peer, Receiver) and self._is_held_back(peer):
                 self.soon(peer)
+
+    def _is_held_back(self, receiver: Receiver) -> bool:
+        guessed = not receiver.transport_cc and receiver.line.loss > GUESS_LOSS
+        return guessed or any(receiving.limited for receiving in receiver.receivings())
 
     def tell_line(self, peer: Peer) -> None:
         news = peer.line.news()
@@ -116,13 +124,22 @@ class Steering:
                 )
             )
         now_s = self._loop.time()
-        result = allocate(receiver.estimate_bps, audio_bps, wanted, may_raise=now_s >= receiver.hold_until_s)
+        estimate_bps = self._trusted_estimate(receiver, now_s)
+        result = allocate(estimate_bps, audio_bps, wanted, may_raise=now_s >= receiver.hold_until_s)
         for native, target in result.targets.items():
             if self._apply(shown[native], target.layer, target.limited):
                 receiver.hold_until_s = now_s + HOLD_S
         if result.probe_bps != receiver.probe_bps:
             receiver.probe_bps = result.probe_bps
             self._registry.relay.set_probe_limit(int(receiver.id), result.probe_bps)
+
+    def _trusted_estimate(self, receiver: Receiver, now_s: float) -> int:
+        """0 (unknown) where the estimate is a guess that nothing speaks for."""
+        if receiver.transport_cc:
+            return receiver.estimate_bps
+        if receiver.line.loss > GUESS_LOSS:
+            receiver.guess_counts_until_s = now_s + GUESS_COUNTS_S
+        return receiver.estimate_bps if now_s < receiver.guess_counts_until_s else 0
 
     def _apply(self, receiving: Receiving, layer: int | None, limited: bool) -> bool:
         """Returns whether the link made it worse."""

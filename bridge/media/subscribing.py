@@ -91,6 +91,7 @@ class Subscribing:
             raise MediaError("A connection keeps its certificate: a new one needs a new connection.")
         subscriber.outstanding = False
         if taken.receives:
+            subscriber.transport_cc = taken.transport_cc
             self._registry.relay.set_sending(
                 int(peer),
                 sending_extensions(taken.extensions),
