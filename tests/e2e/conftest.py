@@ -22,7 +22,6 @@ QUIET = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
-    "--autoplay-policy=user-gesture-required",
 ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,6 +35,13 @@ async ([selector, seconds]) => {
   if (times.length) gap = Math.max(gap, performance.now() - times[times.length - 1]);
   return {width: video.videoWidth, height: video.videoHeight, frames: times.length, changed, steps,
           light: light / (64 * 48), longestGapMs: gap};
+}
+"""
+
+HAS_SIZE = """
+([selector, width, height]) => {
+  const video = document.querySelector(selector);
+  return video?.videoWidth === width && video?.videoHeight === height;
 }
 """
 
@@ -79,6 +87,14 @@ class Seen:
     longest_gap_ms: float
 
 
+async def until(page: Page, true: str, argument: object = None, timeout_s: float = 15.0) -> None:
+    """Waits until a function of the page is true. Playwright's own waiting needs `eval`, which the page forbids."""
+    deadline_s = time.monotonic() + timeout_s
+    while not await page.evaluate(true, argument):
+        assert time.monotonic() < deadline_s, f"not within {timeout_s} s: {true} {argument}"
+        await page.wait_for_timeout(50)
+
+
 async def watch(page: Page, selector: str, seconds: float = 2.0) -> Seen:
     """Looks at a video for some seconds."""
     seen: dict[str, Any] | None = await page.evaluate(FRAMES_JS, [selector, seconds])
@@ -96,9 +112,7 @@ async def watch(page: Page, selector: str, seconds: float = 2.0) -> Seen:
 
 async def moves(page: Page, selector: str, seconds: float = 2.0) -> Seen:
     """The picture is there, is not black and changes."""
-    await page.wait_for_function(
-        "selector => (document.querySelector(selector)?.videoWidth ?? 0) > 0", arg=selector, timeout=15_000
-    )
+    await until(page, "selector => (document.querySelector(selector)?.videoWidth ?? 0) > 0", selector)
     seen = await watch(page, selector, seconds)
     assert seen.frames > seconds * 5, seen
     assert seen.changed >= seen.steps // 3, seen
@@ -115,7 +129,7 @@ async def loudness(page: Page, seconds: float = 4.0) -> float:
 def picture(source: str, participant: str | None = None) -> str:
     """The selector of a received or own picture."""
     whose = f'[data-participant="{participant}"]' if participant else ""
-    return f'video[data-testid="stage-video"][data-source="{source}"]{whose}'
+    return f'video[data-source="{source}"]{whose}'
 
 
 async def stands_still(page: Page, selector: str) -> None:

@@ -10,7 +10,7 @@ import pytest
 from playwright.async_api import expect
 
 from tests.e2e.conftest import Launch
-from tests.e2e.looking import loudness, moves, picture
+from tests.e2e.looking import loudness, moves, picture, until
 from tests.e2e.people import hub_joins, in_session, satellite_joins, who
 from tests.serving import Server
 
@@ -49,7 +49,7 @@ async def test_all_are_back_within_five_seconds_of_a_restarted_server(
     await asyncio.sleep(0.5)
     await loop.run_in_executor(None, server.start)
     up_s = time.monotonic()
-    await hub.wait_for_function(_NEW_FRAMES_JS, arg=picture("ultrasound", nurse), timeout=15_000)
+    await until(hub, _NEW_FRAMES_JS, picture("ultrasound", nurse))
     back_s = time.monotonic() - up_s
     assert back_s < 5, f"back after {back_s:.1f} s"
     assert who(server, made, "satellite") == nurse

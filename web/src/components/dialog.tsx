@@ -63,8 +63,9 @@ export function Confirm({ question, yes, onYes, onClose }: ConfirmProps): JSX.El
           class="button danger"
           data-testid="confirm-yes"
           onClick={() => {
-            onClose();
+            // First the deed: what is asked about may be forgotten with the question.
             onYes();
+            onClose();
           }}
         >
           {yes}
