@@ -19,6 +19,8 @@ QUEUE_LIMIT = 4000
 QUEUE_LIMIT_BYTES = 4 * 1024 * 1024
 CLOSE_TIMEOUT_S = 2.0
 """Between our saying goodbye and the end of the socket, whether the client answers or not."""
+CLOSE_CODE = web.ResponseKey("close_code", int)
+"""Under this the finished response says why the server ended it."""
 NORMAL_CLOSE = 1000
 
 
@@ -35,6 +37,11 @@ class Connection:
         self._wake = asyncio.Event()
         self._ending: tuple[int, bytes] | None = None
         self._last_resort: asyncio.TimerHandle | None = None
+
+    @property
+    def close_code(self) -> int | None:
+        """The code that ends or ended it from this side; the socket itself only knows what the client answered."""
+        return None if self._ending is None else self._ending[0]
 
     @property
     def ending(self) -> bool:

@@ -14,9 +14,10 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import msgspec
 import structlog
-from aiohttp import WSCloseCode, web
+from aiohttp import web
 
 from bridge.config import Settings
+from bridge.connection import CLOSE_CODE
 from bridge.errors import CODES, BridgeError, PublicError, public_error
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -181,8 +182,7 @@ def _from_http_exception(error: web.HTTPException) -> web.Response:
 
 def _refused_token(response: web.StreamResponse) -> bool:
     if isinstance(response, web.WebSocketResponse):
-        code = response.close_code
-        return code is not None and code != WSCloseCode.OK and code in BAD_TOKEN_CLOSES
+        return response.get(CLOSE_CODE) in BAD_TOKEN_CLOSES
     return response.status == 401
 
 

@@ -19,7 +19,7 @@ from msgspec import UNSET, structs
 
 from bridge import messages
 from bridge.auth import Auth
-from bridge.connection import NORMAL_CLOSE, Connection
+from bridge.connection import CLOSE_CODE, NORMAL_CLOSE, Connection
 from bridge.errors import BridgeError, LimitExceeded, NotAuthorised, ProtocolError, public_error
 from bridge.media.contract import Description
 from bridge.participant import Participant
@@ -221,9 +221,8 @@ class Signaling:
             await self._serve(_Reader(socket, connection, self._now_ms), connection, socket.ws_protocol)
         finally:
             await self._end(connection, writer)
-            self._connections.discard(connection)
-            if not self._connections:
-                self._nobody_here.set()
+        if connection.close_code is not None:
+            socket[CLOSE_CODE] = connection.close_code
         return socket
 
     async def _serve(self, reader: _Reader, connection: Connection, protocol: str | None) -> None:
@@ -315,6 +314,9 @@ class Signaling:
         finally:
             writer.cancel()
             connection.release()
+            self._connections.discard(connection)
+            if not self._connections:
+                self._nobody_here.set()
 
     async def _pulse(self) -> None:
         while True:
