@@ -24,7 +24,10 @@ from tests.media.relay_client import (
     wait_for,
 )
 
-PAIRS = [(one, other) for one in PROFILES for other in PROFILES]
+PAIRS = [(one, one) for one in PROFILES] + [
+    ("SRTP_AEAD_AES_128_GCM", "SRTP_AES128_CM_SHA1_80"),
+    ("SRTP_AES128_CM_SHA1_80", "SRTP_AEAD_AES_256_GCM"),
+]
 
 
 @pytest.fixture
