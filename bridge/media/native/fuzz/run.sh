@@ -5,7 +5,7 @@ set -eu
 cd "$(dirname "$0")"
 seconds=${1:?usage: run.sh SECONDS [TARGET...]}
 shift
-[ $# -gt 0 ] || set -- stun rtp rtcp codec srtp_receive
+[ $# -gt 0 ] || set -- stun rtp rtcp codec srtp_receive relay
 
 # What cargo-fuzz passes, without the sanitizers: those need a nightly compiler, and the core forbids unsafe code.
 RUSTFLAGS="--cfg fuzzing -Ccodegen-units=1 -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
