@@ -371,10 +371,11 @@ class Rooms:
             self._throw_out(session, target, "removed", "A moderator removed this participant.")
 
     async def end_by(self, actor: Participant) -> None:
-        """Ends the session for all."""
+        """Ends the session for all, right after this returned: its answer goes out before the end does."""
         session = self._session_of(actor)
         require_moderator(actor)
-        await self.end_session(session.id)
+        await self._store.end_session(session.id, self._now_ms())
+        self._errands.start("close session", self._close_session_soon(session.id))
 
     def _throw_out(self, session: LiveSession, participant: Participant, code: str, text: str) -> None:
         if participant.outlet is not None:
@@ -472,6 +473,9 @@ class Rooms:
         """Withdraws it in the store and disconnects whoever came on it. Raises NotFound."""
         await self._store.revoke_invite(invite)
         self._close_invite(id, invite)
+
+    async def _close_session_soon(self, id: SessionId) -> None:
+        self._close_session(id)
 
     def _close_session(self, id: SessionId) -> None:
         session = self._sessions.pop(id, None)

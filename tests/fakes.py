@@ -6,7 +6,7 @@ And a house around rooms: the real store on a real file, the real tokens, and a 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import count
@@ -191,10 +191,22 @@ class Client:
         self.joined: dict[str, Any] = {}
         self.told: list[dict[str, Any]] = []
         self.closed: str | None = None
+        self._news = asyncio.Event()
 
     def send(self, data: bytes) -> None:
         assert self.closed is None, "told something after it was closed"
         self.told.append(msgspec.json.decode(data))
+        self._news.set()
+
+    async def until(self, wanted: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+        """Waits until something is told; for tests in which time is real."""
+        async with asyncio.timeout(10):
+            while True:
+                for message in self.take():
+                    if wanted(message):
+                        return message
+                self._news.clear()
+                await self._news.wait()
 
     def close(self, code: str, text: str) -> None:
         assert text

@@ -238,9 +238,9 @@ async def test_ended_session_tells_all_frees_media_and_refuses_joins(house: Hous
     grant = await house.grant(Role.VIEWER)
     await house.publish(clinic, Source.ULTRASOUND)
     await house.rooms.end_by(hub)
+    await house.settle()
     assert (client.closed, other.closed) == ("sessionEnded", "sessionEnded")
     assert other.take("sessionChanged")[-1]["session"]["state"] == "ended"
-    await house.settle()
     assert house.media.peers == {}
     with refused("sessionEnded"):
         await house.join(grant)
