@@ -34,6 +34,12 @@ test("a second ultrasound does not take the place of the one that is looked at",
   expect(mainPicture({ ...WISH, pictures, last: "u2", speaker: "a" })?.id).toBe("u2");
 });
 
+test("a picture that arrives is taken before one that does not, but a standing one is not left for another patient's", () => {
+  const pictures = [track("u1", "a", "ultrasound", { flowing: false }), track("u2", "b", "ultrasound")];
+  expect(mainPicture({ ...WISH, pictures })?.id).toBe("u2");
+  expect(mainPicture({ ...WISH, pictures, last: "u1" })?.id).toBe("u1");
+});
+
 test("what the person chose stays until it ends", () => {
   const pictures = [track("c", "a", "camera"), track("u", "b", "ultrasound")];
   expect(mainPicture({ ...WISH, pictures, pinned: "c" })?.id).toBe("c");

@@ -34,6 +34,7 @@ export async function startLanguage(storage: Storage | null, browserLanguages: r
     resources: { en: { translation: en }, ru: { translation: ru }, vi: { translation: vi } },
     keySeparator: false,
     nsSeparator: false,
+    showSupportNotice: false,
     // Preact escapes what it renders.
     interpolation: { escapeValue: false },
   });

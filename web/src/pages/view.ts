@@ -63,7 +63,8 @@ export function mainPicture({ pictures, pinned, last, speaker, ownFirst }: MainW
   const best = Math.min(...able.map(worth));
   const candidates = able.filter((track) => worth(track) === best);
   const speaking = candidates.find(({ participant, source }) => source === "camera" && participant === speaker);
-  return speaking ?? candidates.find(({ id }) => id === last) ?? candidates[0] ?? null;
+  const stays = candidates.find(({ id }) => id === last);
+  return speaking ?? stays ?? candidates.find(({ flowing }) => flowing) ?? candidates[0] ?? null;
 }
 
 /** What stands beside the main picture in the layout `pair`: the camera of the same person, else the next worthy one. */

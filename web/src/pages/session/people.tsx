@@ -16,6 +16,7 @@ import { PersonLine } from "./strip";
 export function PeoplePanel({ room }: { readonly room: Room }): JSX.Element {
   const { client } = room;
   const asked = useSignal<Participant | null>(null);
+  const leaving = asked.value;
   const groups = groupPeople(client.participants.value, client.stage.value, client.hands.value);
   const group = (title: Key, people: readonly Participant[]) =>
     people.length > 0 && (
@@ -34,13 +35,11 @@ export function PeoplePanel({ room }: { readonly room: Room }): JSX.Element {
       {group("people.onStage", groups.onStage)}
       {group("people.others", groups.others)}
       {client.audience.value > 0 && <p class="audience">{t("session.watching", { count: client.audience.value })}</p>}
-      {asked.value && (
+      {leaving && (
         <Confirm
-          question={t("people.removeAsk", { name: asked.value.name })}
+          question={t("people.removeAsk", { name: leaving.name })}
           yes={t("people.removeYes")}
-          onYes={() => {
-            if (asked.value) ask(client.removeParticipant(asked.value.id));
-          }}
+          onYes={() => ask(client.removeParticipant(leaving.id))}
           onClose={() => (asked.value = null)}
         />
       )}
