@@ -176,9 +176,9 @@ export class Publisher {
     this.#dirty = false;
     const peer = (this.#peer ??= this.#createPeer());
     const fresh = !this.#introduced;
-    const sectionsBefore = this.#sections.size;
+    const sectionsBefore = [...this.#sections.values()];
     for (const source of SOURCES) await this.#arrange(peer, source);
-    const keepable = !fresh && this.#sections.size === sectionsBefore;
+    const keepable = !fresh && sameItems(sectionsBefore, [...this.#sections.values()]);
     const iceRestart = this.#restartIce && !fresh;
     this.#restartIce = false;
     const offer = await peer.createOffer({ iceRestart });
@@ -215,7 +215,7 @@ export class Publisher {
   #wishes(): Extract<ClientMessage, { type: "publishOffer" }>["tracks"] {
     return [...this.#sections].flatMap(([source, section]) => {
       const outgoing = this.#wanted.get(source);
-      if (!outgoing || section.mid === null || section.direction !== "sendonly") return [];
+      if (!outgoing || section.mid === null) return [];
       return [{ mid: section.mid, source, muted: outgoing.muted }];
     });
   }
@@ -223,7 +223,7 @@ export class Publisher {
   #learnIds(answer: PublishAnswer): void {
     const byMid = new Map(answer.tracks.map(({ mid, track }) => [mid, track]));
     for (const [source, section] of this.#sections) {
-      const id = section.direction === "sendonly" && section.mid !== null ? byMid.get(section.mid) : undefined;
+      const id = section.mid === null ? undefined : byMid.get(section.mid);
       if (id === this.#ids.get(source)) continue;
       if (id === undefined) this.#ids.delete(source);
       else this.#ids.set(source, id);
@@ -260,19 +260,18 @@ export class Publisher {
     return peer;
   }
 
-  /** Brings one section into line with what is wanted. Sections are kept and reused: m-lines never go away (RFC 9429). */
+  /**
+   * Brings one section into line with what is wanted. A source that ends stops its section for good: the browser gives
+   * the next one new SSRCs, which it names by mid and rid again (RFC 8843 section 15); of known ones it says nothing.
+   */
   async #arrange(peer: RTCPeerConnection, source: Source): Promise<void> {
     const outgoing = this.#wanted.get(source);
     const section = this.#sections.get(source);
     if (!outgoing) {
-      if (section && section.direction !== "inactive") {
-        section.direction = "inactive";
-        await section.sender.replaceTrack(null);
-      }
+      if (section) this.#stop(source, section);
       return;
     }
     if (section) {
-      section.direction = "sendonly";
       await this.#attach(source, section);
       return;
     }
@@ -286,6 +285,12 @@ export class Publisher {
     const codecs = sourceKind(source) === "video" ? this.surroundings.codecs() : undefined;
     if (codecs?.length) added.setCodecPreferences(orderCodecs(codecs, first));
     if (outgoing.track) outgoing.track.contentHint = SEND_PLANS[source].contentHint;
+  }
+
+  #stop(source: Source, section: RTCRtpTransceiver): void {
+    section.stop();
+    this.#sections.delete(source);
+    if (this.#ids.delete(source)) this.events.published(source, null);
   }
 
   async #attach(source: Source, section: RTCRtpTransceiver): Promise<void> {
@@ -329,6 +334,10 @@ export class Publisher {
       maxaveragebitrate: String(ULTRASOUND_SOUND_BITRATE_BPS),
     });
   }
+}
+
+function sameItems<T>(a: readonly T[], b: readonly T[]): boolean {
+  return a.length === b.length && a.every((item, i) => item === b[i]);
 }
 
 function heightOf(track: MediaStreamTrack | null): number {
