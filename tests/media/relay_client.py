@@ -6,7 +6,8 @@ import select
 import socket
 import struct
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Literal, TypeVar
 
 from aioice import stun
@@ -103,6 +104,22 @@ class Client:
 
     def close(self) -> None:
         self.socket.close()
+
+
+@contextmanager
+def connected_pair(
+    relay: _native.Relay,
+    profiles: tuple[_native.Profile, _native.Profile] = ("SRTP_AEAD_AES_128_GCM", "SRTP_AEAD_AES_128_GCM"),
+) -> Iterator[tuple[Client, Client]]:
+    """A publisher (peer 1) and a subscriber (peer 2), both through ICE."""
+    publisher, subscriber = Client(relay, 1, profiles[0]), Client(relay, 2, profiles[1])
+    try:
+        publisher.connect()
+        subscriber.connect()
+        yield publisher, subscriber
+    finally:
+        publisher.close()
+        subscriber.close()
 
 
 def is_rtcp(datagram: bytes) -> bool:

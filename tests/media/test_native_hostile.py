@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from bridge.media import _native
-from tests.media.relay_client import Client, carry_audio, rtp, rtp_payload, wait_for
+from tests.media.relay_client import Client, carry_audio, connected_pair, rtp, rtp_payload, wait_for
 
 STORM_PACKETS = 2000
 
@@ -51,15 +51,23 @@ def relay() -> Iterator[_native.Relay]:
     relay.close()
 
 
+@pytest.fixture
+def clients(relay: _native.Relay) -> Iterator[tuple[Client, Client]]:
+    """Publisher and subscriber of an Opus track."""
+    with connected_pair(relay) as (publisher, subscriber):
+        carry_audio(relay, publisher, subscriber)
+        yield publisher, subscriber
+
+
 @pytest.mark.parametrize("make", STORMS)
 @pytest.mark.parametrize("sender", ["stranger", "publisher", "subscriber"])
 def test_a_storm_does_not_stop_forwarding(
-    relay: _native.Relay, make: Callable[[random.Random], bytes], sender: str
+    relay: _native.Relay,
+    clients: tuple[Client, Client],
+    make: Callable[[random.Random], bytes],
+    sender: str,
 ) -> None:
-    publisher, subscriber = Client(relay, 1), Client(relay, 2)
-    carry_audio(relay, publisher, subscriber)
-    publisher.connect()
-    subscriber.connect()
+    publisher, subscriber = clients
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
         stranger.connect(("127.0.0.1", relay.port))
         storm = {"stranger": stranger, "publisher": publisher.socket, "subscriber": subscriber.socket}[sender]
@@ -75,8 +83,6 @@ def test_a_storm_does_not_stop_forwarding(
     if make in (rtp_like, rtcp_like):
         refused = stats.relay.malformed + stats.relay.unauthenticated + stats.relay.unknown_sender
         assert refused >= STORM_PACKETS * 0.95, "what was refused is counted"
-    publisher.close()
-    subscriber.close()
 
 
 def test_a_stranger_is_not_answered_with_more_than_it_sent(relay: _native.Relay) -> None:
@@ -98,11 +104,10 @@ def test_a_stranger_is_not_answered_with_more_than_it_sent(relay: _native.Relay)
         assert received <= sent
 
 
-def test_a_replayed_packet_is_refused_and_counted(relay: _native.Relay) -> None:
-    publisher, subscriber = Client(relay, 1), Client(relay, 2)
-    carry_audio(relay, publisher, subscriber)
-    publisher.connect()
-    subscriber.connect()
+def test_a_replayed_packet_is_refused_and_counted(
+    relay: _native.Relay, clients: tuple[Client, Client]
+) -> None:
+    publisher, subscriber = clients
     packet = publisher.protect.protect(rtp(111, 1, 960, 1111, b"once"))
     for _ in range(5):
         publisher.socket.send(packet)
@@ -110,20 +115,15 @@ def test_a_replayed_packet_is_refused_and_counted(relay: _native.Relay) -> None:
     assert rtp_payload(subscriber.receive_rtp()) == b"once"
     assert rtp_payload(subscriber.receive_rtp()) == b"next"
     assert wait_for(relay, _native.Stats, lambda stats: stats.relay.replayed == 4)
-    publisher.close()
-    subscriber.close()
 
 
-def test_a_changed_packet_is_refused_and_counted(relay: _native.Relay) -> None:
-    publisher, subscriber = Client(relay, 1), Client(relay, 2)
-    carry_audio(relay, publisher, subscriber)
-    publisher.connect()
-    subscriber.connect()
+def test_a_changed_packet_is_refused_and_counted(
+    relay: _native.Relay, clients: tuple[Client, Client]
+) -> None:
+    publisher, subscriber = clients
     packet = bytearray(publisher.protect.protect(rtp(111, 1, 960, 1111, b"original")))
     packet[13] ^= 1
     publisher.socket.send(packet)
     publisher.send_rtp(rtp(111, 2, 1920, 1111, b"next"))
     assert rtp_payload(subscriber.receive_rtp()) == b"next"
     assert wait_for(relay, _native.Stats, lambda stats: stats.relay.unauthenticated == 1)
-    publisher.close()
-    subscriber.close()

@@ -16,6 +16,7 @@ from tests.media.relay_client import (
     Client,
     carry_audio,
     carry_video,
+    connected_pair,
     picture_loss,
     rtp,
     rtp_payload,
@@ -39,12 +40,8 @@ def relay() -> Iterator[_native.Relay]:
 
 @pytest.fixture(params=PAIRS, ids=lambda pair: f"{pair[0]}-{pair[1]}")
 def clients(relay: _native.Relay, request: pytest.FixtureRequest) -> Iterator[tuple[Client, Client]]:
-    publisher, subscriber = Client(relay, 1, request.param[0]), Client(relay, 2, request.param[1])
-    publisher.connect()
-    subscriber.connect()
-    yield publisher, subscriber
-    publisher.close()
-    subscriber.close()
+    with connected_pair(relay, request.param) as clients:
+        yield clients
 
 
 def test_rtp_passes_unchanged_across_a_wrap_of_the_sequence_number(
