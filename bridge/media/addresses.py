@@ -19,7 +19,7 @@ def reachable_addresses(host: str, public: Sequence[str]) -> tuple[str, ...]:
     if public:
         return tuple(str(ipaddress.ip_address(text)) for text in dict.fromkeys(public))
     if host not in WILDCARDS:
-        return (str(ipaddress.ip_address("127.0.0.1" if host == "localhost" else host)),)
+        return (str(ipaddress.ip_address(host)),)
     return _sorted(
         address for address in interface_addresses() if host == "" or (":" in address) == (host == "::")
     )

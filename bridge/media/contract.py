@@ -180,9 +180,6 @@ class Media(Protocol):
         inactive: nothing of it is received.
         """
 
-    def encoder_wishes(self, offer: Description, video: Source, audio: Source) -> tuple[TrackWish, ...]:
-        """The wishes of an encoder that says nothing itself (WHIP): its first sending video and audio section."""
-
     async def open_subscriber(self) -> PeerId:
         """A new receiving peer that is offered to, as `OfferReady` events."""
 

@@ -24,13 +24,12 @@ from bridge.media.contract import (
     PeerClosed,
     PeerId,
     PublishAnswer,
-    Source,
     Subscription,
     TrackId,
     TrackWish,
 )
 from bridge.media.intake import Intake, TapListener
-from bridge.media.negotiation import Remote, answer_player, encoder_wishes
+from bridge.media.negotiation import answer_player
 from bridge.media.peers import (
     Credentials,
     Peer,
@@ -44,6 +43,7 @@ from bridge.media.peers import (
 from bridge.media.publishing import Publishing
 from bridge.media.registry import Registry, sending_extensions
 from bridge.media.sdp import parse_fragment
+from bridge.media.sdp_sections import Remote
 from bridge.media.sdp_write import fragment as write_fragment
 from bridge.media.steering import Steering
 from bridge.media.subscribing import Subscribing
@@ -144,9 +144,6 @@ class Engine:
         if first and publisher.remote is not None:
             self._shake_hands(publisher, publisher.remote)
         return answer
-
-    def encoder_wishes(self, offer: Description, video: Source, audio: Source) -> tuple[TrackWish, ...]:
-        return encoder_wishes(offer, video, audio)
 
     def pause_track(self, track: TrackId, paused: bool) -> None:
         found = self._registry.track(track)

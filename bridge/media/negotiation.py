@@ -6,19 +6,23 @@ nothing of peers' state: who calls it keeps session ids and versions.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from bridge.errors import MediaError, ProtocolError
 from bridge.media.contract import Description, Kind, Mid, Source, TrackWish
-from bridge.media.sdp import Section, Session, malformed, parse
-from bridge.media.sdp_codecs import (
-    BASELINE,
-    EXTENSIONS,
-    RID_URI,
-    CodecRow,
-    usable_codecs,
-    usable_extensions,
+from bridge.media.sdp import Section, Session, parse
+from bridge.media.sdp_codecs import BASELINE, CodecRow
+from bridge.media.sdp_sections import (
+    LayerRow,
+    Remote,
+    Usable,
+    extension_names,
+    layers,
+    remote_of_usable,
+    tagged,
+    unique_codecs,
+    usable_sections,
 )
 from bridge.media.sdp_write import (
     Local,
@@ -31,7 +35,6 @@ from bridge.media.sdp_write import (
 )
 
 MAX_PUBLISHER_SECTIONS = 40
-MAX_LAYERS = 8
 
 # The ceiling that the publisher's bandwidth estimation may reach. Without b=AS libwebrtc stops at 2.5 Mbit/s.
 ULTRASOUND_MAX_KBPS = 9_000
@@ -43,24 +46,6 @@ SPEECH_PARAMETERS = (("minptime", "10"), ("useinbandfec", "1"))
 ULTRASOUND_SOUND_PARAMETERS = (*SPEECH_PARAMETERS, ("maxaveragebitrate", "128000"), ("stereo", "1"))
 
 AUDIO_SOURCES = frozenset({Source.MICROPHONE, Source.ULTRASOUND_SOUND})
-_PROTOCOLS = frozenset({"UDP/TLS/RTP/SAVPF", "UDP/TLS/RTP/SAVP", "RTP/SAVPF"})
-
-
-@dataclass(frozen=True, slots=True)
-class Remote:
-    """The other side's transport: who it is (RFC 8122) and its ICE session."""
-
-    ufrag: str
-    fingerprints: tuple[tuple[str, str], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class LayerRow:
-    """One layer as the relay finds it: by rid, by SSRC, or (both None) by the mid."""
-
-    rid: str | None = None
-    ssrc: int | None = None
-    rtx_ssrc: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,23 +97,12 @@ class PlayerPlan:
     tagged: tuple[Mid, Kind]
 
 
-@dataclass(frozen=True, slots=True)
-class _Usable:
-    """An offered section that can live on the bundled transport."""
-
-    section: Section
-    mid: Mid
-    kind: Kind
-    codecs: tuple[CodecRow, ...]
-    extensions: Mapping[str, int]
-
-
 def answer_publisher(
     offer: str, wishes: Sequence[TrackWish], local: Local, session_id: int, version: int
 ) -> PublisherPlan:
     """Raises ProtocolError for what is malformed, MediaError where no wished section has a usable codec."""
     session = parse(offer, MAX_PUBLISHER_SECTIONS)
-    usable = _usable_sections(session)
+    usable = usable_sections(session)
     wished = _check_wishes(session, wishes)
     published = {mid: _publish(usable[mid], source) for mid, source in wished.items() if mid in usable}
     if not usable or (wished and not published):
@@ -140,10 +114,10 @@ def answer_publisher(
     return PublisherPlan(
         writer.write(),
         tuple(published.values()),
-        _extension_names(usable.values()),
-        _unique_codecs(codecs),
-        _remote(usable.values()),
-        _tagged(usable),
+        extension_names(usable.values()),
+        unique_codecs(codecs),
+        remote_of_usable(usable.values()),
+        tagged(usable),
     )
 
 
@@ -152,7 +126,7 @@ def answer_player(
 ) -> PlayerPlan:
     """`ssrcs`: four fresh ones, for video, its RTX, audio and one to spare. Raises like `answer_publisher`."""
     session = parse(offer, MAX_PUBLISHER_SECTIONS)
-    usable = _usable_sections(session)
+    usable = usable_sections(session)
     slots: dict[str, PlayerSlot] = {}
     for entry in usable.values():
         wanted = entry.section.direction in ("recvonly", "sendrecv")
@@ -165,15 +139,15 @@ def answer_player(
         slot = slots.get(entry.mid)
         writer.add(entry, _player_lines(entry, slot, cname))
     feedback = {item for slot in slots.values() for row in slot.codecs for item in row.feedback}
-    _unique_codecs(row for slot in slots.values() for row in slot.codecs)
+    unique_codecs(row for slot in slots.values() for row in slot.codecs)
     return PlayerPlan(
         writer.write(),
         tuple(slots.values()),
-        _extension_names(usable.values()),
+        extension_names(usable.values()),
         "transport-cc" in feedback,
         "goog-remb" in feedback,
-        _remote(usable.values()),
-        _tagged(usable),
+        remote_of_usable(usable.values()),
+        tagged(usable),
     )
 
 
@@ -190,33 +164,7 @@ def encoder_wishes(offer: str, video: Source, audio: Source) -> tuple[TrackWish,
     return tuple(wishes.values())
 
 
-def remote_of(session: Session) -> Remote:
-    """Transport parameters of a description's live sections. Raises ProtocolError where they are missing."""
-    return _remote_of_sections([section for section in session.sections if not section.rejected])
-
-
 # --- reading ---
-
-
-def _usable_sections(session: Session) -> dict[str, _Usable]:
-    usable: dict[str, _Usable] = {}
-    bundled = set(session.bundle)
-    for section in session.sections:
-        if section.rejected or section.protocol not in _PROTOCOLS or not section.rtcp_mux:
-            continue
-        if section.mid is None:
-            malformed("a section without a mid")
-        # One transport only: without a bundle that is the first section's.
-        if section.mid not in bundled and (bundled or usable):
-            continue
-        kind: Kind | None = (
-            "audio" if section.kind == "audio" else "video" if section.kind == "video" else None
-        )
-        codecs = usable_codecs(section, kind) if kind else []
-        if kind and codecs:
-            extensions = usable_extensions(section, kind)
-            usable[section.mid] = _Usable(section, Mid(section.mid), kind, tuple(codecs), extensions)
-    return usable
 
 
 def _check_wishes(session: Session, wishes: Sequence[TrackWish]) -> dict[str, Source]:
@@ -234,38 +182,11 @@ def _check_wishes(session: Session, wishes: Sequence[TrackWish]) -> dict[str, So
     return wished
 
 
-def _publish(entry: _Usable, source: Source) -> PublishedSection:
-    return PublishedSection(entry.mid, source, entry.kind, entry.codecs[0], _layers(entry))
+def _publish(entry: Usable, source: Source) -> PublishedSection:
+    return PublishedSection(entry.mid, source, entry.kind, entry.codecs[0], layers(entry))
 
 
-def _layers(entry: _Usable) -> tuple[LayerRow, ...]:
-    section = entry.section
-    rids = section.send_rids
-    if len(rids) > MAX_LAYERS:
-        malformed("too many simulcast layers")
-    if rids and entry.kind == "video":
-        if RID_URI not in entry.extensions:
-            raise MediaError("Simulcast needs the header extension of the stream id.")
-        return tuple(LayerRow(rid=rid) for rid in _lowest_first(rids))
-    repairs = {group[0]: group[1] for name, group in section.ssrc_groups if name == "FID" and len(group) == 2}
-    for name, group in section.ssrc_groups:
-        if name == "SIM" and 1 < len(group) <= MAX_LAYERS:
-            return tuple(LayerRow(ssrc=ssrc, rtx_ssrc=repairs.get(ssrc)) for ssrc in group)
-    if not section.ssrcs:
-        return (LayerRow(),)
-    ssrc = next((first for first in repairs if first in section.ssrcs), section.ssrcs[0])
-    return (LayerRow(ssrc=ssrc, rtx_ssrc=repairs.get(ssrc)),)
-
-
-def _lowest_first(rids: Sequence[str]) -> list[str]:
-    """Our clients name layers l, m, h and many others q, h, f; any other names are taken in the order of the offer."""
-    for order in ("lmh", "qhf"):
-        if all(rid in order for rid in rids):
-            return sorted(rids, key=order.index)
-    return list(rids)
-
-
-def _player_slot(entry: _Usable, ssrcs: Sequence[int]) -> PlayerSlot:
+def _player_slot(entry: Usable, ssrcs: Sequence[int]) -> PlayerSlot:
     rows: dict[str, CodecRow] = {}
     for row in entry.codecs:
         # One payload type a codec; of H.264 the baseline, which every decoder takes.
@@ -277,53 +198,6 @@ def _player_slot(entry: _Usable, ssrcs: Sequence[int]) -> PlayerSlot:
     return PlayerSlot(entry.mid, "video", tuple(rows.values()), ssrcs[0], ssrcs[1] if repaired else 0)
 
 
-def _tagged(usable: Mapping[str, _Usable]) -> tuple[Mid, Kind]:
-    first = next(iter(usable.values()))
-    return first.mid, first.kind
-
-
-def _remote(usable: Iterable[_Usable]) -> Remote:
-    return _remote_of_sections([entry.section for entry in usable])
-
-
-def _remote_of_sections(sections: Sequence[Section]) -> Remote:
-    # Bundled sections may leave out what the first says (RFC 8843 section 7.1.3).
-    owner = next((section for section in sections if section.ice.ufrag and section.ice.pwd), None)
-    if owner is None or owner.ice.ufrag is None:
-        malformed("no ICE credentials")
-    fingerprints = next((section.fingerprints for section in sections if section.fingerprints), None)
-    if not fingerprints:
-        malformed("no fingerprint")
-    if owner.setup in ("passive", "holdconn"):
-        raise MediaError("The server is the passive side of DTLS: the offer must be actpass or active.")
-    return Remote(owner.ice.ufrag, tuple(fingerprints))
-
-
-def _extension_names(usable: Iterable[_Usable]) -> dict[str, int]:
-    """One table for the transport: an id means the same in every bundled section (RFC 8843 section 9.2)."""
-    names: dict[str, int] = {}
-    for entry in usable:
-        for uri, number in entry.extensions.items():
-            if names.setdefault(EXTENSIONS[uri], number) != number:
-                malformed("an extension with two ids")
-    if len(set(names.values())) != len(names):
-        malformed("an extension id with two meanings")
-    return names
-
-
-def _unique_codecs(rows: Iterable[CodecRow]) -> tuple[CodecRow, ...]:
-    """One table for the transport: a payload type means the same in every bundled section (RFC 8843 section 9.1)."""
-    table: dict[int, CodecRow] = {}
-    taken: dict[int, tuple[str, int]] = {}
-    for row in rows:
-        meaning = (row.codec, row.payload_type)
-        table.setdefault(row.payload_type, row)
-        for number in (row.payload_type, row.rtx_payload_type):
-            if number and taken.setdefault(number, meaning) != meaning:
-                malformed("a payload type with two meanings")
-    return tuple(table.values())
-
-
 # --- writing ---
 
 
@@ -331,7 +205,7 @@ class _Writer:
     """Puts the answered sections into the order of the offer and rejects the others."""
 
     def __init__(
-        self, session: Session, usable: Mapping[str, _Usable], local: Local, session_id: int, version: int
+        self, session: Session, usable: Mapping[str, Usable], local: Local, session_id: int, version: int
     ) -> None:
         self._session = session
         self._local = local
@@ -339,7 +213,7 @@ class _Writer:
         self._head = session_lines(session_id, version, bundle)
         self._bodies: dict[str, list[str]] = {}
 
-    def add(self, entry: _Usable, body: tuple[list[int], list[str], list[str]]) -> None:
+    def add(self, entry: Usable, body: tuple[list[int], list[str], list[str]]) -> None:
         formats, bandwidth, attributes = body
         first = not self._bodies
         section = entry.section
@@ -368,7 +242,7 @@ def _rejection(section: Section) -> list[str]:
 
 
 def _publisher_lines(
-    entry: _Usable, published: PublishedSection | None
+    entry: Usable, published: PublishedSection | None
 ) -> tuple[list[int], list[str], list[str]]:
     if published is None:
         # Inactive and not rejected: the m-line lives on, and a rejected first one would take the bundle with it.
@@ -394,7 +268,7 @@ def _publisher_lines(
 
 
 def _player_lines(
-    entry: _Usable, slot: PlayerSlot | None, cname: str
+    entry: Usable, slot: PlayerSlot | None, cname: str
 ) -> tuple[list[int], list[str], list[str]]:
     if slot is None:
         row = entry.codecs[0]

@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 
 from bridge.media.allocation import LayerMeasure
 from bridge.media.contract import Kind, Mid, PeerId, PublishedTrack, Source, Subscription, TrackId
-from bridge.media.negotiation import PublishedSection, Remote
+from bridge.media.negotiation import PublishedSection
 from bridge.media.quality import LineQuality
 from bridge.media.sdp_codecs import CodecRow
+from bridge.media.sdp_sections import Remote
 from bridge.media.sdp_subscriber import OfferedSlot, Slot
 from bridge.media.transport import DtlsTransport
 

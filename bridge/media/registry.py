@@ -16,9 +16,9 @@ import structlog
 from bridge.errors import LimitExceeded, NotFound
 from bridge.media._native import ExtensionIds, Layer, PayloadType, Relay
 from bridge.media.contract import Levels, Line, MediaEvent, PeerId, Picture, TrackId
-from bridge.media.negotiation import LayerRow
 from bridge.media.peers import Peer, Publisher, Receiver, Receiving, Subscriber, Track
 from bridge.media.sdp_codecs import CodecRow
+from bridge.media.sdp_sections import LayerRow
 from bridge.media.sdp_write import Local
 
 # Three peers for each of the 600 points that are planned for, and as many again.
@@ -144,6 +144,12 @@ class Registry:
             payloads(codecs),
             cname,
         )
+
+    def drop_receiving(self, receiving: Receiving) -> None:
+        """Ends one of the relay's subscriptions."""
+        self.show(receiving, None)
+        self.receivings.pop(receiving.native, None)
+        self.relay.remove_subscription(receiving.native)
 
     def drop_receiver(self, receiver: Receiver) -> None:
         for receiving in receiver.receivings():

@@ -1,7 +1,7 @@
 """Writes the server's offers to subscribers and reads their answers; pure.
 
 Sections are slots: they are never taken away, only made inactive and used again for another track (RFC 8829 section
-5.2.2 lets no section vanish). A slot keeps its mid, SSRC and payload types, so that the relay goes on without a gap.
+5.2.2 lets no section vanish). A slot keeps its mid and payload types; with each track it gets SSRCs of its own.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from bridge.errors import MediaError, ProtocolError
 from bridge.media.contract import Description, Kind, Mid
-from bridge.media.negotiation import SPEECH_PARAMETERS, Remote, remote_of, source_lines
+from bridge.media.negotiation import SPEECH_PARAMETERS, source_lines
 from bridge.media.sdp import MAX_SECTIONS, Section, malformed, parse
 from bridge.media.sdp_codecs import (
     ABS_SEND_TIME_URI,
@@ -27,6 +27,7 @@ from bridge.media.sdp_codecs import (
     CodecName,
     CodecRow,
 )
+from bridge.media.sdp_sections import Remote, remote_of
 from bridge.media.sdp_write import (
     Local,
     codec_lines,
@@ -38,6 +39,9 @@ from bridge.media.sdp_write import (
 )
 
 MAX_SLOTS = 120
+# Until there are so many, a new track gets a new section: to some receivers (aiortc) a section that is used again with
+# another SSRC stays dark where several sections share payload types.
+SLOTS_BEFORE_REUSE = 24
 
 _AUDIO_EXTENSIONS = {MID_URI: 1, AUDIO_LEVEL_URI: 2, ABS_SEND_TIME_URI: 3, TRANSPORT_WIDE_CC_URI: 4}
 _VIDEO_EXTENSIONS = {
@@ -60,7 +64,10 @@ _H264_NUMBERS = {BASELINE: 102, "4d001f": 104, "640c1f": 106, "64001f": 108}
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """What of a section never changes. `h264_profile` is the one that its H.264 payload type stands for."""
+    """What of a section stays while it shows one track.
+
+    `h264_profile` is the one that its H.264 payload type stands for.
+    """
 
     mid: Mid
     kind: Kind

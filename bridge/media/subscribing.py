@@ -7,17 +7,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import structlog
 
 from bridge.errors import Conflict, LimitExceeded, MediaError
 from bridge.media.contract import Description, Mid, OfferedTrack, OfferReady, PeerId, Subscription, TrackId
-from bridge.media.negotiation import Remote
 from bridge.media.peers import Credentials, Receiving, SlotState, Subscriber, Track, fresh_ssrc
 from bridge.media.registry import Registry, sending_extensions
 from bridge.media.sdp_codecs import BASELINE
+from bridge.media.sdp_sections import Remote
 from bridge.media.sdp_subscriber import (
     MAX_SLOTS,
+    SLOTS_BEFORE_REUSE,
     OfferedSlot,
     Slot,
     offer_subscriber,
@@ -179,14 +181,28 @@ class Subscribing:
             chosen.stream = f"{track.peer}-{track.section.source.value.removesuffix('Sound')}"
 
     def _slot_for(self, subscriber: Subscriber, track: Track) -> SlotState | None:
-        for state in subscriber.slots:
-            if state.fits(track):
-                return state
-        if len(subscriber.slots) >= MAX_SLOTS:
+        slots = subscriber.slots
+        if len(slots) >= SLOTS_BEFORE_REUSE:
+            free = next((state for state in slots if state.fits(track)), None)
+            if free is not None:
+                self._renew(free)
+                return free
+        if len(slots) >= MAX_SLOTS:
             return None
-        made = _new_slot(len(subscriber.slots), track)
-        subscriber.slots.append(made)
+        made = _new_slot(len(slots), track)
+        slots.append(made)
         return made
+
+    def _renew(self, state: SlotState) -> None:
+        """A section that is used again gets SSRCs of its own.
+
+        Chromium drops the receiver of an inactive section; one made anew for the same SSRC decodes but never shows.
+        """
+        if state.receiving is not None:
+            self._registry.drop_receiving(state.receiving)
+            state.receiving = None
+        rtx_ssrc = fresh_ssrc() if state.slot.rtx_ssrc else 0
+        state.slot = replace(state.slot, ssrc=fresh_ssrc(), rtx_ssrc=rtx_ssrc)
 
     def _offer(self, subscriber: Subscriber) -> None:
         subscriber.negotiation += 1

@@ -10,7 +10,7 @@ from aiortc import MediaStreamTrack
 from av import AudioFrame, VideoFrame
 
 from bridge.errors import BridgeError, Conflict, MediaError, NotFound
-from bridge.media import _native
+from bridge.media import _native, subscribing
 from bridge.media.contract import (
     Description,
     Mid,
@@ -89,20 +89,36 @@ async def test_h264_goes_through_as_well(stage: Stage) -> None:
     await receiver.connection.close()
 
 
-async def test_second_track_is_added_by_one_more_offer_and_its_slot_is_used_again(stage: Stage) -> None:
+async def test_track_given_up_leaves_its_section_and_the_next_gets_another(stage: Stage) -> None:
     engine, news = stage
     dark, bright = await publish(engine, ULTRASOUND, grey=40), await publish(engine, CAMERA, grey=200)
     first, second = dark.tracks[ULTRASOUND].track, bright.tracks[CAMERA].track
     receiver = await subscribe(engine, news, Subscription(first))
-    track = await asyncio.wait_for(receiver.received.get(), TIMEOUT_S)
-    await until_bright(track, 20, 80)
+    await until_bright(await asyncio.wait_for(receiver.received.get(), TIMEOUT_S), 20, 80)
     engine.subscribe(receiver.peer, [])
-    emptied = await receiver.answer_next()
-    assert emptied.tracks == ()
+    assert (await receiver.answer_next()).tracks == ()
     engine.subscribe(receiver.peer, [Subscription(second)])
     again = await receiver.answer_next()
-    assert [(offered.mid, offered.track) for offered in again.tracks] == [("0", second)]
-    assert len(parse(again.offer).sections) == 1
+    assert [(offered.mid, offered.track) for offered in again.tracks] == [("1", second)]
+    await until_bright(await asyncio.wait_for(receiver.received.get(), TIMEOUT_S), 160, 240)
+    for connection in (dark.connection, bright.connection, receiver.connection):
+        await connection.close()
+
+
+async def test_many_sections_are_used_again_with_new_sources(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(subscribing, "SLOTS_BEFORE_REUSE", 1)
+    engine, news = stage
+    dark, bright = await publish(engine, ULTRASOUND, grey=40), await publish(engine, CAMERA, grey=200)
+    receiver = await subscribe(engine, news, Subscription(dark.tracks[ULTRASOUND].track))
+    track = await asyncio.wait_for(receiver.received.get(), TIMEOUT_S)
+    await until_bright(track, 20, 80)
+    engine.subscribe(receiver.peer, [Subscription(bright.tracks[CAMERA].track)])
+    offer = await receiver.answer_next()
+    sections, before = parse(offer.offer).sections, parse(receiver.offers[0].offer).sections
+    assert len(sections) == 1
+    assert not set(sections[0].ssrcs) & set(before[0].ssrcs)
     await until_bright(track, 160, 240)
     for connection in (dark.connection, bright.connection, receiver.connection):
         await connection.close()

@@ -9,13 +9,13 @@ from hypothesis import given, settings
 from bridge.errors import BridgeError, MediaError, ProtocolError
 from bridge.media.contract import Mid, Source, TrackWish
 from bridge.media.negotiation import (
-    LayerRow,
     PublisherPlan,
     answer_player,
     answer_publisher,
     encoder_wishes,
 )
 from bridge.media.sdp import parse
+from bridge.media.sdp_sections import LayerRow
 from bridge.media.sdp_write import Local
 from tests.media.test_sdp import mutated_offers, refusal
 

@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from bridge.errors import NotFound
 from bridge.media.contract import Description, PeerId, PublishedTrack, Source
 from bridge.media.engine import Engine
+from bridge.media.negotiation import encoder_wishes
 from bridge.media.whip import Opened, add_routes
 from tests.media.webrtc import TIMEOUT_S, frames, running_engine
 
@@ -39,7 +40,7 @@ class EngineDoors:
         self, token: str, name: str | None, offer: Description, video: Source, audio: Source
     ) -> Opened:
         peer = await self.engine.open_publisher()
-        answer = await self.engine.publish(peer, offer, self.engine.encoder_wishes(offer, video, audio))
+        answer = await self.engine.publish(peer, offer, encoder_wishes(offer, video, audio))
         self.shown = answer.tracks
         self.published.put_nowait(answer.tracks)
         return Opened(str(peer), answer.answer)
