@@ -7,9 +7,12 @@ use crate::codec::PictureNumbers;
 const EXTENSION_VALUE_LEN: usize = 16;
 /// Audio level, orientation, playout delay, dependency descriptor: no packet carries all four.
 const EXTENSIONS_KEPT: usize = 3;
-/// A joiner is not made to decode more than this before it sees the present.
+/// Packets younger than this are not given up for newer ones as long as the ring may grow.
+const RETAIN_US: u64 = 2_500_000;
+/// A joiner is not made to decode more than this before it sees the present. Encoders that take no requests for
+/// keyframes commonly make one every two seconds.
 const REPLAY_PACKETS: u64 = 700;
-const REPLAY_AGE_US: u64 = 1_500_000;
+const REPLAY_AGE_US: u64 = 2_500_000;
 
 /// Which extension a kept value belongs to; subscribers may have other ids for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,17 +82,38 @@ pub enum Inserted {
 pub struct Ring {
     /// As many as a power of two; a packet lies at its sequence number modulo that.
     slots: Vec<Option<Slot>>,
+    most: usize,
     highest: Option<u64>,
     keyframe: Option<u64>,
 }
 
 impl Ring {
-    /// `capacity` is rounded up to a power of two.
+    /// Grows from `least` to `most` packets as the stream's rate asks; both are rounded up to powers of two.
     #[must_use]
-    pub fn new(capacity: usize) -> Self {
+    pub fn new(least: usize, most: usize) -> Self {
         let mut slots = Vec::new();
-        slots.resize_with(capacity.next_power_of_two(), || None);
-        Self { slots, highest: None, keyframe: None }
+        slots.resize_with(least.next_power_of_two(), || None);
+        Self { slots, most: most.next_power_of_two(), highest: None, keyframe: None }
+    }
+
+    /// Makes room while the packet that would have to go is still young.
+    fn grow(&mut self, sequence: u64, now_us: u64) {
+        while self.slots.len() < self.most {
+            let goes = self.slots[self.position(sequence)].as_ref().map(|slot| &slot.head);
+            let young = |head: &PacketHead| {
+                head.sequence != sequence && now_us.saturating_sub(head.arrived_us) < RETAIN_US
+            };
+            if !goes.is_some_and(young) {
+                return;
+            }
+            let doubled = self.slots.len() * 2;
+            let old = std::mem::take(&mut self.slots);
+            self.slots.resize_with(doubled, || None);
+            for slot in old.into_iter().flatten() {
+                let position = self.position(slot.head.sequence);
+                self.slots[position] = Some(slot);
+            }
+        }
     }
 
     fn position(&self, sequence: u64) -> usize {
@@ -114,6 +138,7 @@ impl Ring {
         if head.keyframe_start {
             self.note_keyframe(&head);
         }
+        self.grow(head.sequence, head.arrived_us);
         let position = self.position(head.sequence);
         match &mut self.slots[position] {
             Some(slot) => {
@@ -192,7 +217,7 @@ mod tests {
 
     #[test]
     fn keeps_the_newest_and_tells_duplicates_from_the_too_old() {
-        let mut ring = Ring::new(8);
+        let mut ring = Ring::new(8, 8);
         for sequence in [65_530, 65_531, 65_533, 65_532] {
             assert_eq!(ring.insert(head(sequence, 0, false), &[sequence as u8]), Inserted::New);
         }
@@ -206,7 +231,7 @@ mod tests {
 
     #[test]
     fn replays_from_the_first_packet_of_the_last_keyframe() {
-        let mut ring = Ring::new(1024);
+        let mut ring = Ring::new(1024, 1024);
         assert_eq!(ring.replay_start(0), None);
         ring.insert(head(10, 100, true), &[]);
         ring.insert(head(11, 100, true), &[]);
@@ -222,8 +247,22 @@ mod tests {
     }
 
     #[test]
+    fn grows_with_the_rate_and_only_then() {
+        let mut slow = Ring::new(8, 64);
+        let mut fast = Ring::new(8, 64);
+        for sequence in 0..200 {
+            slow.insert(PacketHead { arrived_us: sequence * 400_000, ..head(sequence, 0, false) }, &[]);
+            fast.insert(head(sequence, 0, false), &[sequence as u8]);
+        }
+        assert_eq!((slow.oldest(), fast.oldest()), (192, 136));
+        for sequence in 136..200 {
+            assert_eq!(fast.get(sequence).map(|(_, payload)| payload.to_vec()), Some(vec![sequence as u8]));
+        }
+    }
+
+    #[test]
     fn a_keyframe_that_fell_out_is_not_replayed() {
-        let mut ring = Ring::new(8);
+        let mut ring = Ring::new(8, 8);
         ring.insert(head(1, 100, true), &[]);
         for sequence in 2..12 {
             ring.insert(head(sequence, 200, false), &[]);

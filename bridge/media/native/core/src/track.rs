@@ -13,8 +13,8 @@ use crate::receive::ReceiverStats;
 use crate::ring::{PacketHead, Ring};
 
 /// About a second of 8 Mbit/s, and of audio with room to spare.
-const VIDEO_RING: usize = 1_024;
-const AUDIO_RING: usize = 128;
+const VIDEO_RING: (usize, usize) = (64, 1_024);
+const AUDIO_RING: (usize, usize) = (64, 128);
 /// A layer that falls silent this long while another goes on does not flow.
 const LAG_US: u64 = 600_000;
 /// As announced by `Event::TrackStalled`.
@@ -66,9 +66,9 @@ pub struct Layer {
 
 impl Layer {
     fn new(kind: MediaKind) -> Self {
-        let capacity = if kind == MediaKind::Video { VIDEO_RING } else { AUDIO_RING };
+        let (least, most) = if kind == MediaKind::Video { VIDEO_RING } else { AUDIO_RING };
         Self {
-            ring: Ring::new(capacity),
+            ring: Ring::new(least, most),
             stats: ReceiverStats::new(1),
             nacks: NackList::default(),
             gate: KeyframeGate::default(),

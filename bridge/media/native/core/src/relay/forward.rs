@@ -15,7 +15,7 @@ use crate::transit::TransitHistogram;
 
 /// A replay starts with so much, then keeps to a multiple of what flows or is known to fit.
 const REPLAY_BURST_BYTES: u64 = 40_000;
-const REPLAY_MIN_BPS: u64 = 10_000_000;
+const REPLAY_MIN_BPS: u64 = 5_000_000;
 
 /// What a run of packets to one subscriber needs besides track and slot.
 struct Run<'a, O> {

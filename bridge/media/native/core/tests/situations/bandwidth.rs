@@ -1,9 +1,9 @@
 //! Estimates of what a subscriber's link bears, over the real feedback path.
 
-use bridge_relay_core::api::{Command, Event, MediaKind, PeerId};
+use bridge_relay_core::api::{Command, Event, ExtensionIds, MediaKind, PeerId};
 
 use crate::forwarding::{TRACK, stage, watch};
-use crate::net::{Link, World};
+use crate::net::{EXTENSIONS, Link, VIDEO, World};
 use crate::publisher::Publisher;
 
 /// About 1.1 Mbit/s.
@@ -69,4 +69,22 @@ fn light_loss_does_not_take_the_picture_away() {
     let stats = world.stats();
     let loss = stats.peers.iter().find(|stats| stats.peer == peer).expect("the viewer").loss_out;
     assert!((0.01..0.12).contains(&loss), "{loss}");
+}
+
+#[test]
+fn a_publisher_without_transport_wide_feedback_is_told_by_remb_if_it_asked() {
+    let (mut world, _) = world_with_viewer(75, 0);
+    let peer = world.transport(0).peer;
+    world.run_for(3_000_000);
+    assert!(world.publisher(0).rembs.is_empty());
+    let extensions = ExtensionIds { transport_wide_cc: 0, ..EXTENSIONS };
+    world.command(Command::SetReceiving { peer, extensions, payloads: vec![VIDEO] });
+    world.command(Command::SetSending { peer, extensions, transport_cc: false, remb: true });
+    world.run_for(4_000_000);
+    let free = world.publisher(0).rembs.last().copied().expect("told");
+    assert!(free >= 2_500_000, "{free}");
+    world.transport(0).up = Link::new(20_000, 30);
+    world.run_for(5_000_000);
+    let lossy = world.publisher(0).rembs.last().copied().expect("told");
+    assert!(lossy < 1_200_000, "{lossy}");
 }

@@ -153,6 +153,7 @@ fn round_trip_loss_and_rates_are_told_once_a_second() {
     assert_eq!((stats.relay.malformed, stats.relay.unauthenticated, stats.relay.replayed), (0, 0, 0));
     assert!(world.publisher(0).feedback > 60);
     assert!(world.publisher(0).receiver_reports >= 4);
+    assert_eq!(world.publisher(0).refused, 0);
 }
 
 #[test]

@@ -1,12 +1,13 @@
 //! What hostile bytes may not do: panic, stop others, be believed.
 
 use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use bridge_relay_core::api::{Command, Event, MediaKind};
+use bridge_relay_core::api::{Command, Event, MediaKind, Outbox};
 use proptest::prelude::*;
 
 use crate::forwarding::{TRACK, stage, watch};
-use crate::net::{Dice, World, holes};
+use crate::net::{Dice, Sink, World, holes};
 use crate::publisher::Publisher;
 
 fn running_world(seed: u64) -> (World, usize) {
@@ -119,8 +120,53 @@ fn authenticated_nonsense_does_not_panic_nor_reach_viewers() {
     assert_still_running(&mut world, viewer);
 }
 
+/// Panics when something is to be sent to one address.
+struct Trap<'a> {
+    address: SocketAddr,
+    sink: &'a mut Sink,
+}
+
+impl Outbox for Trap<'_> {
+    fn slot(&mut self, to: SocketAddr, len: usize) -> Option<&mut [u8]> {
+        assert_ne!(to, self.address, "the trap");
+        self.sink.slot(to, len)
+    }
+
+    fn cancel(&mut self) {
+        self.sink.cancel();
+    }
+
+    fn event(&mut self, event: Event) {
+        self.sink.event(event);
+    }
+}
+
 #[test]
-fn an_abandoned_peer_takes_only_itself_along() {
+fn a_panic_over_one_viewer_costs_that_viewer_only() {
+    let (mut world, viewer) = running_world(88);
+    let other = watch(&mut world, TRACK, MediaKind::Video);
+    world.run_for(1_000_000);
+    let (lost, address) = (world.transport(viewer).peer, world.transport(viewer).address);
+    for (from, mut bytes) in caught(&mut world) {
+        let mut trap = Trap { address, sink: &mut world.sink };
+        let (relay, now_us) = (&mut world.relay, world.now_us);
+        let caught = catch_unwind(AssertUnwindSafe(|| {
+            relay.receive(now_us, from, &mut bytes, &mut trap);
+            relay.flush(now_us, &mut trap);
+        }));
+        if caught.is_err() {
+            assert!(relay.abandon(now_us, &mut world.sink));
+            break;
+        }
+    }
+    world.run_for(1_000_000);
+    assert_eq!(world.count_events(|event| *event == Event::PeerSilent { peer: lost }), 1);
+    assert_eq!(world.recent(viewer, 500_000), 0);
+    assert_still_running(&mut world, other);
+}
+
+#[test]
+fn a_removed_publisher_leaves_its_viewers_connected() {
     let (mut world, viewer) = running_world(85);
     assert!(!world.relay.abandon(world.now_us, &mut world.sink), "nobody was in hand");
     let peer = world.transport(0).peer;

@@ -2,7 +2,8 @@
 
 use std::net::SocketAddr;
 
-use bridge_relay_core::api::{Command, Event, IceCredentials, MediaKind};
+use bridge_relay_core::api::{Command, Event, IceCredentials, MediaKind, SrtpProfile};
+use bridge_relay_core::srtp::{SrtpReceiver, SrtpSender};
 use bridge_relay_core::wire::stun::{self, IceRole, IntegrityKey, RequestFields};
 
 use crate::forwarding::{TRACK, stage, watch};
@@ -127,4 +128,41 @@ fn checks_that_are_not_in_order_are_refused_shortly() {
         assert_eq!(response.error_code, code);
     }
     assert_eq!(world.count_events(|event| *event == Event::PeerMoved { peer }), 0);
+}
+
+#[test]
+fn dtls_is_passed_up_from_checked_addresses_and_down_to_the_selected_one() {
+    let (mut world, viewer) = world_with_viewer(47);
+    let (peer, address) = (world.transport(viewer).peer, world.transport(viewer).address);
+    let hello = [22, 254, 253, 0, 0, 1, 2, 3];
+    world.inject(elsewhere(5), &hello);
+    world.inject(address, &hello);
+    let passed: Vec<&Event> =
+        world.events.iter().filter(|event| matches!(event, Event::DtlsReceived { .. })).collect();
+    assert_eq!(passed, vec![&Event::DtlsReceived { peer, datagram: hello.to_vec() }]);
+    world.relay.command(world.now_us, Command::SendDtls { peer, datagram: hello.to_vec() }, &mut world.sink);
+    assert_eq!(world.sink.sent.pop(), Some((address, hello.to_vec())));
+}
+
+#[test]
+fn new_keys_do_not_interrupt_the_stream() {
+    let (mut world, viewer) = world_with_viewer(48);
+    // Far enough that the old keys' roll-over counter would not fit the new ones.
+    let profile = SrtpProfile::AeadAes256Gcm;
+    for client in [viewer, 0] {
+        let peer = world.transport(client).peer;
+        let (local, remote) = (vec![9; 44], vec![11; 44]);
+        let command = Command::SetKeys { peer, profile, local: local.clone(), remote: remote.clone() };
+        world.command(command);
+        world.transport(client).receiver = SrtpReceiver::new(profile, &local).expect("a key");
+        world.transport(client).sender = SrtpSender::new(profile, &remote).expect("a key");
+    }
+    let stream = &mut world.publisher(0).streams[0];
+    stream.sequence &= 0xffff;
+    stream.made.clear();
+    world.run_for(3_000_000);
+    assert!(world.recent(viewer, 1_000_000) > 25);
+    let refused = world.subscriber(viewer).refused;
+    assert!(refused < 10, "only what was under way: {refused}");
+    assert!(world.publisher(0).refused < 10);
 }

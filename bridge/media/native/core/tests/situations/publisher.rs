@@ -53,6 +53,8 @@ pub struct Publisher {
     pub streams: Vec<Stream>,
     pub feedback: u64,
     pub receiver_reports: u64,
+    pub rembs: Vec<u64>,
+    pub refused: u64,
     transport_sequence: u16,
 }
 
@@ -87,7 +89,14 @@ impl Publisher {
                 announced: 0,
             }
         });
-        Self { streams: streams.collect(), feedback: 0, receiver_reports: 0, transport_sequence: 65_000 }
+        Self {
+            streams: streams.collect(),
+            feedback: 0,
+            receiver_reports: 0,
+            rembs: Vec::new(),
+            refused: 0,
+            transport_sequence: 65_000,
+        }
     }
 
     pub fn audio(now_us: u64) -> Self {
@@ -147,7 +156,10 @@ impl Publisher {
 
     pub fn receive(&mut self, transport: &mut Transport, mut bytes: Vec<u8>, now_us: u64) {
         assert_eq!(classify(&bytes), DatagramKind::Rtcp, "publishers get no media");
-        let len = transport.receiver.unprotect_rtcp(&mut bytes).expect("the relay's RTCP is good");
+        let Ok(len) = transport.receiver.unprotect_rtcp(&mut bytes) else {
+            self.refused += 1;
+            return;
+        };
         for packet in rtcp::parse(&bytes[..len]) {
             match packet.expect("the relay's RTCP is well formed") {
                 RtcpPacket::PictureLoss { media, .. } => {
@@ -166,6 +178,7 @@ impl Publisher {
                 }
                 RtcpPacket::TransportFeedback(_) => self.feedback += 1,
                 RtcpPacket::ReceiverReport { .. } => self.receiver_reports += 1,
+                RtcpPacket::Remb { bitrate_bps, .. } => self.rembs.push(bitrate_bps),
                 _ => {}
             }
         }
