@@ -55,6 +55,8 @@ pub struct Layer {
     pub floor: u64,
     /// As of the last sweep.
     pub bitrate_bps: u64,
+    /// Somebody is shown it or waits for it, as of the last sweep: a keyframe is worth asking for.
+    pub watched: bool,
     arrived_us: Option<u64>,
     stalled: bool,
     /// Added to the packet index of the publisher's SRTP, which starts anew with a new SSRC or new keys.
@@ -83,6 +85,7 @@ impl Layer {
             recovered: 0,
             floor: 0,
             bitrate_bps: 0,
+            watched: false,
             arrived_us: None,
             stalled: false,
             base: 0,

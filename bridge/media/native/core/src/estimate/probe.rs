@@ -50,7 +50,10 @@ impl Prober {
             if now_us.saturating_sub(cluster.started_us) < CLUSTER_US + RESULT_WAIT_US {
                 return 0;
             }
+            // Nothing was told of it: a peer that gives no feedback is not probed every second.
             self.cluster = None;
+            self.back_off();
+            self.next_us = now_us + self.spacing_us;
         }
         if now_us < self.next_us || limit_bps <= estimate_bps + estimate_bps / 20 {
             return 0;
@@ -98,12 +101,18 @@ impl Prober {
         let result_bps = cluster.result_bps();
         self.cluster = None;
         let found = result_bps.is_some_and(|result_bps| result_bps > estimate_bps + estimate_bps / 20);
-        // Finding nothing again and again must not cost the link a regular disturbance.
-        self.spacing_us = if found { FIRST_SPACING_US } else { (self.spacing_us * 2).min(MAX_SPACING_US) };
         if found {
+            self.spacing_us = FIRST_SPACING_US;
             self.next_us = 0;
+        } else {
+            self.back_off();
         }
         result_bps
+    }
+
+    /// Finding nothing again and again must not cost the link a regular disturbance.
+    fn back_off(&mut self) {
+        self.spacing_us = (self.spacing_us * 2).min(MAX_SPACING_US);
     }
 
     /// The link turned out worse: look again before long.
@@ -208,6 +217,21 @@ mod tests {
             now_us += 100_000;
         }
         assert!((4..=8).contains(&started.len()), "{started:?}");
+    }
+
+    #[test]
+    fn a_peer_that_tells_nothing_is_probed_ever_more_rarely() {
+        let mut prober = Prober::default();
+        let mut clusters = 0;
+        let mut last_id = 0;
+        for now_us in (0..60_000_000).step_by(5_000) {
+            if prober.due(now_us, 2_000_000, 50_000_000) > 0 {
+                let id = prober.sending(6_000, now_us);
+                clusters += u32::from(id != last_id);
+                last_id = id;
+            }
+        }
+        assert!((3..=6).contains(&clusters), "{clusters}");
     }
 
     #[test]

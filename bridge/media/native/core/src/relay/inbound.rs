@@ -245,8 +245,8 @@ impl Relay {
     fn keep<O: Outbox>(&mut self, now_us: u64, arrival: Arrival<'_>, out: &mut O) {
         let Arrival { route, row, header, wire_len, .. } = arrival;
         let Some(track) = self.tracks.get_mut(route.track) else { return };
-        let (paused, tapped, watched) = (track.paused, track.tapped, !track.subscribers.is_empty());
-        let asks = track.spec.nack;
+        let (paused, tapped, asks, is_video) =
+            (track.paused, track.tapped, track.spec.nack, track.is_video());
         let Some(layer) = track.layers.get_mut(usize::from(route.layer)) else { return };
         layer.rate.add(wire_len, now_us);
         let Some((sequence, payload)) = place(layer, &arrival) else { return };
@@ -281,7 +281,7 @@ impl Relay {
             if !layer.nacks.is_empty() {
                 self.schedule.hurry(now_us);
             }
-            if hopeless && (watched || tapped) && head.codec.kind() == crate::api::MediaKind::Video {
+            if hopeless && is_video && (layer.watched || tapped) {
                 layer.gate.want();
                 self.keyframes_wanted = true;
             }

@@ -97,7 +97,7 @@ impl Relay {
         let mut waiting = false;
         for index in 0..self.tracks.bound() {
             let Some(track) = self.tracks.get_mut(index) else { continue };
-            let wanted = track.is_video() && (track.tapped || !track.subscribers.is_empty());
+            let (is_video, tapped) = (track.is_video(), track.tapped);
             for (number, layer) in track.layers.iter_mut().enumerate() {
                 if layer.nacks.is_empty() {
                     continue;
@@ -105,13 +105,14 @@ impl Relay {
                 ask.clear();
                 let gave_up = layer.nacks.due(now_us, &mut ask);
                 waiting |= !layer.nacks.is_empty();
-                if gave_up && wanted {
+                if gave_up && is_video && (tapped || layer.watched) {
                     layer.gate.want();
                     self.keyframes_wanted = true;
                 }
                 let route = Route { track: index, layer: number as u8, repair: false };
                 let Some(peer) = self.peers.get_mut(track.peer).filter(|_| !ask.is_empty()) else { continue };
                 let Some(ssrc) = peer.routes.ssrc(route) else { continue };
+                self.in_hand = Some(peer.id);
                 rtcp::write_nack(&mut peer.rtcp, LOCAL_SSRC, ssrc, &ask);
                 self.totals.nacks_sent += 1;
                 send_compound(peer, 0, out);
@@ -133,6 +134,7 @@ impl Relay {
                 self.look_after_peer(now_us, index, out);
             }
             let Some(peer) = self.peers.get_mut(index) else { continue };
+            self.in_hand = Some(peer.id);
             while !peer.arrivals.is_empty() {
                 let media = peer.feedback_media;
                 if !peer.arrivals.write(&mut peer.rtcp, LOCAL_SSRC, media) {
@@ -150,6 +152,7 @@ impl Relay {
         for (id, track) in self.tracks.iter_mut() {
             for (number, layer) in track.layers.iter_mut().enumerate() {
                 layer.bitrate_bps = layer.rate.bitrate_bps(now_us);
+                layer.watched = false;
                 if layer.take_stall(now_us) {
                     out.event(Event::TrackStalled { track: id, layer: number as u8 });
                 }
@@ -171,6 +174,7 @@ impl Relay {
             if peer.destination().is_none() {
                 continue;
             }
+            self.in_hand = Some(peer.id);
             if slot.fresh
                 && track.is_video()
                 && find_start(track, source.track, slot, now_us, out)
@@ -182,7 +186,13 @@ impl Relay {
             if let Some(awaited) = slot.choice.awaited(track.flowing).filter(|_| track.is_video())
                 && let Some(layer) = track.layers.get_mut(usize::from(awaited))
             {
+                layer.watched = true;
                 layer.gate.want();
+            }
+            if let Some(layer) =
+                slot.choice.current().and_then(|layer| track.layers.get_mut(usize::from(layer)))
+            {
+                layer.watched = true;
             }
             if slot.report_due_us > now_us || slot.counters.packets == 0 {
                 continue;
@@ -212,6 +222,7 @@ impl Relay {
     fn look_after_peer<O: Outbox>(&mut self, now_us: u64, index: usize, out: &mut O) {
         let Some(peer) = self.peers.get_mut(index) else { return };
         let id = peer.id;
+        self.in_hand = Some(id);
         if let Some(addresses) = peer.ice.expire(now_us) {
             for address in addresses {
                 self.forget_address(address, index);
@@ -222,6 +233,7 @@ impl Relay {
         let mut blocks = Vec::new();
         let (mut expected, mut lost) = (0, 0);
         let mut bitrate_bps = 0;
+        let mut round_trip_us = None;
         for number in &peer.tracks {
             let Some(track) = self.tracks.get_mut(*number) else { continue };
             for (layer_number, layer) in track.layers.iter_mut().enumerate() {
@@ -232,12 +244,17 @@ impl Relay {
                 expected += interval.0;
                 lost += interval.1;
                 bitrate_bps += layer.bitrate_bps;
+                round_trip_us = round_trip_us.max(layer.nacks.rtt_us());
             }
         }
         if blocks.is_empty() {
             return;
         }
         peer.loss_in = if expected == 0 { 0.0 } else { lost as f32 / expected as f32 };
+        // Nobody answers our reports on what only comes in; how long a retransmission takes is known.
+        if let Some(round_trip_us) = round_trip_us.filter(|_| peer.subscriptions.is_empty()) {
+            peer.rtt_us = round_trip_us;
+        }
         for blocks in blocks.chunks(MAX_REPORT_BLOCKS) {
             rtcp::write_receiver_report(&mut peer.rtcp, LOCAL_SSRC, blocks);
             rtcp::write_sdes_cname(&mut peer.rtcp, LOCAL_SSRC, LOCAL_CNAME);
@@ -270,6 +287,7 @@ impl Relay {
                 if !layer.gate.take_due(now_us) {
                     continue;
                 }
+                self.in_hand = Some(peer.id);
                 rtcp::write_pli(&mut peer.rtcp, LOCAL_SSRC, ssrc);
                 self.totals.keyframe_requests_sent += 1;
                 send_compound(peer, 0, out);
@@ -288,6 +306,7 @@ impl Relay {
                 continue;
             }
             let Some(to) = peer.destination() else { continue };
+            self.in_hand = Some(peer.id);
             let carrier = peer.subscriptions.iter().copied().find(|index| {
                 self.slots.get(*index).is_some_and(|slot| {
                     slot.outgoing.as_ref().is_some_and(|outgoing| outgoing.rtx.is_some())

@@ -166,6 +166,27 @@ fn a_panic_over_one_viewer_costs_that_viewer_only() {
 }
 
 #[test]
+fn a_panic_over_one_peer_in_upkeep_costs_that_peer_only() {
+    let (mut world, viewer) = running_world(89);
+    let other = watch(&mut world, TRACK, MediaKind::Video);
+    world.run_for(1_000_000);
+    let (lost, address) = (world.transport(viewer).peer, world.transport(viewer).address);
+    // A sender report falls due within a second.
+    for _ in 0..30 {
+        world.now_us += 50_000;
+        let mut trap = Trap { address, sink: &mut world.sink };
+        let (relay, now_us) = (&mut world.relay, world.now_us);
+        if catch_unwind(AssertUnwindSafe(|| relay.tick(now_us, &mut trap))).is_err() {
+            assert!(relay.abandon(now_us, &mut world.sink));
+            break;
+        }
+    }
+    world.run_for(2_000_000);
+    assert_eq!(world.count_events(|event| *event == Event::PeerSilent { peer: lost }), 1);
+    assert_still_running(&mut world, other);
+}
+
+#[test]
 fn a_removed_publisher_leaves_its_viewers_connected() {
     let (mut world, viewer) = running_world(85);
     assert!(!world.relay.abandon(world.now_us, &mut world.sink), "nobody was in hand");

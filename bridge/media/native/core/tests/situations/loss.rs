@@ -49,6 +49,9 @@ fn loss_on_the_way_from_the_publisher_is_healed_by_its_rtx() {
     calm(&mut world);
     let stats = world.stats();
     assert!(stats.layers[0].recovered > 30, "{}", stats.layers[0].recovered);
+    let publisher = world.transport(0).peer;
+    let rtt_us = stats.peers.iter().find(|stats| stats.peer == publisher).map(|stats| stats.rtt_us);
+    assert!(rtt_us.is_some_and(|rtt_us| (75_000..110_000).contains(&rtt_us)), "{rtt_us:?}");
     let view = &world.subscriber(viewer).views[0];
     assert_eq!(holes(&view.packets), 0);
     view.assert_continuous();
