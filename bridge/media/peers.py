@@ -171,7 +171,6 @@ class Subscriber(Receiver):
     negotiation: int = 0
     offered: tuple[OfferedSlot, ...] = ()
     outstanding: bool = False
-    scheduled: bool = False
 
     def receivings(self) -> list[Receiving]:
         return [state.receiving for state in self.slots if state.receiving is not None]

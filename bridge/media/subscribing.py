@@ -29,6 +29,8 @@ from bridge.media.sdp_subscriber import (
 from bridge.media.steering import Steering
 
 MAX_WANTED = 500
+# Offers made in one turn of the loop: when a track of an event ends, all its viewers are offered to at once.
+OFFERS_PER_TURN = 10
 
 _log = structlog.get_logger(__name__)
 
@@ -46,6 +48,7 @@ class Subscribing:
         self._steering = steering
         self._loop = loop
         self._on_remote = on_remote
+        self._due: dict[PeerId, None] = {}
 
     def subscribe(self, peer: PeerId, wanted: Sequence[Subscription]) -> None:
         """See `contract.Media.subscribe`. A wish for a track that has just gone is kept and stays without effect."""
@@ -149,14 +152,20 @@ class Subscribing:
         self._steering.soon(subscriber)
 
     def _schedule(self, subscriber: Subscriber) -> None:
-        if not subscriber.scheduled:
-            subscriber.scheduled = True
-            self._loop.call_soon(self._reconcile, subscriber)
+        if not self._due:
+            self._loop.call_soon(self._work_off)
+        self._due[subscriber.id] = None
+
+    def _work_off(self) -> None:
+        for peer in list(self._due)[:OFFERS_PER_TURN]:
+            del self._due[peer]
+            subscriber = self._registry.peers.get(peer)
+            if isinstance(subscriber, Subscriber) and not subscriber.outstanding:
+                self._reconcile(subscriber)
+        if self._due:
+            self._loop.call_soon(self._work_off)
 
     def _reconcile(self, subscriber: Subscriber) -> None:
-        subscriber.scheduled = False
-        if subscriber.outstanding or self._registry.peers.get(subscriber.id) is not subscriber:
-            return
         self._assign(subscriber)
         if tuple(state.offered() for state in subscriber.slots) != subscriber.offered:
             self._offer(subscriber)

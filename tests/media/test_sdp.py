@@ -125,9 +125,9 @@ def refusal(call: Callable[[], object]) -> str | None:
 
 
 @st.composite
-def mutated_offers(draw: st.DrawFn) -> str:
-    """Real offers with lines left out, doubled, swapped, cut and with characters exchanged."""
-    lines = draw(st.sampled_from(TEXTS)).split("\r\n")
+def mutated(draw: st.DrawFn, texts: st.SearchStrategy[str]) -> str:
+    """Descriptions with lines left out, doubled, swapped, cut and with characters exchanged."""
+    lines = draw(texts).split("\r\n")
     for _ in range(draw(st.integers(1, 12))):
         index = draw(st.integers(0, len(lines) - 1))
         action = draw(st.sampled_from(["drop", "double", "swap", "cut", "replace", "insert"]))
@@ -151,6 +151,10 @@ def mutated_offers(draw: st.DrawFn) -> str:
                 + draw(st.text(max_size=30)),
             )
     return "\r\n".join(lines)
+
+
+def mutated_offers() -> st.SearchStrategy[str]:
+    return mutated(st.sampled_from(TEXTS))
 
 
 @given(

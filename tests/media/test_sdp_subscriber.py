@@ -2,12 +2,15 @@ from __future__ import annotations
 
 import pytest
 from aiortc.sdp import SessionDescription
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from bridge.errors import BridgeError
 from bridge.media.contract import Mid
 from bridge.media.sdp import parse
 from bridge.media.sdp_subscriber import OfferedSlot, Slot, offer_subscriber, read_answer, slot_codecs
 from bridge.media.sdp_write import Local
+from tests.media.test_sdp import mutated, refusal
 
 LOCAL = Local("abcdefgh", "p" * 32, ":".join(["AB"] * 32), ("127.0.0.1",), 4443)
 SOUND = Slot(Mid("0"), "audio", 1001, 0)
@@ -109,3 +112,10 @@ def test_answers_that_do_not_fit_are_refused(old: str, new: str, code: str) -> N
 def test_answer_of_other_length_is_refused() -> None:
     with pytest.raises(BridgeError):
         read_answer(accept(write(*OFFERED[:2])), OFFERED)
+
+
+@given(st.data())
+@settings(max_examples=150, deadline=None)
+def test_mutated_answers_raise_nothing_but_bridge_errors(data: st.DataObject) -> None:
+    text = data.draw(mutated(st.just(accept(write(*OFFERED)))))
+    assert refusal(lambda: read_answer(text, OFFERED)) in (None, "malformed", "tooLarge", "unsupported")
