@@ -268,7 +268,7 @@ export class Publisher {
     const outgoing = this.#wanted.get(source);
     const section = this.#sections.get(source);
     if (!outgoing) {
-      if (section) this.#stop(source, section);
+      if (section) this.#stop(peer, source, section);
       return;
     }
     if (section) {
@@ -287,8 +287,11 @@ export class Publisher {
     if (outgoing.track) outgoing.track.contentHint = SEND_PLANS[source].contentHint;
   }
 
-  #stop(source: Source, section: RTCRtpTransceiver): void {
-    section.stop();
+  #stop(peer: RTCPeerConnection, source: Source, section: RTCRtpTransceiver): void {
+    // The first section carries the transport of all (RFC 9143): stopping it would take the others down with it.
+    if (peer.getTransceivers()[0] === section) section.direction = "inactive";
+    else section.stop();
+    void section.sender.replaceTrack(null).catch(() => undefined);
     this.#sections.delete(source);
     if (this.#ids.delete(source)) this.events.published(source, null);
   }
