@@ -74,7 +74,7 @@ async def running(settings: Settings) -> AsyncIterator[Server]:
         rooms = Rooms(engine, office.store, now_ms)
         signaling = Signaling(rooms, office.auth, now_ms, _origins(settings))
         metrics = Metrics(lambda: _relay_stats(engine), rooms.counts)
-        health = Health(engine.stats, office.store.check_writable, lambda: metrics.loop_lag.worst_s)
+        health = Health(engine.stats, office.store.check_writable, lambda: metrics.loop_lag.usual_s)
         newcomers = _Newcomers()
         web_app = _web_app(settings, office, rooms, signaling, metrics, health, newcomers)
         runner = web.AppRunner(
@@ -158,17 +158,15 @@ def _open_engine(settings: Settings) -> Engine:
 async def _listen(runner: web.AppRunner, settings: Settings, tls: Tls | None) -> int:
     context = tls.context if tls is not None else None
     try:
-        if settings.host == "::":
+        if settings.host == "::" or (settings.host == "" and socket.has_dualstack_ipv6()):
             # The event loop alone would take IPv6 only.
             both = socket.create_server(
                 ("::", settings.port), family=socket.AF_INET6, dualstack_ipv6=True, backlog=BACKLOG
             )
             await web.SockSite(runner, both, ssl_context=context, backlog=BACKLOG).start()
         else:
-            site = web.TCPSite(
-                runner, settings.host or None, settings.port, ssl_context=context, backlog=BACKLOG
-            )
-            await site.start()
+            host = settings.host or "0.0.0.0"  # noqa: S104  # what an empty host says
+            await web.TCPSite(runner, host, settings.port, ssl_context=context, backlog=BACKLOG).start()
     except OSError as error:
         raise ConfigError(f"TCP port {settings.port} cannot be used: {_reason(error)}.") from error
     return int(runner.addresses[0][1])

@@ -32,7 +32,7 @@ BAD_TOKEN_CLOSES = frozenset({4401, 4402, 4403})
 PERMISSIONS = (
     "camera=(self), microphone=(self), fullscreen=(self), display-capture=(self), autoplay=(self), "
     "screen-wake-lock=(self), speaker-selection=(self), geolocation=(), payment=(), usb=(), serial=(), "
-    "bluetooth=(), midi=(), browsing-topics=()"
+    "midi=(), browsing-topics=()"
 )
 _HOST = re.compile(r"(?:[A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::\d{1,5})?")
 _BY_STATUS = {404: "notFound", 408: "joinTimeout", 413: "tooLarge", 415: "wrongType", 429: "tooMany"}
@@ -210,7 +210,8 @@ def security_headers(
 
 
 def _content_policy(request: web.Request, response: web.StreamResponse) -> str:
-    if response.content_type != "text/html":
+    # 304 has no type of its own, and what it says replaces what the browser kept of the page.
+    if response.content_type != "text/html" and response.status != 304:
         return "default-src 'none'; frame-ancestors 'none'"
     # Not every browser counts the WebSocket of the same host as 'self'.
     here = host(request)

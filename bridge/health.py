@@ -14,7 +14,7 @@ import structlog
 STORE_TIMEOUT_S = 3.0
 RELAY_SILENT_S = 5.0
 """The relay reports about once a second."""
-LOOP_LAG_LIMIT_S = 1.0
+LOOP_LAG_LIMIT_S = 0.5
 KEEP_S = 1.0
 
 _log = structlog.get_logger(__name__)

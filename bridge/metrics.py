@@ -6,6 +6,7 @@ Each server has its own registry. No label holds a person, a session, a token or
 from __future__ import annotations
 
 import asyncio
+import statistics
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
@@ -69,9 +70,9 @@ class LoopLag:
         self._recent: deque[float] = deque(maxlen=int(LAG_WINDOW_S / LAG_INTERVAL_S))
 
     @property
-    def worst_s(self) -> float:
-        """The worst of the last ten seconds."""
-        return max(self._recent, default=0.0)
+    def usual_s(self) -> float:
+        """The median of the last ten seconds: one long pause is over when it is seen, lasting lateness is not."""
+        return statistics.median(self._recent) if self._recent else 0.0
 
     async def run(self) -> None:
         """Measures until cancelled."""

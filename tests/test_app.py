@@ -106,8 +106,9 @@ async def test_a_session_made_beside_the_running_server_is_open_at_once(tmp_path
         assert base_url(beside.settings) == house.url
 
 
-async def test_everything_is_found_over_ipv6_too(tmp_path: Path) -> None:
-    async with open_house(tmp_path, host="::") as house:
+@pytest.mark.parametrize("host", ["::", ""])
+async def test_everything_is_found_over_ipv6_too(tmp_path: Path, host: str) -> None:
+    async with open_house(tmp_path, host=host) as house:
         for address in ("127.0.0.1", "[::1]"):
             async with house.client.get(f"http://{address}:{house.server.port}/healthz") as response:
                 assert response.status == 200

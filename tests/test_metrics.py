@@ -92,10 +92,12 @@ async def test_whom_the_settings_name_may_read(tmp_path: Path) -> None:
                 assert response.status == status
 
 
-def test_the_worst_lag_is_forgotten_after_its_window() -> None:
+def test_one_long_pause_is_not_the_usual_lag_but_lasting_lateness_is() -> None:
     lag = LoopLag(CollectorRegistry())
-    lag.note(2.0)
-    assert lag.worst_s == 2.0
+    assert lag.usual_s == 0
+    for late_s in (0.001, 5.0, 0.001, 0.002):
+        lag.note(late_s)
+    assert lag.usual_s < 0.01
     for _ in range(int(LAG_WINDOW_S / LAG_INTERVAL_S)):
-        lag.note(0.001)
-    assert lag.worst_s == 0.001
+        lag.note(2.0)
+    assert lag.usual_s == 2.0
