@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -64,12 +66,12 @@ class Server:
         }
         return {**os.environ, **{f"BRIDGE_{name.upper()}": value for name, value in own.items()}}
 
-    def start(self) -> Server:
-        """Starts it and waits until it is healthy."""
+    def start(self, *options: str) -> Server:
+        """Starts it, with more options of `bridge serve`, and waits until it is healthy."""
         self.data_dir.mkdir(parents=True, exist_ok=True)
         with (self.data_dir / "test.log").open("ab") as log:
             self.process = subprocess.Popen(
-                [*self.prefix, sys.executable, "-m", "bridge", "serve"],
+                [*self.prefix, sys.executable, "-m", "bridge", "serve", *options],
                 cwd=ROOT,
                 env=self.environment(),
                 stdout=log,
@@ -99,6 +101,21 @@ class Server:
         code = self.process.wait(timeout=STOP_TIMEOUT_S)
         self.process = None
         return code
+
+    def printed_link(self, label: str) -> str:
+        """A link that the newest start printed after a label."""
+        deadline_s = time.monotonic() + START_TIMEOUT_S
+        while not (found := re.findall(rf"{label} +(http\S+)", self.log)):
+            assert time.monotonic() < deadline_s, self.log
+            time.sleep(0.05)
+        return str(found[-1])
+
+    async def until_logged(self, words: str, timeout_s: float = START_TIMEOUT_S) -> None:
+        """Waits until a line of the log holds these words."""
+        deadline_s = time.monotonic() + timeout_s
+        while words not in self.log:
+            assert time.monotonic() < deadline_s, self.log
+            await asyncio.sleep(0.05)
 
     def command(self, *words: str) -> str:
         """Runs `bridge WORDS` on this installation and returns what it printed."""
