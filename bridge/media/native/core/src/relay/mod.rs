@@ -2,10 +2,13 @@
 //! clock; the driver calls [`Relay::receive`] for a batch, then [`Relay::flush`], hands the outbox to the socket and
 //! says so by [`Relay::sent`].
 
+mod asking;
+mod checks;
 mod control;
 mod forward;
 mod inbound;
 mod reports;
+mod schedule;
 mod send;
 mod statistics;
 mod upkeep;
@@ -19,8 +22,8 @@ use crate::slab::Slab;
 use crate::subscription::Subscription;
 use crate::track::Track;
 use crate::transit::TransitHistogram;
+use schedule::Schedule;
 use statistics::Totals;
-use upkeep::Schedule;
 
 /// Our own SSRC in RTCP that is not about a stream we send; receivers do not interpret it.
 const LOCAL_SSRC: u32 = 1;

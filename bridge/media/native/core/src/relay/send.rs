@@ -10,6 +10,8 @@ use crate::ring::{PacketHead, Passed};
 use crate::subscription::Subscription;
 use crate::wire::rtp::{HeaderFields, HeaderTemplate, abs_send_time};
 
+/// A compound stays within any path's MTU.
+pub const COMPOUND_LEN: usize = 1_000;
 const ORIGINAL_SEQUENCE_LEN: usize = 2;
 /// What one byte of padding length can say (RFC 3550 section 5.1).
 const PADDING_LEN: usize = 255;
@@ -229,4 +231,17 @@ pub fn rtcp<O: Outbox>(peer: &mut Peer, to: SocketAddr, compound: &[u8], out: &m
         return;
     }
     peer.traffic.bytes_out += len as u64;
+}
+
+/// Sends what waits, once it is longer than `over`.
+pub fn send_compound<O: Outbox>(peer: &mut Peer, over: usize, out: &mut O) {
+    if peer.rtcp.len() <= over {
+        return;
+    }
+    let compound = std::mem::take(&mut peer.rtcp);
+    if let Some(to) = peer.destination() {
+        rtcp(peer, to, &compound, out);
+    }
+    peer.rtcp = compound;
+    peer.rtcp.clear();
 }
