@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Sequence
-from functools import singledispatchmethod
 
 import structlog
 
@@ -20,29 +19,17 @@ from bridge.ids import ParticipantId, Role
 from bridge.livesession import LiveSession
 from bridge.media.contract import (
     Description,
-    Levels,
-    Line,
     Media,
-    MediaEvent,
     Mid,
-    OfferReady,
-    PeerClosed,
-    PeerDown,
     PeerId,
-    PeerUp,
-    Picture,
     PublishAnswer,
     Source,
     Subscription,
-    TrackFlowing,
-    TrackId,
     TrackWish,
 )
-from bridge.participant import Half, Participant, PendingOffer, Publication
+from bridge.participant import Half, Participant, Publication
 from bridge.players import Player, choose
-
-LINE_TOLD_EVERY_MS = 10_000
-"""Round trip and loss change all the time; a new class of quality is told with the next batch."""
+from bridge.wiring import Wiring
 
 _log = structlog.get_logger(__name__)
 
@@ -50,12 +37,11 @@ _log = structlog.get_logger(__name__)
 class Forwarding:
     """The media side of all sessions of this server."""
 
-    def __init__(self, media: Media, errands: Errands, now_ms: Callable[[], int]) -> None:
+    def __init__(self, media: Media, wiring: Wiring, errands: Errands, now_ms: Callable[[], int]) -> None:
         self._media = media
+        self._wiring = wiring
         self._errands = errands
         self._now_ms = now_ms
-        self._owners: dict[PeerId, tuple[LiveSession, Participant | Player]] = {}
-        self._sessions: dict[TrackId, LiveSession] = {}
 
     # Publishing
 
@@ -68,8 +54,9 @@ class Forwarding:
         fresh: bool,
     ) -> messages.PublishAnswer:
         """Takes a publisher's offer. Raises NotAuthorised, Conflict, and what media raises."""
-        require_publishable(participant.grant.role, session.on_stage(participant), wishes)
         old = participant.publisher
+        published = [] if fresh else [pub.track.source for pub in session.published_by(participant)]
+        require_publishable(participant.grant.role, session.on_stage(participant), wishes, published)
         if old is None and participant.published_before and not fresh:
             raise Conflict("This publisher connection is gone: begin a new one.")
         reused = None if fresh or old is None else old.peer
@@ -109,7 +96,7 @@ class Forwarding:
         """From now on this is the participant's publisher connection."""
         participant.publisher = Half(peer, self._now_ms())
         participant.published_before = True
-        self._owners[peer] = (session, participant)
+        self._wiring.add_peer(peer, session, participant)
 
     def take_tracks(
         self,
@@ -122,6 +109,7 @@ class Forwarding:
         live = {track.track: track for track in result.tracks}
         ended = [pub for pub in session.published_by(participant) if pub.track.track not in live]
         session.unpublish(participant, ended)
+        self._wiring.drop_unpublished()
         muted = {wish.mid for wish in wishes if wish.muted}
         for track in result.tracks:
             known = session.publications.get(track.track)
@@ -130,11 +118,15 @@ class Forwarding:
                 continue
             blocked = track.source in participant.blocked_sources
             publication = Publication(participant.id, track, track.mid in muted, blocked)
-            self._sessions[track.track] = session
+            self._wiring.add_track(track.track, session)
             self._pause(publication)
             session.publish(publication)
-        for pub in ended:
-            self._sessions.pop(pub.track.track, None)
+        self.refresh(session)
+
+    def unpublish_all(self, session: LiveSession, participant: Participant) -> None:
+        """Its publisher connection is gone."""
+        session.unpublish(participant, session.published_by(participant))
+        self._wiring.drop_unpublished()
         self.refresh(session)
 
     def set_muted(self, session: LiveSession, publication: Publication, muted: bool) -> None:
@@ -240,7 +232,7 @@ class Forwarding:
             await self._media.close_peer(peer)
             return
         participant.subscriber = Half(peer, self._now_ms())
-        self._owners[peer] = (session, participant)
+        self._wiring.add_peer(peer, session, participant)
         self.refresh_one(session, participant)
 
     def _subscribe(self, participant: Participant, half: Half, wanted: tuple[Subscription, ...]) -> None:
@@ -270,7 +262,7 @@ class Forwarding:
         peer, answer = await self._media.open_player(offer)
         player = Player(peer, grant, source, participant, self._now_ms())
         session.players[peer] = player
-        self._owners[peer] = (session, player)
+        self._wiring.add_peer(peer, session, player)
         self._show_players(session)
         return player, answer
 
@@ -301,145 +293,27 @@ class Forwarding:
         if participant.publisher is not None:
             self._close(participant.publisher.peer)
             participant.publisher = None
+        if participant.published_before:
+            self._wiring.drop_unpublished()
         self._drop_subscriber(participant)
 
     async def restart_ice(self, peer: PeerId, fragment: Description) -> Description:
         """Of a WHIP or WHEP resource."""
         return await self._media.restart_peer(peer, fragment)
 
-    def forget_tracks(self, session: LiveSession) -> None:
-        """Of a session that is over."""
-        self._sessions = {track: of for track, of in self._sessions.items() if of is not session}
-
     def _close(self, peer: PeerId) -> None:
-        if self._owners.pop(peer, None) is not None:
+        if self._wiring.drop_peer(peer):
             self._errands.start("close peer", self._media.close_peer(peer))
 
-    # News from media
 
-    @singledispatchmethod
-    def hear(self, event: MediaEvent) -> None:
-        """Takes one event; what is about peers and tracks that are gone is passed over."""
-        _log.warning("media.unknown_event", kind=type(event).__name__)
+def require_publishable(
+    role: Role, on_stage: bool, wishes: Sequence[messages.Wish], published: Sequence[Source] = ()
+) -> None:
+    """Raises NotAuthorised (`notAllowed`), or Conflict for two tracks of one source.
 
-    @hear.register
-    def _offer_ready(self, event: OfferReady) -> None:
-        _, participant, half = self._half(event.peer)
-        if participant is None or half is not participant.subscriber or half is None:
-            return
-        participant.offers_made += 1
-        offer = messages.SubscribeOffer(
-            negotiation=participant.offers_made,
-            sdp=event.offer,
-            tracks=tuple(messages.MidTrack(mid=track.mid, track=track.track) for track in event.tracks),
-            fresh=not half.answered,
-        )
-        participant.offer = PendingOffer(participant.offers_made, event, messages.encode(offer))
-        participant.tell(participant.offer.data)
-
-    @hear.register
-    def _peer_up(self, event: PeerUp) -> None:
-        session, participant, half = self._half(event.peer)
-        if session is None:
-            return
-        if half is None or participant is None:
-            session.players[event.peer].down_since_ms = None
-            return
-        half.down_since_ms, half.was_up = None, True
-        if participant.device and not participant.connected:
-            session.line_back(participant)
-        session.touch(participant)
-
-    @hear.register
-    def _peer_down(self, event: PeerDown) -> None:
-        session, participant, half = self._half(event.peer)
-        if session is None:
-            return
-        if half is None or participant is None:
-            session.players[event.peer].down_since_ms = self._now_ms()
-            return
-        if half.down_since_ms is None:
-            half.down_since_ms = self._now_ms()
-        if participant.device and participant.connected:
-            session.line_lost(participant)
-        if half is participant.publisher:
-            participant.tell(messages.encode(messages.PublisherDown()))
-        session.touch(participant)
-
-    @hear.register
-    def _peer_closed(self, event: PeerClosed) -> None:
-        session, participant, half = self._half(event.peer)
-        if session is None:
-            return
-        self._owners.pop(event.peer, None)
-        if participant is None:
-            session.players.pop(event.peer, None)
-            return
-        if half is participant.publisher:
-            participant.publisher = None
-            session.unpublish(participant, session.published_by(participant))
-            participant.tell(messages.encode(messages.PublisherDown()))
-            self.refresh(session)
-        else:
-            participant.subscriber, participant.offer, participant.wanted = None, None, ()
-
-    @hear.register
-    def _track_flowing(self, event: TrackFlowing) -> None:
-        session = self._sessions.get(event.track)
-        publication = None if session is None else session.publications.get(event.track)
-        if session is None or publication is None or publication.flowing == event.flowing:
-            return
-        publication.flowing = event.flowing
-        if not event.flowing and publication.track.source is Source.MICROPHONE:
-            session.speakers.forget(publication.participant)
-        session.tell_track_changed(publication)
-
-    @hear.register
-    def _levels(self, event: Levels) -> None:
-        now_ms = self._now_ms()
-        for track, level_dbov in event.levels:
-            session = self._sessions.get(track)
-            publication = None if session is None else session.publications.get(track)
-            if session is None or publication is None or publication.silent:
-                continue
-            of_stage = publication.participant in session.floor
-            if of_stage and publication.track.source is Source.MICROPHONE:
-                session.speakers.hear(publication.participant, level_dbov, now_ms)
-
-    @hear.register
-    def _line(self, event: Line) -> None:
-        session, participant, half = self._half(event.peer)
-        if session is None or participant is None or half is None:
-            return
-        before = participant.quality
-        half.line = event
-        now_ms = self._now_ms()
-        if participant.quality != before or now_ms - participant.line_told_at_ms >= LINE_TOLD_EVERY_MS:
-            participant.line_told_at_ms = now_ms
-            session.touch(participant)
-
-    @hear.register
-    def _picture(self, event: Picture) -> None:
-        _, participant, half = self._half(event.peer)
-        if participant is None or half is not participant.subscriber:
-            return
-        news = messages.PictureChanged(track=event.track, layer=event.layer, limited=event.limited)
-        participant.pictures[event.track] = messages.encode(news)
-        participant.tell(participant.pictures[event.track])
-
-    def _half(self, peer: PeerId) -> tuple[LiveSession | None, Participant | None, Half | None]:
-        session, owner = self._owners.get(peer, (None, None))
-        if not isinstance(owner, Participant):
-            return session, None, None
-        for half in (owner.publisher, owner.subscriber):
-            if half is not None and half.peer == peer:
-                return session, owner, half
-        return None, None, None
-
-
-def require_publishable(role: Role, on_stage: bool, wishes: Sequence[messages.Wish]) -> None:
-    """Raises NotAuthorised (`notAllowed`), or Conflict for two tracks of one source."""
-    allowed = policy.publishable(role, on_stage)
+    What is `published` may go on: who lost the floor keeps its publications, unforwarded.
+    """
+    allowed = {*policy.publishable(role, on_stage), *published}
     sources = [Source(wish.source) for wish in wishes]
     for source in sources:
         if source not in allowed:

@@ -6,6 +6,7 @@ what follows from one rule: viewers off the stage are seen by moderators only (`
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -40,6 +41,7 @@ class LiveSession:
         self.floor: list[ParticipantId] = [ParticipantId(id) for id in record.stage]
         """Who has the floor, present or not: who was lost finds it again. `stage` is those that are here."""
         self.saved_floor = tuple(self.floor)
+        self.saving = asyncio.Lock()
         self.barred: set[tuple[InviteId, int]] = set()
         self.revoked: set[InviteId] = set()
         self.quiet_since_ms = now_ms()

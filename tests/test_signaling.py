@@ -18,9 +18,10 @@ from bridge import signaling as under_test
 from bridge.config import Settings
 from bridge.errors import CODES
 from bridge.guard import BadTokens, Clients, errors_middleware
+from bridge.handlers import HANDLERS
 from bridge.ids import Role
 from bridge.messages import MESSAGE_LIMIT_BYTES, SUBPROTOCOL
-from bridge.signaling import HANDLERS, Signaling
+from bridge.signaling import Signaling
 from bridge.store import NewInvite
 from tests.fakes import House, a_house
 

@@ -1,0 +1,134 @@
+"""What a participant may say, one small handler for each message: from the wire's fields to one call of rooms.
+
+Each returns its answer, or None for `ok`; what it refuses it raises. Coming in is `signaling`'s.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from bridge import messages
+from bridge.errors import ProtocolError
+from bridge.media.contract import Description
+from bridge.participant import Participant
+from bridge.rooms import Rooms
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """Where a message comes from."""
+
+    rooms: Rooms
+    participant: Participant
+    now_ms: int
+
+
+Answer = messages.Answer | None
+Handler = Callable[[Call, Any], Awaitable[Answer]]
+
+
+async def _publish_offer(call: Call, m: messages.PublishOffer) -> Answer:
+    return await call.rooms.publish(call.participant, Description(m.sdp), m.tracks, m.fresh)
+
+
+async def _set_track_muted(call: Call, m: messages.SetTrackMuted) -> Answer:
+    call.rooms.set_track_muted(call.participant, m.track, m.muted)
+    return None
+
+
+async def _subscribe_answer(call: Call, m: messages.SubscribeAnswer) -> Answer:
+    await call.rooms.accept_answer(call.participant, m.negotiation, Description(m.sdp))
+    return None
+
+
+async def _set_subscription(call: Call, m: messages.SetSubscription) -> Answer:
+    call.rooms.set_subscription(call.participant, m.track, math.ceil(m.max_height))
+    return None
+
+
+async def _restart_subscriber(call: Call, m: messages.RestartSubscriber) -> Answer:
+    call.rooms.restart_subscriber(call.participant, m.fresh)
+    return None
+
+
+async def _set_hand(call: Call, m: messages.SetHand) -> Answer:
+    call.rooms.set_hand(call.participant, m.raised, m.participant)
+    return None
+
+
+async def _send_chat(call: Call, m: messages.SendChat) -> Answer:
+    call.rooms.send_chat(call.participant, m.text)
+    return None
+
+
+async def _give_floor(call: Call, m: messages.GiveFloor) -> Answer:
+    call.rooms.give_floor(call.participant, m.participant)
+    return None
+
+
+async def _take_floor(call: Call, m: messages.TakeFloor) -> Answer:
+    call.rooms.take_floor(call.participant, m.participant)
+    return None
+
+
+async def _block_track(call: Call, m: messages.BlockTrack) -> Answer:
+    call.rooms.block_track(call.participant, m.track, m.blocked)
+    return None
+
+
+async def _remove_participant(call: Call, m: messages.RemoveParticipant) -> Answer:
+    await call.rooms.remove(call.participant, m.participant)
+    return None
+
+
+async def _end_session(call: Call, m: messages.EndSession) -> Answer:
+    await call.rooms.end_by(call.participant)
+    return None
+
+
+async def _set_name(call: Call, m: messages.SetName) -> Answer:
+    call.rooms.set_name(call.participant, m.name)
+    return None
+
+
+async def _report_clock(call: Call, m: messages.ReportClock) -> Answer:
+    call.rooms.report_clock(call.participant, m.clock_offset_ms)
+    return None
+
+
+async def _sync_clock(call: Call, m: messages.SyncClock) -> Answer:
+    return messages.Clock(client_at=m.client_at, server_time_at=call.now_ms)
+
+
+async def _leave(call: Call, m: messages.Leave) -> Answer:
+    call.rooms.leave(call.participant)
+    return None
+
+
+async def _already_in(call: Call, m: messages.ClientMessage) -> Answer:
+    raise ProtocolError("This connection has joined already.")
+
+
+HANDLERS: dict[type[messages.ClientMessage], Handler] = {
+    messages.Join: _already_in,
+    messages.Resume: _already_in,
+    messages.Leave: _leave,
+    messages.PublishOffer: _publish_offer,
+    messages.SetTrackMuted: _set_track_muted,
+    messages.SubscribeAnswer: _subscribe_answer,
+    messages.SetSubscription: _set_subscription,
+    messages.RestartSubscriber: _restart_subscriber,
+    messages.SetHand: _set_hand,
+    messages.SendChat: _send_chat,
+    messages.GiveFloor: _give_floor,
+    messages.TakeFloor: _take_floor,
+    messages.BlockTrack: _block_track,
+    messages.RemoveParticipant: _remove_participant,
+    messages.EndSession: _end_session,
+    messages.SetName: _set_name,
+    messages.ReportClock: _report_clock,
+    messages.SyncClock: _sync_clock,
+}

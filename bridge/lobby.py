@@ -1,0 +1,247 @@
+"""Who sits where: the sessions in memory, the seats in them, the tokens to come back with, and every way out.
+
+It keeps sessions in step with the store and tells forwarding who came and went. Who may do what is asked before.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import secrets
+from collections.abc import Callable, Iterable
+
+import structlog
+
+from bridge import messages, policy
+from bridge.auth import Grant
+from bridge.errands import Errands
+from bridge.errors import BridgeError, LimitExceeded, NotAuthorised, NotFound
+from bridge.forwarding import Forwarding
+from bridge.ids import InviteId, SessionId, SessionState
+from bridge.livesession import LiveSession
+from bridge.participant import Outlet, Participant
+from bridge.seats import choose_seat
+from bridge.store import Store
+
+FORGOTTEN_AFTER_MS = 6 * 3600 * 1000
+"""A session without anybody is dropped from memory; its chat and its bans are lost then."""
+
+_log = structlog.get_logger(__name__)
+
+
+class Lobby:
+    """The sessions of this server that somebody has come to."""
+
+    def __init__(
+        self, store: Store, forwarding: Forwarding, errands: Errands, now_ms: Callable[[], int]
+    ) -> None:
+        self.stopping = False
+        self._store = store
+        self._forwarding = forwarding
+        self._errands = errands
+        self._now_ms = now_ms
+        self._sessions: dict[SessionId, LiveSession] = {}
+        self._loading: dict[SessionId, asyncio.Lock] = {}
+        self._resumable: dict[bytes, Participant] = {}
+
+    # Sessions
+
+    def sessions(self) -> Iterable[LiveSession]:
+        """All of them; safe while they come and go."""
+        return list(self._sessions.values())
+
+    def find(self, id: SessionId) -> LiveSession | None:
+        return self._sessions.get(id)
+
+    def session_of(self, participant: Participant) -> LiveSession:
+        """Raises NotFound for one who is gone."""
+        session = self._sessions.get(participant.grant.session)
+        if participant.gone or session is None:
+            raise NotFound("This participant is not in the session any more.")
+        return session
+
+    async def open(self, grant: Grant) -> LiveSession:
+        """The session of a grant, loaded if need be. Raises like `check_open`."""
+        self._check_running()
+        session = self._sessions.get(grant.session)
+        if session is None:
+            lock = self._loading.setdefault(grant.session, asyncio.Lock())
+            try:
+                async with lock:
+                    session = self._sessions.get(grant.session) or await self._load(grant.session)
+            finally:
+                self._loading.pop(grant.session, None)
+        self.check_open(session, grant)
+        return session
+
+    def check_open(self, session: LiveSession, grant: Grant) -> None:
+        """Raises BridgeError (`sessionEnded`, `shuttingDown`), NotAuthorised (`inviteRevoked`)."""
+        self._check_running()
+        if session.ended:
+            raise BridgeError("This session is over.", "sessionEnded")
+        if grant.invite in session.revoked:
+            raise NotAuthorised("This invite was withdrawn.", "inviteRevoked")
+
+    async def _load(self, id: SessionId) -> LiveSession:
+        record = await self._store.get_session(id)
+        if record.state is SessionState.ENDED:
+            raise BridgeError("This session is over.", "sessionEnded")
+        session = LiveSession(record, self._now_ms)
+        if session.started_at_ms is None:
+            session.started_at_ms = self._now_ms()
+            await self._store.start_session(id, session.started_at_ms)
+        session.revoked |= (await self._store.closed_among([id])).invites
+        self._sessions[id] = session
+        return session
+
+    def _check_running(self) -> None:
+        if self.stopping:
+            raise BridgeError("The server is stopping.", "shuttingDown")
+
+    def keep_stage(self, session: LiveSession) -> None:
+        """Saves who has the floor, so that a restart finds it again."""
+        if tuple(session.floor) != session.saved_floor:
+            self._errands.start("save stage", self._save_stage(session))
+
+    async def _save_stage(self, session: LiveSession) -> None:
+        async with session.saving:
+            floor = tuple(session.floor)
+            if floor != session.saved_floor:
+                await self._store.save_stage(session.id, floor)
+                session.saved_floor = floor
+
+    # In
+
+    def find_place(self, session: LiveSession, grant: Grant) -> tuple[int, Participant | None]:
+        """The seat, and who sits there. Raises LimitExceeded (`sessionFull`), NotAuthorised (`inviteRevoked`)."""
+        sitting = [p for p in session.people.values() if p.grant.invite == grant.invite]
+        barred = {seat for invite, seat in session.barred if invite == grant.invite}
+        seat = choose_seat(grant, sitting, barred)
+        replaced = session.people.get(policy.participant_id(grant.invite, seat))
+        if replaced is None and session.occupied >= session.record.capacity:
+            raise LimitExceeded("The session is full.", "sessionFull")
+        return seat, replaced
+
+    def enter(
+        self,
+        session: LiveSession,
+        grant: Grant,
+        name: str,
+        language: messages.Language,
+        outlet: Outlet | None,
+    ) -> Participant:
+        """Takes a place; without an outlet it is a device. Raises like `find_place`."""
+        seat, replaced = self.find_place(session, grant)
+        participant = Participant(
+            id=policy.participant_id(grant.invite, seat),
+            grant=grant,
+            seat=seat,
+            name=name,
+            language=language,
+            joined_at_ms=self._now_ms(),
+            outlet=outlet,
+            device=outlet is None,
+        )
+        session.enter(participant, replaced)
+        if replaced is not None:
+            self._dismiss(replaced, "joinedElsewhere", "This link was opened somewhere else.")
+            self._forwarding.refresh(session)
+        else:
+            self._forwarding.refresh_one(session, participant)
+        self.keep_stage(session)
+        _log.info("participant.joined", session=session.id, participant=participant.id, role=grant.role.value)
+        return participant
+
+    def new_resume_token(self, participant: Participant) -> str:
+        """Good for one use; the one before is good no more. Only its hash is kept."""
+        self._resumable.pop(participant.resume_digest, None)
+        token = secrets.token_urlsafe(32)
+        participant.resume_digest = _digest(token)
+        self._resumable[participant.resume_digest] = participant
+        return token
+
+    def use_resume_token(self, token: str) -> Participant:
+        """Raises NotFound (`resumeFailed`)."""
+        participant = self._resumable.pop(_digest(token), None)
+        if participant is None or participant.gone:
+            raise NotFound("This cannot be resumed: join anew.", "resumeFailed")
+        return participant
+
+    # Out
+
+    def exit(self, session: LiveSession, participant: Participant, reason: messages.LeaveReason) -> None:
+        """Goes. Who was lost finds the floor again, unless another may come on that seat."""
+        session.exit(participant, reason, keeps_floor=reason == "lost" and participant.grant.seats == 1)
+        self._dismiss(participant)
+        self._forwarding.refresh(session)
+        self.keep_stage(session)
+        _log.info("participant.left", session=session.id, participant=participant.id, reason=reason)
+
+    def throw_out(self, session: LiveSession, participant: Participant, code: str, text: str) -> None:
+        """Is made to go, and told why."""
+        if participant.outlet is not None:
+            participant.outlet.close(code, text)
+            participant.outlet = None
+        self.exit(session, participant, "removed")
+
+    def close_session(self, id: SessionId) -> None:
+        """It is over for all who are in it."""
+        session = self._sessions.pop(id, None)
+        if session is None:
+            return
+        session.ended = True
+        session.tell_session()
+        session.publications.clear()
+        for player in list(session.players.values()):
+            self._forwarding.stop(session, player)
+        for participant in session.people.values():
+            self._dismiss(participant, "sessionEnded", "The session is over.")
+        _log.info("session.ended", session=id)
+
+    async def close_session_soon(self, id: SessionId) -> None:
+        """The same as an errand: after what is being answered now."""
+        self.close_session(id)
+
+    def close_invite(self, id: SessionId, invite: InviteId) -> None:
+        """Nobody stays or comes on it."""
+        session = self._sessions.get(id)
+        if session is None:
+            return
+        session.revoked.add(invite)
+        self.stop_players(session, invite)
+        for participant in [p for p in session.people.values() if p.grant.invite == invite]:
+            self.throw_out(session, participant, "inviteRevoked", "This invite was withdrawn.")
+
+    def stop_players(self, session: LiveSession, invite: InviteId) -> None:
+        """Ends whatever plays on an invite."""
+        for player in list(session.players.values()):
+            if player.grant.invite == invite:
+                self._forwarding.stop(session, player)
+
+    async def close_what_the_store_closed(self) -> None:
+        """Sessions may be ended and invites withdrawn from the command line, beside the server."""
+        closed = await self._store.closed_among(list(self._sessions))
+        for id in closed.sessions:
+            self.close_session(id)
+        for session in self.sessions():
+            used = {participant.grant.invite for participant in session.people.values()}
+            used |= {player.grant.invite for player in session.players.values()}
+            for invite in closed.invites & used:
+                self.close_invite(session.id, invite)
+
+    def forget_quiet(self, session: LiveSession, now_ms: int) -> None:
+        """Drops a session that nobody has been in for long."""
+        if not session.occupied and now_ms - session.quiet_since_ms > FORGOTTEN_AFTER_MS:
+            del self._sessions[session.id]
+
+    def _dismiss(self, participant: Participant, code: str = "", text: str = "") -> None:
+        participant.gone = True
+        self._resumable.pop(participant.resume_digest, None)
+        if participant.outlet is not None and code:
+            participant.outlet.close(code, text)
+        participant.outlet = None
+        self._forwarding.dismiss(participant)
+
+
+def _digest(token: str) -> bytes:
+    return hashlib.sha256(token.encode()).digest()
