@@ -63,6 +63,7 @@ class Section:
     protocol: str
     format_names: tuple[str, ...]
     formats: list[Format] = field(default_factory=list)
+    by_number: dict[int, Format] = field(default_factory=dict)
     mid: str | None = None
     direction: str = "sendrecv"
     bundle_only: bool = False
@@ -170,6 +171,7 @@ def _section(value: str) -> Section:
     section = Section(match[1], port, match[3], names)
     if section.kind in ("audio", "video"):
         section.formats = [Format(_number(name, 127)) for name in dict.fromkeys(names)]
+        section.by_number = {known.payload_type: known for known in section.formats}
     return section
 
 
@@ -294,11 +296,7 @@ def _format_attribute(section: Section, name: str, value: str) -> None:
 def _format(section: Section, number: str) -> Format | None:
     if section.kind not in ("audio", "video"):
         return None
-    wanted = _number(number, 127)
-    for known in section.formats:
-        if known.payload_type == wanted:
-            return known
-    return None
+    return section.by_number.get(_number(number, 127))
 
 
 def _inherit(section: Section, top: Section) -> None:

@@ -218,6 +218,19 @@ async def test_other_side_closing_is_told_and_takes_its_tracks(stage: Stage) -> 
     assert engine.peer_count == 0
 
 
+async def test_engine_that_closes_says_goodbye(stage: Stage) -> None:
+    engine, news = stage
+    sender = await publish(engine, ULTRASOUND)
+    await flowing(news, sender.tracks[ULTRASOUND].track)
+    closed = asyncio.Event()
+    sender.connection.on("connectionstatechange", closed.set)
+    await engine.close()
+    await engine.close()
+    await asyncio.wait_for(closed.wait(), TIMEOUT_S)
+    assert sender.connection.connectionState in ("closed", "failed")
+    await sender.connection.close()
+
+
 async def test_wrong_certificate_ends_the_handshake(stage: Stage) -> None:
     engine, news = stage
 
