@@ -106,3 +106,33 @@ fn a_viewer_that_asks_for_everything_again_is_answered_within_a_budget() {
     assert!(stats.subscriptions[0].nacked > 20_000);
     assert!(stats.subscriptions[0].retransmitted < 700, "{}", stats.subscriptions[0].retransmitted);
 }
+
+/// The longest time without a new decodable picture: each needs all its packets and all before them.
+fn longest_freeze_us(world: &mut World, viewer: usize) -> u64 {
+    let view = &world.subscriber(viewer).views[0];
+    let mut complete_us = 0;
+    let mut pictures = Vec::new();
+    for received in view.packets.values() {
+        complete_us = received.at_us.max(complete_us);
+        if received.marker {
+            pictures.push(complete_us);
+        }
+    }
+    pictures.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or(u64::MAX)
+}
+
+#[test]
+fn a_link_with_loss_and_delay_never_freezes_for_half_a_second() {
+    for seed in 100..106 {
+        let (mut world, viewer) = stage_one_layer(seed);
+        for client in [0, viewer] {
+            world.transport(client).up = Link::new(40_000, 5);
+            world.transport(client).down = Link::new(40_000, 5);
+        }
+        world.run_for(30_000_000);
+        let freeze_us = longest_freeze_us(&mut world, viewer);
+        assert!(freeze_us < 500_000, "seed {seed}: a freeze of {freeze_us}");
+        let count = world.subscriber(viewer).views[0].packets.len();
+        assert!(count > 30 * 150 * 95 / 100, "{count}");
+    }
+}
