@@ -83,7 +83,7 @@ lint: build/dev.stamp web/node_modules/.package-lock.json ## every static check
 	$(BIN)/python -m mypy.stubtest bridge.media._native
 	$(BIN)/lint-imports
 	cargo fmt --manifest-path $(NATIVE_MANIFEST) --all --check
-	cargo clippy --quiet --manifest-path $(NATIVE_MANIFEST) --workspace --all-targets -- -D warnings
+	cargo clippy --quiet --manifest-path $(NATIVE_MANIFEST) --workspace --all-targets --features python -- -D warnings
 	cd web && npm run typecheck && npm run lint
 
 .PHONY: test-native

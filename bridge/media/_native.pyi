@@ -2,7 +2,8 @@
 
 Every method only puts a command on the relay thread's queue (a few microseconds, no lock held while it works) and
 takes effect in the order of the calls. Results come back as events through `drain`, announced by `event_fd`.
-Ids are chosen by the caller. A command that names an unknown id is ignored: the peer may just have gone.
+Ids are chosen by the caller. A command that names an unknown id is ignored: the peer may just have gone. So is every
+command after `close`; events that wait then can still be drained.
 """
 
 from collections.abc import Sequence
@@ -199,8 +200,11 @@ TRANSIT_BOUNDS_US: tuple[int, ...]
 class Relay:
     """Binds the UDP port and starts the thread.
 
-    `host` "" means IPv4 and IPv6 on all interfaces; port 0 takes a free one. Raises OSError when the port cannot be
-    bound, ValueError for arguments out of range (all methods).
+    `host` is an IP address; "" means IPv4 and IPv6 on all interfaces; port 0 takes a free one. `send`: how packets go
+    to the kernel; "auto" takes what `benchmarks/relay.py` shows to be cheapest, and falls back where the kernel or a
+    device cannot. Beyond `event_capacity` undrained events are lost and counted, levels, estimates, statistics and
+    taps from three quarters of it on. Raises OSError when the port cannot be bound; all methods raise ValueError for
+    arguments out of range, and RuntimeError if the thread has stopped taking commands.
     """
 
     def __new__(
@@ -226,9 +230,7 @@ class Relay:
         """`local` and `remote`: master key followed by master salt; what we and what the peer encrypts with."""
     def send_dtls(self, peer: int, datagram: bytes) -> None: ...
     def set_receiving(self, peer: int, extensions: ExtensionIds, payloads: Sequence[PayloadType]) -> None: ...
-    def set_sending(
-        self, peer: int, extensions: ExtensionIds, *, transport_cc: bool, remb: bool
-    ) -> None: ...
+    def set_sending(self, peer: int, extensions: ExtensionIds, *, transport_cc: bool, remb: bool) -> None: ...
     def add_track(
         self, track: int, peer: int, kind: Kind, mid: str, layers: Sequence[Layer], *, nack: bool
     ) -> None:

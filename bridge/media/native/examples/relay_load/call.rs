@@ -132,7 +132,8 @@ impl Call {
         let video_packets = sum(|one| one.video.packets);
         let audio_packets = sum(|one| one.audio.packets);
         println!(
-            "{{\"published\": {}, \"received\": {}, \"wrong\": {}, \"video_bytes\": {}, \"audio_bytes\": {}}}",
+            "{{\"published\": {}, \"received\": {}, \"received_audio\": {audio_packets}, \"wrong\": {}, \
+             \"video_bytes\": {}, \"audio_bytes\": {}}}",
             self.publisher.packets,
             video_packets + audio_packets,
             sum(|one| one.wrong),
