@@ -101,9 +101,15 @@ async def running(settings: Settings) -> AsyncIterator[Server]:
         _log.info("server stops")
 
 
+_BOOTED_AT_NS = time.time_ns() - time.monotonic_ns()
+
+
 def now_ms() -> int:
-    """The server's clock: milliseconds since 1970 UTC."""
-    return time.time_ns() // 1_000_000
+    """The server's clock: milliseconds since 1970 UTC as known at its start.
+
+    It never jumps: a system clock that is set right must not make everybody look silent and lost.
+    """
+    return (_BOOTED_AT_NS + time.monotonic_ns()) // 1_000_000
 
 
 def _web_app(
