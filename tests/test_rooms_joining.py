@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bridge.errors import BridgeError
-from bridge.ids import Role, SessionFormat
+from bridge.ids import Role, SessionFormat, SessionKind
 from bridge.media.contract import Source
 from tests.fakes import Client, House, a_house, restart
 
@@ -315,3 +315,42 @@ async def test_five_hundred_viewers_cost_messages_in_proportion(event: House) ->
     assert told <= 500 * 5
     assert clients[0].take("audienceChanged")[-1]["count"] == 500
     assert len(clients[-1].joined["participants"]) == 2
+
+
+async def test_seats_of_one_link_are_all_barred_when_all_were_removed(event: House) -> None:
+    organiser, _ = await event.join(Role.ORGANISER)
+    grant = await event.grant(Role.VIEWER, seats=2)
+    for _ in range(2):
+        await event.rooms.remove(organiser, (await event.join(grant))[0].id)
+    with refused("inviteRevoked"):
+        await event.join(grant)
+
+
+async def test_stage_place_of_who_was_lost_waits_but_not_of_who_left(event: House) -> None:
+    organiser, _ = await event.join(Role.ORGANISER)
+    for leaves in (False, True):
+        grant = await event.grant(Role.SATELLITE)
+        clinic, client = await event.join(grant)
+        event.rooms.give_floor(organiser, clinic.id)
+        if leaves:
+            event.rooms.leave(clinic)
+        else:
+            event.rooms.disconnected(clinic, client)
+            await event.pass_time(31_000, step_ms=1000)
+        assert clinic.gone
+        _, again = await event.join(grant)
+        assert (clinic.id in again.joined["stage"]) is not leaves
+
+
+async def test_two_sessions_know_nothing_of_each_other(house: House) -> None:
+    _, client = await house.join(Role.HUB)
+    first = house.session
+    other, _ = await house.store.create_session(
+        title="Other", kind=SessionKind.ADVICE, format=SessionFormat.CONSULT, capacity=5, at_ms=house.now_ms
+    )
+    house.session = other.id
+    stranger, strangers = await house.join(Role.HUB)
+    house.rooms.send_chat(stranger, "anybody here?")
+    assert [p["id"] for p in strangers.joined["participants"]] == [stranger.id]
+    assert client.take() == []
+    assert (house.rooms.connected(first), house.rooms.connected(other.id)) == (1, 1)

@@ -345,3 +345,41 @@ async def test_joiners_of_a_running_event_are_subscribed_once_each(tmp_path: Pat
             await event.join(grant)
         await event.settle()
         assert event.media.subscribe_calls == 200
+
+
+async def test_who_lost_the_floor_may_restart_what_it_publishes_but_add_nothing(tmp_path: Path) -> None:
+    async with a_house(tmp_path, SessionFormat.EVENT) as event:
+        organiser, _ = await event.join(Role.ORGANISER)
+        viewer, _ = await event.join(Role.VIEWER)
+        event.rooms.give_floor(organiser, viewer.id)
+        await event.publish(viewer, Source.CAMERA)
+        event.rooms.take_floor(organiser, viewer.id)
+        await event.publish(viewer, Source.CAMERA)
+        assert event.media.forwarded(organiser) == set()
+        with refused("notAllowed"):
+            await event.publish(viewer, Source.CAMERA, Source.MICROPHONE)
+        with refused("notAllowed"):
+            await event.rooms.publish(viewer, Description("o"), [Wish(mid="0", source="camera")], fresh=True)
+
+
+async def test_nothing_is_kept_of_who_left(house: House) -> None:
+    await house.join(Role.HUB)
+    for _ in range(3):
+        clinic, client = await house.join(Role.SATELLITE)
+        await house.publish(clinic, Source.CAMERA, Source.MICROPHONE)
+        await house.hear(Levels(((TrackId("unknown"), -10),)))
+        house.rooms.leave(clinic)
+        assert clinic.outlet is None
+        house.rooms.disconnected(clinic, client)
+    await house.settle()
+    assert house.media.peers.keys() <= {p for p, peer in house.media.peers.items() if not peer.tracks}
+    assert house.rooms.counts().tracks == 0
+    assert house.rooms.counts().participants == 1
+
+
+async def test_event_that_cannot_be_taken_does_not_stop_the_next(house: House) -> None:
+    hub, client = await house.join(Role.HUB)
+    (track,) = await house.publish(hub, Source.CAMERA)
+    client.take()
+    await house.hear(Levels(None), TrackFlowing(track, True))  # type: ignore[arg-type]
+    assert client.take("trackChanged")
