@@ -215,10 +215,9 @@ class _Writer:
 
     def add(self, entry: Usable, body: tuple[list[int], list[str], list[str]]) -> None:
         formats, bandwidth, attributes = body
-        first = not self._bodies
         section = entry.section
         lines = [*media_line(section.kind, section.protocol, formats), *bandwidth, "a=rtcp:9 IN IP4 0.0.0.0"]
-        lines += transport_lines(self._local, candidates=first)
+        lines += transport_lines(self._local)
         lines.append(f"a=mid:{entry.mid}")
         lines += [f"a=extmap:{number} {uri}" for uri, number in entry.extensions.items()]
         lines.append("a=rtcp-mux")

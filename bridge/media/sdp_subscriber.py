@@ -109,8 +109,8 @@ def offer_subscriber(
 ) -> Description:
     """An offer of all slots ever made, in order. Each names only its track's codec, so that a refusal is clear."""
     lines = session_lines(session_id, version, [offered.slot.mid for offered in slots])
-    for index, offered in enumerate(slots):
-        lines += _section_lines(offered, cname, local, first=index == 0)
+    for offered in slots:
+        lines += _section_lines(offered, cname, local)
     return join(lines)
 
 
@@ -141,11 +141,11 @@ def read_answer(answer: str, offered: Sequence[OfferedSlot]) -> SubscriberAnswer
     return SubscriberAnswer(receives, extensions, "transport-cc" in feedback, "goog-remb" in feedback, remote)
 
 
-def _section_lines(offered: OfferedSlot, cname: str, local: Local, *, first: bool) -> list[str]:
+def _section_lines(offered: OfferedSlot, cname: str, local: Local) -> list[str]:
     slot = offered.slot
     row = _row(offered)
     lines = [*media_line(slot.kind, "UDP/TLS/RTP/SAVPF", payload_numbers([row])), "a=rtcp:9 IN IP4 0.0.0.0"]
-    lines += transport_lines(local, candidates=first)
+    lines += transport_lines(local)
     lines.append(f"a=mid:{slot.mid}")
     lines += [f"a=extmap:{number} {uri}" for uri, number in _extensions(slot.kind).items()]
     lines += ["a=rtcp-mux", "a=rtcp-rsize"]

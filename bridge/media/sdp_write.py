@@ -51,17 +51,19 @@ def candidate_lines(local: Local) -> list[str]:
     return lines
 
 
-def transport_lines(local: Local, *, candidates: bool) -> list[str]:
-    """ICE and DTLS of a section. Candidates need to stand in the first section of the bundle only."""
-    lines = [
+def transport_lines(local: Local) -> list[str]:
+    """ICE and DTLS of a section.
+
+    Candidates stand in every section: one per bundle would do by RFC 9143, but aiortc takes those of the last section
+    that shares a transport, and with two videos would have none.
+    """
+    return [
         f"a=ice-ufrag:{local.ufrag}",
         f"a=ice-pwd:{local.pwd}",
         f"a=fingerprint:sha-256 {local.fingerprint}",
+        "a=setup:passive",
+        *candidate_lines(local),
     ]
-    lines.append("a=setup:passive")
-    if candidates:
-        lines += candidate_lines(local)
-    return lines
 
 
 def media_line(kind: str, protocol: str, formats: Iterable[str | int], port: int = 9) -> list[str]:

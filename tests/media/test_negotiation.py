@@ -74,10 +74,13 @@ def test_answers_mirror_the_offer_and_are_lite_and_passive(path: Path) -> None:
         assert {f.payload_type for f in mine.formats} <= {f.payload_type for f in theirs.formats}
         assert mine.extensions.items() <= theirs.extensions.items()
         assert mine.formats[0].feedback <= theirs.formats[0].feedback | mine.formats[0].feedback
-    # An independent reader takes it too, with the candidates that a client which does not trickle needs.
-    first = SessionDescription.parse(plan.answer).media[0]
-    assert [candidate.ip for candidate in first.ice_candidates] == ["192.0.2.1", "2001:db8::1", "127.0.0.1"]
-    assert first.ice_candidates_complete
+    # An independent reader takes it too, with the candidates that a client which does not trickle needs: aiortc takes
+    # those of the last section that shares a transport.
+    for section in SessionDescription.parse(plan.answer).media:
+        if section.port != 0:
+            addresses = [candidate.ip for candidate in section.ice_candidates]
+            assert addresses == ["192.0.2.1", "2001:db8::1", "127.0.0.1"]
+            assert section.ice_candidates_complete
 
 
 def test_simulcast_layers_are_sorted_lowest_first_and_answered_in_the_order_of_the_offer() -> None:
