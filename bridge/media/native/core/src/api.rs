@@ -264,7 +264,8 @@ pub struct Stats {
 #[derive(Clone, Debug, PartialEq)]
 pub struct PeerStats {
     pub peer: PeerId,
-    /// 0 until measured (sender/receiver reports, RFC 3550 section 6.4.1).
+    /// By its reports on what we send it (RFC 3550 section 6.4.1); of a peer that only publishes, how long a
+    /// retransmission takes. 0 until measured.
     pub rtt_us: u32,
     /// Share of packets lost in the last interval, 0 to 1: towards the peer (as it reports) and from it (as seen).
     pub loss_out: f32,
