@@ -60,7 +60,7 @@ pub struct PacketHead {
     pub arrived_us: u64,
     pub marker: bool,
     pub keyframe_start: bool,
-    /// Number of the payload table's row, as the publisher's codec.
+    /// As the publisher's payload table says.
     pub codec: crate::api::Codec,
     pub clock_rate_hz: u32,
     pub picture: Option<PictureNumbers>,
