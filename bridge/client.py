@@ -275,6 +275,11 @@ class Participant:
         subscriber = self._subscriber
         await subscriber.setRemoteDescription(RTCSessionDescription(offer["sdp"], "offer"))
         by_mid = {t["mid"]: t["track"] for t in offer["tracks"]}
+        for gone in set(self.received) - set(by_mid.values()):
+            del self.received[gone]
+        # What is not offered any more has ended; offered again later it comes as another track.
+        for track in self.received.keys() - by_mid.values():
+            del self.received[track]
         for transceiver in subscriber.getTransceivers():
             if transceiver.mid in by_mid and transceiver.receiver is not None:
                 self.received[by_mid[transceiver.mid]] = transceiver.receiver.track
