@@ -36,7 +36,7 @@ async def test_organiser_makes_a_session_and_its_link_works(
 
 
 @pytest.mark.parametrize(
-    ("locale", "word"), [("vi-VN", "Tham gia"), ("ru-RU", "Присоединиться"), ("en-GB", "Join")]
+    ("locale", "word"), [("vi-VN", "Tham gia"), ("ru-RU", "Войти"), ("en-GB", "Join")]
 )
 async def test_join_page_speaks_the_browsers_language(
     server: Server, launch: Launch, shoot: Shoot, locale: str, word: str
