@@ -11,7 +11,6 @@ import sqlite3
 import time
 from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager, closing
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from alembic.config import Config as AlembicConfig
 from alembic.util import CommandError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from bridge import tables
 from bridge.config import ConfigError
 from bridge.errors import Conflict, NotFound
 from bridge.ids import InviteId as InviteId
@@ -31,107 +31,15 @@ from bridge.ids import SessionId as SessionId
 from bridge.ids import SessionKind as SessionKind
 from bridge.ids import SessionState as SessionState
 from bridge.ids import new_id
+from bridge.tables import Closed as Closed
+from bridge.tables import InviteRecord as InviteRecord
+from bridge.tables import NewInvite as NewInvite
+from bridge.tables import PointRecord as PointRecord
+from bridge.tables import SessionRecord as SessionRecord
 
 BUSY_TIMEOUT_MS = 10_000
 """How long a writer waits for another one, such as the command line beside the server."""
 CHECK_TIMEOUT_MS = 1_000
-
-metadata = sa.MetaData()
-
-_sessions = sa.Table(
-    "sessions",
-    metadata,
-    sa.Column("id", sa.String(32), primary_key=True),
-    sa.Column("title", sa.String(200), nullable=False),
-    sa.Column("kind", sa.String(32), nullable=False),
-    sa.Column("format", sa.String(32), nullable=False),
-    sa.Column("capacity", sa.Integer, nullable=False),
-    sa.Column("state", sa.String(16), nullable=False),
-    sa.Column("created_at_ms", sa.BigInteger, nullable=False),
-    sa.Column("started_at_ms", sa.BigInteger),
-    sa.Column("ended_at_ms", sa.BigInteger),
-    sa.Column("stage", sa.JSON, nullable=False),
-    sa.Index("sessions_by_creation", "created_at_ms"),
-)
-_invites = sa.Table(
-    "invites",
-    metadata,
-    sa.Column("id", sa.String(32), primary_key=True),
-    sa.Column("session", sa.String(32), sa.ForeignKey("sessions.id"), nullable=False),
-    sa.Column("role", sa.String(16), nullable=False),
-    sa.Column("point", sa.String(200), nullable=False),
-    sa.Column("seats", sa.Integer, nullable=False),
-    sa.Column("created_at_ms", sa.BigInteger, nullable=False),
-    sa.Column("expires_at_ms", sa.BigInteger, nullable=False),
-    sa.Column("revoked", sa.Boolean, nullable=False),
-    sa.Index("invites_by_session", "session"),
-)
-_points = sa.Table(
-    "points",
-    metadata,
-    sa.Column("id", sa.String(32), primary_key=True),
-    sa.Column("name", sa.String(200), nullable=False, unique=True),
-    sa.Column("organisation", sa.String(200), nullable=False),
-    sa.Column("province", sa.String(200), nullable=False),
-    sa.Column("created_at_ms", sa.BigInteger, nullable=False),
-)
-
-
-@dataclass(frozen=True, slots=True)
-class SessionRecord:
-    """One session as stored. `stage` holds participant ids in the order they were given the floor."""
-
-    id: SessionId
-    title: str
-    kind: SessionKind
-    format: SessionFormat
-    capacity: int
-    state: SessionState
-    created_at_ms: int
-    started_at_ms: int | None
-    stage: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class NewInvite:
-    """What is decided about an invite when it is made. `point` is a display name and may be empty."""
-
-    role: Role
-    point: str
-    seats: int
-    expires_at_ms: int
-
-
-@dataclass(frozen=True, slots=True)
-class InviteRecord:
-    """The right to join, as stored."""
-
-    id: InviteId
-    session: SessionId
-    role: Role
-    point: str
-    seats: int
-    created_at_ms: int
-    expires_at_ms: int
-    revoked: bool
-
-
-@dataclass(frozen=True, slots=True)
-class PointRecord:
-    """A connection place of an organisation."""
-
-    id: PointId
-    name: str
-    organisation: str
-    province: str
-
-
-@dataclass(frozen=True, slots=True)
-class Closed:
-    """What is over: sessions that ended and invites that were revoked."""
-
-    sessions: frozenset[SessionId]
-    invites: frozenset[InviteId]
 
 
 class Store:
@@ -171,7 +79,7 @@ class Store:
         """Takes the write lock and lets it go again. Raises the driver's error if disk, database or patience refuse."""
         async with self._engine.connect() as connection:
             await connection.execution_options(bridge_wait_ms=CHECK_TIMEOUT_MS)
-            await connection.execute(sa.update(_sessions).where(sa.false()).values(title=""))
+            await connection.execute(sa.update(tables.sessions).where(sa.false()).values(title=""))
 
     # Sessions
 
@@ -189,36 +97,36 @@ class Store:
         session = SessionRecord(
             SessionId(new_id()), title, kind, format, capacity, SessionState.OPEN, at_ms, None, ()
         )
-        made = [_new_invite(session.id, invite, at_ms) for invite in invites]
+        made = [tables.new_invite(session.id, invite, at_ms) for invite in invites]
         async with self._write() as connection:
-            await connection.execute(sa.insert(_sessions).values(_session_row(session)))
+            await connection.execute(sa.insert(tables.sessions).values(tables.session_row(session)))
             for invite in made:
-                await connection.execute(sa.insert(_invites).values(_invite_row(invite)))
+                await connection.execute(sa.insert(tables.invites).values(tables.invite_row(invite)))
         return session, made
 
     async def get_session(self, session: SessionId) -> SessionRecord:
         """Raises NotFound."""
         async with self._read() as connection:
             row = (
-                await connection.execute(sa.select(_sessions).where(_sessions.c.id == session))
+                await connection.execute(sa.select(tables.sessions).where(tables.sessions.c.id == session))
             ).one_or_none()
         if row is None:
             raise NotFound("There is no such session.")
-        return _session(row._mapping)
+        return tables.session_of(row._mapping)
 
     async def list_sessions(self, limit: int = 200) -> list[SessionRecord]:
         """Open sessions first, the newest first among equals."""
         query = (
-            sa.select(_sessions)
+            sa.select(tables.sessions)
             .order_by(
-                sa.case((_sessions.c.state == SessionState.OPEN.value, 0), else_=1),
-                _sessions.c.created_at_ms.desc(),
-                _sessions.c.id,
+                sa.case((tables.sessions.c.state == SessionState.OPEN.value, 0), else_=1),
+                tables.sessions.c.created_at_ms.desc(),
+                tables.sessions.c.id,
             )
             .limit(limit)
         )
         async with self._read() as connection:
-            return [_session(row._mapping) for row in await connection.execute(query)]
+            return [tables.session_of(row._mapping) for row in await connection.execute(query)]
 
     async def save_stage(self, session: SessionId, participants: Sequence[str]) -> None:
         """Remembers who has the floor, for the next start. Raises NotFound."""
@@ -226,62 +134,68 @@ class Store:
 
     async def start_session(self, session: SessionId, at_ms: int) -> None:
         """Notes when the first participant came; later calls change nothing. Raises NotFound."""
-        await self._change_session(session, started_at_ms=sa.func.coalesce(_sessions.c.started_at_ms, at_ms))
+        await self._change_session(
+            session, started_at_ms=sa.func.coalesce(tables.sessions.c.started_at_ms, at_ms)
+        )
 
     async def end_session(self, session: SessionId, at_ms: int) -> None:
         """Ends a session for good; ending it again changes nothing. Raises NotFound."""
         await self._change_session(
             session,
             state=SessionState.ENDED.value,
-            ended_at_ms=sa.func.coalesce(_sessions.c.ended_at_ms, at_ms),
+            ended_at_ms=sa.func.coalesce(tables.sessions.c.ended_at_ms, at_ms),
         )
 
     # Invites
 
     async def create_invite(self, session: SessionId, invite: NewInvite, at_ms: int) -> InviteRecord:
         """Raises NotFound if there is no such session."""
-        made = _new_invite(session, invite, at_ms)
+        made = tables.new_invite(session, invite, at_ms)
         async with self._write() as connection:
-            known = await connection.scalar(sa.select(_sessions.c.id).where(_sessions.c.id == session))
+            known = await connection.scalar(
+                sa.select(tables.sessions.c.id).where(tables.sessions.c.id == session)
+            )
             if known is None:
                 raise NotFound("There is no such session.")
-            await connection.execute(sa.insert(_invites).values(_invite_row(made)))
+            await connection.execute(sa.insert(tables.invites).values(tables.invite_row(made)))
         return made
 
     async def get_invite(self, invite: InviteId) -> InviteRecord:
         """Raises NotFound."""
         async with self._read() as connection:
-            row = (await connection.execute(sa.select(_invites).where(_invites.c.id == invite))).one_or_none()
+            row = (
+                await connection.execute(sa.select(tables.invites).where(tables.invites.c.id == invite))
+            ).one_or_none()
         if row is None:
             raise NotFound("There is no such invite.")
-        return _invite(row._mapping)
+        return tables.invite_of(row._mapping)
 
     async def list_invites(self, session: SessionId) -> list[InviteRecord]:
         """All invites of a session in the order they were made."""
         query = (
-            sa.select(_invites)
-            .where(_invites.c.session == session)
-            .order_by(_invites.c.created_at_ms, _invites.c.id)
+            sa.select(tables.invites)
+            .where(tables.invites.c.session == session)
+            .order_by(tables.invites.c.created_at_ms, tables.invites.c.id)
         )
         async with self._read() as connection:
-            return [_invite(row._mapping) for row in await connection.execute(query)]
+            return [tables.invite_of(row._mapping) for row in await connection.execute(query)]
 
     async def revoke_invite(self, invite: InviteId) -> None:
         """Takes the right to join away; doing it again changes nothing. Raises NotFound."""
         async with self._write() as connection:
             result = await connection.execute(
-                sa.update(_invites).where(_invites.c.id == invite).values(revoked=True)
+                sa.update(tables.invites).where(tables.invites.c.id == invite).values(revoked=True)
             )
             if result.rowcount == 0:
                 raise NotFound("There is no such invite.")
 
     async def closed_among(self, sessions: Collection[SessionId]) -> Closed:
         """What ended or was revoked among these sessions, by whomever: the command line writes here too."""
-        ended = sa.select(_sessions.c.id).where(
-            _sessions.c.id.in_(sessions), _sessions.c.state == SessionState.ENDED.value
+        ended = sa.select(tables.sessions.c.id).where(
+            tables.sessions.c.id.in_(sessions), tables.sessions.c.state == SessionState.ENDED.value
         )
-        revoked = sa.select(_invites.c.id).where(
-            _invites.c.session.in_(sessions), _invites.c.revoked.is_(sa.true())
+        revoked = sa.select(tables.invites.c.id).where(
+            tables.invites.c.session.in_(sessions), tables.invites.c.revoked.is_(sa.true())
         )
         async with self._read() as connection:
             return Closed(
@@ -303,16 +217,16 @@ class Store:
         }
         try:
             async with self._write() as connection:
-                await connection.execute(sa.insert(_points).values(row))
+                await connection.execute(sa.insert(tables.points).values(row))
         except sa.exc.IntegrityError as error:
             raise Conflict("There is already a point of this name.") from error
         return point
 
     async def list_points(self) -> list[PointRecord]:
         """All points by province, organisation and name."""
-        query = sa.select(_points.c.id, _points.c.name, _points.c.organisation, _points.c.province).order_by(
-            _points.c.province, _points.c.organisation, _points.c.name
-        )
+        query = sa.select(
+            tables.points.c.id, tables.points.c.name, tables.points.c.organisation, tables.points.c.province
+        ).order_by(tables.points.c.province, tables.points.c.organisation, tables.points.c.name)
         async with self._read() as connection:
             return [PointRecord(*row) for row in await connection.execute(query)]
 
@@ -332,7 +246,7 @@ class Store:
     async def _change_session(self, session: SessionId, **values: Any) -> None:
         async with self._write() as connection:
             result = await connection.execute(
-                sa.update(_sessions).where(_sessions.c.id == session).values(values)
+                sa.update(tables.sessions).where(tables.sessions.c.id == session).values(values)
             )
             if result.rowcount == 0:
                 raise NotFound("There is no such session.")
@@ -386,48 +300,3 @@ def _migrate(connection: sa.Connection) -> None:
     config.set_main_option("path_separator", "os")
     config.attributes["connection"] = connection
     command.upgrade(config, "head")
-
-
-def _new_invite(session: SessionId, invite: NewInvite, at_ms: int) -> InviteRecord:
-    return InviteRecord(
-        InviteId(new_id()),
-        session,
-        invite.role,
-        invite.point,
-        invite.seats,
-        at_ms,
-        invite.expires_at_ms,
-        revoked=False,
-    )
-
-
-def _session_row(session: SessionRecord) -> dict[str, Any]:
-    row = {name: getattr(session, name) for name in SessionRecord.__slots__}
-    return row | {
-        "kind": session.kind.value,
-        "format": session.format.value,
-        "state": session.state.value,
-        "stage": list(session.stage),
-    }
-
-
-def _invite_row(invite: InviteRecord) -> dict[str, Any]:
-    return {name: getattr(invite, name) for name in InviteRecord.__slots__} | {"role": invite.role.value}
-
-
-def _session(row: sa.RowMapping) -> SessionRecord:
-    return SessionRecord(
-        id=SessionId(row["id"]),
-        title=row["title"],
-        kind=SessionKind(row["kind"]),
-        format=SessionFormat(row["format"]),
-        capacity=row["capacity"],
-        state=SessionState(row["state"]),
-        created_at_ms=row["created_at_ms"],
-        started_at_ms=row["started_at_ms"],
-        stage=tuple(row["stage"]),
-    )
-
-
-def _invite(row: sa.RowMapping) -> InviteRecord:
-    return InviteRecord(**{name: row[name] for name in InviteRecord.__slots__} | {"role": Role(row["role"])})

@@ -16,7 +16,8 @@ from alembic.migration import MigrationContext
 from bridge.config import ConfigError
 from bridge.errors import Conflict, NotFound
 from bridge.ids import InviteId, Role, SessionFormat, SessionId, SessionKind, SessionState
-from bridge.store import InviteRecord, NewInvite, SessionRecord, Store, metadata, sqlite_url
+from bridge.store import InviteRecord, NewInvite, SessionRecord, Store, sqlite_url
+from bridge.tables import metadata
 
 HUB = NewInvite(Role.HUB, "Hà Nội", 1, 9_000)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from alembic import context
 
-from bridge.store import metadata
+from bridge.tables import metadata
 
 context.configure(
     connection=context.config.attributes["connection"],
