@@ -1,4 +1,4 @@
-//! The two clocks of the relay: monotonic time, and the CPU time of the calling thread.
+//! The relay's clocks: monotonic time, wall time, and the CPU time of the calling thread.
 
 /// Microseconds of CLOCK_MONOTONIC: the clock that Python's `time.monotonic` reads.
 #[must_use]
@@ -10,6 +10,12 @@ pub fn now_us() -> u64 {
 #[must_use]
 pub fn thread_cpu_us() -> u64 {
     read_us(libc::CLOCK_THREAD_CPUTIME_ID)
+}
+
+/// Microseconds of the wall clock, which the kernel stamps datagrams with. It may be set back and forth.
+#[must_use]
+pub fn wall_us() -> u64 {
+    read_us(libc::CLOCK_REALTIME)
 }
 
 fn read_us(clock: libc::clockid_t) -> u64 {

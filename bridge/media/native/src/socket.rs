@@ -18,6 +18,9 @@ const SEND_BUFFER_BYTES: libc::c_int = 2 << 20;
 /// Datagrams read by one call. More gains nothing measurable and makes the first one wait longer.
 const BATCH: usize = 64;
 
+/// A stamp further back says that the clock was set, not that a datagram waited so long.
+const MAX_WAITED_US: u64 = 1_000_000;
+
 /// Longer than any datagram over Ethernet; longer ones are cut by the kernel, seen by that, and refused.
 const DATAGRAM_BYTES: usize = 2_048;
 
@@ -56,6 +59,8 @@ impl UdpPort {
         if family == Family::V6 {
             set_option(&fd, libc::IPPROTO_IPV6, libc::IPV6_V6ONLY, 0)?;
         }
+        // Without it datagrams count as arrived when they are read.
+        let _ = set_option(&fd, libc::SOL_SOCKET, libc::SO_TIMESTAMPNS, 1);
         enlarge(&fd, libc::SO_RCVBUFFORCE, libc::SO_RCVBUF, RECEIVE_BUFFER_BYTES);
         enlarge(&fd, libc::SO_SNDBUFFORCE, libc::SO_SNDBUF, SEND_BUFFER_BYTES);
         let address = SocketAddr::new(host, port);
@@ -100,10 +105,19 @@ impl AsRawFd for UdpPort {
     }
 }
 
+/// A control message with the time of arrival (socket(7), SO_TIMESTAMPNS), as the kernel lays it out.
+#[derive(Clone, Copy)]
+#[repr(C)]
+struct Stamp {
+    header: libc::cmsghdr,
+    time: libc::timespec,
+}
+
 /// Buffers for one read, used again and again.
 pub struct Batch {
     buffers: Box<[[u8; DATAGRAM_BYTES]]>,
     addresses: Box<[RawAddress]>,
+    stamps: Box<[Stamp]>,
     // Keeps alive what the headers point to.
     _vectors: Box<[libc::iovec]>,
     headers: Box<[libc::mmsghdr]>,
@@ -120,6 +134,8 @@ impl Batch {
     pub fn new() -> Self {
         let mut buffers = vec![[0; DATAGRAM_BYTES]; BATCH].into_boxed_slice();
         let mut addresses = vec![RawAddress::empty(); BATCH].into_boxed_slice();
+        // SAFETY: all bytes zero is a valid value (integers).
+        let mut stamps = vec![unsafe { mem::zeroed::<Stamp>() }; BATCH].into_boxed_slice();
         let mut vectors: Box<[libc::iovec]> = buffers
             .iter_mut()
             .map(|buffer| libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: DATAGRAM_BYTES })
@@ -127,22 +143,25 @@ impl Batch {
         let headers = vectors
             .iter_mut()
             .zip(&mut addresses)
-            .map(|(vector, address)| {
+            .zip(&mut stamps)
+            .map(|((vector, address), stamp)| {
                 // SAFETY: all bytes zero is a valid mmsghdr (integers and null pointers).
                 let mut header: libc::mmsghdr = unsafe { mem::zeroed() };
                 header.msg_hdr.msg_name = address.as_mut_ptr().cast();
                 header.msg_hdr.msg_iov = &raw mut *vector;
                 header.msg_hdr.msg_iovlen = 1;
+                header.msg_hdr.msg_control = (&raw mut *stamp).cast();
                 header
             })
             .collect();
-        Self { buffers, addresses, _vectors: vectors, headers, count: 0 }
+        Self { buffers, addresses, stamps, _vectors: vectors, headers, count: 0 }
     }
 
     fn prepare(&mut self) {
         // Only what the last read used has been overwritten by the kernel.
         for header in &mut self.headers {
             header.msg_hdr.msg_namelen = RAW_ADDRESS_LEN;
+            header.msg_hdr.msg_controllen = mem::size_of::<Stamp>();
         }
         self.count = 0;
     }
@@ -156,6 +175,27 @@ impl Batch {
         let from = self.addresses.get(index)?.decode()?;
         let bytes = self.buffers.get_mut(index)?.get_mut(..header.msg_len as usize)?;
         Some((from, bytes))
+    }
+}
+
+impl Batch {
+    /// How long before `wall_us` the kernel got the datagram at `index`. 0 if it did not say, or if the wall clock has
+    /// been set since.
+    #[must_use]
+    pub fn waited_us(&self, index: usize, wall_us: u64) -> u64 {
+        let (Some(header), Some(stamp)) = (self.headers[..self.count].get(index), self.stamps.get(index))
+        else {
+            return 0;
+        };
+        let is_stamp = header.msg_hdr.msg_controllen >= mem::size_of::<Stamp>()
+            && stamp.header.cmsg_level == libc::SOL_SOCKET
+            && stamp.header.cmsg_type == libc::SCM_TIMESTAMPNS;
+        if !is_stamp {
+            return 0;
+        }
+        let seconds = u64::try_from(stamp.time.tv_sec).unwrap_or(0);
+        let stamp_us = seconds * 1_000_000 + u64::try_from(stamp.time.tv_nsec).unwrap_or(0) / 1_000;
+        wall_us.checked_sub(stamp_us).filter(|waited_us| *waited_us <= MAX_WAITED_US).unwrap_or(0)
     }
 }
 
@@ -197,6 +237,7 @@ mod tests {
     use std::net::UdpSocket;
 
     use super::*;
+    use crate::clock;
 
     const LOCALHOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
@@ -246,6 +287,32 @@ mod tests {
         assert_eq!(port.receive(&mut batch), 2);
         assert!(batch.datagram(0).is_none());
         assert_eq!(batch.datagram(1).unwrap().1.len(), DATAGRAM_BYTES);
+    }
+
+    #[test]
+    fn tells_how_long_a_datagram_waited_to_be_read() {
+        let port = UdpPort::open(Some(LOCALHOST), 0).unwrap();
+        let mut batch = Batch::new();
+        // The kernel begins to stamp some time after it is told to; before that a datagram counts as just come.
+        for _ in 0..100_000 {
+            let before_us = clock::wall_us();
+            send(&port, LOCALHOST, b"x");
+            let sent_us = clock::wall_us();
+            while clock::wall_us() < sent_us + 300 {
+                std::hint::spin_loop();
+            }
+            assert_eq!(port.receive(&mut batch), 1);
+            let read_us = clock::wall_us();
+            let waited_us = batch.waited_us(0, read_us);
+            assert!(waited_us <= read_us - before_us + 1);
+            if waited_us >= 300 {
+                assert_eq!(batch.waited_us(0, read_us + 10_000_000), 0, "the clock was set");
+                assert_eq!(batch.waited_us(0, 0), 0, "the clock was set back");
+                assert_eq!(batch.waited_us(1, read_us), 0, "no such datagram");
+                return;
+            }
+        }
+        panic!("the kernel never stamped a datagram");
     }
 
     #[test]
