@@ -95,7 +95,7 @@ test("a satellite sees the hub doctor who has a camera, the speaking one first, 
 
 test("hands stand in the order in which they were raised", () => {
   const people = ["a", "b", "c", "d"].map((id) => person(id, "viewer"));
-  const groups = groupPeople(people, ["b"], ["d", "a", "gone"]);
+  const groups = groupPeople(people, ["b", "a"], ["d", "a", "gone"]);
   expect(groups.hands.map(({ id }) => id)).toEqual(["d", "a"]);
   expect(groups.onStage.map(({ id }) => id)).toEqual(["b"]);
   expect(groups.others.map(({ id }) => id)).toEqual(["c"]);

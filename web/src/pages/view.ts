@@ -92,6 +92,7 @@ export function hubFace(
   );
 }
 
+/** Everybody once: a raised hand comes before all else. */
 export interface People {
   /** In the order in which they raised their hands. */
   readonly hands: readonly Participant[];
@@ -108,7 +109,7 @@ export function groupPeople(
   const known = (ids: readonly ParticipantId[]) => ids.flatMap((id) => byId.get(id) ?? []);
   return {
     hands: known(hands),
-    onStage: known(stage),
+    onStage: known(stage).filter(({ id }) => !hands.includes(id)),
     others: participants.filter(({ id }) => !stage.includes(id) && !hands.includes(id)),
   };
 }

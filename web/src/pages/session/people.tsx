@@ -61,7 +61,10 @@ function Person({ person, room, onRemove }: PersonProps): JSX.Element {
   return (
     <li class="person" data-testid="person" data-participant={person.id} data-role={person.role}>
       <PersonLine person={person} room={room} speaking={speaking} />
-      <span class="person-role">{t(`role.${person.role}`)}</span>
+      <span class="person-role">
+        {t(`role.${person.role}`)}
+        {client.stage.value.includes(person.id) && ` · ${t("session.hasFloor")}`}
+      </span>
       {(moderates || (own && client.onStage.value)) && <Moderation person={person} room={room} own={own} onRemove={onRemove} />}
     </li>
   );

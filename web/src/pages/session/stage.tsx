@@ -5,6 +5,7 @@ import { Icon } from "../../components/icons";
 import { sourceIcon } from "../../components/devices";
 import { TrackVideo } from "../../components/video";
 import { t } from "../../i18n";
+import type { Participant } from "../../protocol";
 import type { RemoteTrack } from "../../state";
 import { initials } from "../view";
 import { startSource } from "./commands";
@@ -84,10 +85,14 @@ function NoPicture({ room }: { readonly room: Room }): JSX.Element {
   );
 }
 
+function withPoint({ name, point }: Participant): string {
+  return point === "" || point === name ? name : `${name} (${point})`;
+}
+
 export function pictureName(room: Room, track: RemoteTrack): string {
   const source = t(`source.${track.source}`);
   if (track.own) return t("session.yourPicture", { source });
   const person = room.people.value.get(track.participant);
-  const name = person === undefined ? "" : person.point === "" ? person.name : `${person.name} (${person.point})`;
+  const name = person === undefined ? "" : withPoint(person);
   return t("session.pictureOf", { source, name });
 }
