@@ -275,8 +275,6 @@ class Participant:
         subscriber = self._subscriber
         await subscriber.setRemoteDescription(RTCSessionDescription(offer["sdp"], "offer"))
         by_mid = {t["mid"]: t["track"] for t in offer["tracks"]}
-        for gone in set(self.received) - set(by_mid.values()):
-            del self.received[gone]
         # What is not offered any more has ended; offered again later it comes as another track.
         for track in self.received.keys() - by_mid.values():
             del self.received[track]
