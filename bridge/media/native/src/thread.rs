@@ -110,20 +110,19 @@ impl Worker {
         self.commands = commands;
     }
 
+    /// Reads until nothing is left: what arrived while the first of a frame was decrypted belongs to the same run.
     fn receive(&mut self) {
         for _ in 0..BATCHES_PER_TURN {
             let count = self.out.port.receive(&mut self.batch);
-            if count > 0 {
-                self.receive_batch(count);
-                let now_us = clock::now_us();
-                self.guard(|core, out| core.flush(now_us, out));
-                self.latest_us = now_us;
-                self.send();
+            if count == 0 {
+                break;
             }
-            if count < Batch::CAPACITY {
-                return;
-            }
+            self.receive_batch(count);
         }
+        let now_us = clock::now_us();
+        self.guard(|core, out| core.flush(now_us, out));
+        self.latest_us = now_us;
+        self.send();
     }
 
     /// Each datagram at the time the kernel got it: what it waited while others were served is part of its transit,
