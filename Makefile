@@ -11,6 +11,9 @@ BIN := $(VENV)/bin
 NATIVE := bridge/media/native
 NATIVE_MANIFEST := $(NATIVE)/Cargo.toml
 PYTEST_ARGS ?=
+# The build backend looks for its own command there.
+export PATH := $(abspath $(BIN)):$(PATH)
+export VIRTUAL_ENV := $(abspath $(VENV))
 FUZZ_SECONDS ?= 10
 CHROMIUM ?= /usr/bin/chromium
 
@@ -32,8 +35,7 @@ build/venv.stamp: requirements.lock
 	mkdir -p build && touch $@
 
 build/bridge.stamp: build/venv.stamp pyproject.toml $(NATIVE_SOURCES)
-	VIRTUAL_ENV=$(abspath $(VENV)) $(BIN)/python -m pip install --quiet --disable-pip-version-check \
-	  --no-build-isolation -c requirements.lock -e '.[demo]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation -c requirements.lock -e '.[demo]'
 	touch $@
 
 build/dev.stamp: build/bridge.stamp
