@@ -36,9 +36,11 @@ export function SessionPage(): JSX.Element {
       <Side room={room} />
       <SidePanel room={room} />
       <News room={room} />
-      <Banner />
+      <div class="banners">
+        <Banner />
+        <Sounds />
+      </div>
       <Bar room={room} commands={commands} />
-      <Sounds />
       <Questions room={room} commands={commands} />
     </div>
   );
