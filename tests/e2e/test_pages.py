@@ -35,9 +35,7 @@ async def test_organiser_makes_a_session_and_its_link_works(
     await press_join(doctor)
 
 
-@pytest.mark.parametrize(
-    ("locale", "word"), [("vi-VN", "Tham gia"), ("ru-RU", "Войти"), ("en-GB", "Join")]
-)
+@pytest.mark.parametrize(("locale", "word"), [("vi-VN", "Tham gia"), ("ru-RU", "Войти"), ("en-GB", "Join")])
 async def test_join_page_speaks_the_browsers_language(
     server: Server, launch: Launch, shoot: Shoot, locale: str, word: str
 ) -> None:
