@@ -46,15 +46,17 @@ function Figure({ track, room }: { readonly track: RemoteTrack; readonly room: R
       <figcaption>
         <Icon name={sourceIcon(track.source)} />
         <span class="caption-name">{label}</span>
-        <PictureState track={track} />
+        <PictureState track={track} room={room} />
       </figcaption>
     </figure>
   );
 }
 
-function PictureState({ track }: { readonly track: RemoteTrack }): JSX.Element | null {
+/** A picture that stands still must not pass for a live one, whichever part of the way is broken. */
+function PictureState({ track, room }: { readonly track: RemoteTrack; readonly room: Room }): JSX.Element | null {
   if (track.own) return null;
-  const word = !track.flowing ? t("session.pictureStopped") : track.limited ? t("session.pictureWeak") : null;
+  const stopped = !track.flowing || room.client.facts.value.get(track.id)?.bitrateBps === 0;
+  const word = stopped ? t("session.pictureStopped") : track.limited ? t("session.pictureWeak") : null;
   if (word === null) return null;
   return (
     <span class="caption-state" role="status">
