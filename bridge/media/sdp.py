@@ -20,6 +20,8 @@ MAX_SECTIONS = 160
 MAX_FORMATS = 120
 MAX_SSRCS = 64
 MAX_FINGERPRINTS = 8
+MAX_RIDS = 16
+MAX_FEEDBACK = 16
 
 # One-byte header extensions (RFC 8285) carry at most 16 bytes, and mid and rid travel in them.
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`{|}~0-9A-Za-z]{1,16}")
@@ -56,7 +58,10 @@ class Ice:
 
 @dataclass(slots=True)
 class Section:
-    """One media section. `formats` keeps the order of the m-line; `send_rids` the order of the simulcast attribute."""
+    """One media section. `formats` keeps the order of the m-line; `send_rids` the order of the simulcast attribute.
+
+    `feedback` is what was said of all formats at once; each format has it too.
+    """
 
     kind: str
     port: int
@@ -64,6 +69,7 @@ class Section:
     format_names: tuple[str, ...]
     formats: list[Format] = field(default_factory=list)
     by_number: dict[int, Format] = field(default_factory=dict)
+    feedback: set[str] = field(default_factory=set)
     mid: str | None = None
     direction: str = "sendrecv"
     bundle_only: bool = False
@@ -132,6 +138,8 @@ def parse(text: str, max_sections: int = MAX_SECTIONS) -> Session:
         _format_attribute(section, name, value)
     for section in session.sections:
         _inherit(section, top)
+        for known in section.formats:
+            known.feedback |= section.feedback
     _check_mids(session)
     return session
 
@@ -280,11 +288,10 @@ def _read_bundle_only(section: Section, value: str) -> None:
 def _format_attribute(section: Section, name: str, value: str) -> None:
     number, _, rest = value.strip().partition(" ")
     if name == "rtcp-fb":
-        feedback = " ".join(rest.split())[:64]
-        targets = section.formats if number == "*" else [_format(section, number)]
-        for target in targets:
-            if target is not None and len(target.feedback) < 16:
-                target.feedback.add(feedback)
+        # What is said of all formats is kept once: thousands of such lines over 120 formats would hold up the loop.
+        target = section if number == "*" else _format(section, number)
+        if target is not None and len(target.feedback) < MAX_FEEDBACK:
+            target.feedback.add(" ".join(rest.split())[:64])
         return
     target = _format(section, number)
     if target is not None:
@@ -316,8 +323,12 @@ def _read_simulcast(section: Section, value: str) -> None:
 
 def _rids(streams: str) -> list[str]:
     """Alternatives of one stream ("a,b") are reduced to the first; "~" only says that it starts paused."""
-    rids = [stream.split(",", 1)[0].removeprefix("~") for stream in streams.split(";")]
-    if any(_RID.fullmatch(rid) is None for rid in rids) or len(set(rids)) != len(rids):
+    rids = [stream.split(",", 1)[0].removeprefix("~") for stream in streams.split(";", MAX_RIDS)]
+    if (
+        len(rids) > MAX_RIDS
+        or any(_RID.fullmatch(rid) is None for rid in rids)
+        or len(set(rids)) != len(rids)
+    ):
         malformed("a simulcast attribute")
     return rids
 
