@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Protocol
 
 from bridge import policy
@@ -36,23 +37,24 @@ class Journal:
 
     def __init__(self) -> None:
         self.seq = 0
+        # Without their numbers: hundreds of journals then share the bytes of one change.
         self._kept: deque[tuple[int, bytes]] = deque(maxlen=HISTORY_LIMIT)
 
     def append(self, change: bytes, now_ms: int) -> bytes:
         """The change with its number."""
         self.seq += 1
-        data = numbered(change, self.seq)
         while self._kept and now_ms - self._kept[0][0] > HISTORY_MS:
             self._kept.popleft()
-        self._kept.append((now_ms, data))
-        return data
+        self._kept.append((now_ms, change))
+        return numbered(change, self.seq)
 
     def since(self, seq: int) -> tuple[bytes, ...]:
         """All changes after that number. Raises NotFound (`resumeFailed`) if they are not all here any more."""
         missing = self.seq - seq
         if missing < 0 or missing > len(self._kept):
             raise NotFound("Too much was missed: join anew.", "resumeFailed")
-        return tuple(data for _, data in list(self._kept)[len(self._kept) - missing :])
+        wanted = islice(self._kept, len(self._kept) - missing, None)
+        return tuple(numbered(change, number) for number, (_, change) in enumerate(wanted, seq + 1))
 
 
 @dataclass(slots=True)

@@ -38,6 +38,13 @@ _GETS_FLOOR: dict[SessionFormat, frozenset[Role]] = {
 _MODERATORS = frozenset({Role.ORGANISER, Role.HUB})
 _AUDIO = frozenset({Source.MICROPHONE, Source.ULTRASOUND_SOUND})
 
+# Cf holds the direction overrides.
+_UNSEEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+_ZERO_WIDTH = "\u200c\u200d"
+_JOINERS = frozenset(_ZERO_WIDTH + "\ufe0e\ufe0f")
+_BLANK = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u2800\u3164\uffa0")
+"""Letters, marks and symbols by their category, yet nothing is drawn for them."""
+
 
 def participant_id(invite: InviteId, seat: int) -> ParticipantId:
     """The same invite and seat give the same participant, also after a restart of the server."""
@@ -73,25 +80,39 @@ def kind_of(source: Source) -> Kind:
 
 
 def clean_name(name: str) -> str:
-    """One line without control and direction characters, which could pass for somebody else's name.
+    """One line without characters that are not seen, which could pass for somebody else's name.
 
     Raises ProtocolError if nothing is left.
     """
-    kept = "".join(" " if char.isspace() else char for char in name if char.isspace() or _shows(char))
-    cleaned = " ".join(kept.split())
-    if not cleaned:
+    spaced = "".join(" " if char.isspace() else char for char in unicodedata.normalize("NFC", name))
+    cleaned = " ".join(_seen(spaced).split())
+    if not any(unicodedata.category(char)[0] in "LNS" for char in cleaned):
         raise ProtocolError("A name needs at least one letter.")
     return cleaned
 
 
 def clean_text(text: str) -> str:
     """Lines of chat without control and direction characters. Raises ProtocolError if nothing is left."""
-    cleaned = "".join(char for char in text if char == "\n" or _shows(char)).strip()
+    cleaned = "\n".join(_seen(line).rstrip() for line in text.splitlines()).strip()
     if not cleaned:
         raise ProtocolError("The text is empty.")
     return cleaned
 
 
-def _shows(char: str) -> bool:
-    # Cf holds the direction overrides but also the joiners that scripts and emoji need.
-    return char in "\u200c\u200d" or unicodedata.category(char) not in {"Cc", "Cf", "Cs", "Co", "Cn"}
+def _seen(text: str) -> str:
+    """Joiners and variation selectors stay only where scripts and emoji need them: elsewhere nobody sees them."""
+    kept: list[str] = []
+    for char in text:
+        if char in _JOINERS:
+            joins = bool(kept) and not kept[-1].isspace() and not _stands_alone(kept[-1])
+        else:
+            joins = char not in _BLANK and unicodedata.category(char) not in _UNSEEN
+            if joins and kept and kept[-1] in _ZERO_WIDTH and (char.isspace() or _stands_alone(char)):
+                kept.pop()
+        if joins:
+            kept.append(char)
+    return "".join(kept).rstrip(_ZERO_WIDTH)
+
+
+def _stands_alone(char: str) -> bool:
+    return char in _JOINERS or unicodedata.name(char, "").startswith(("LATIN", "CYRILLIC", "GREEK"))

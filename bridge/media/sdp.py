@@ -138,8 +138,6 @@ def parse(text: str, max_sections: int = MAX_SECTIONS) -> Session:
         _format_attribute(section, name, value)
     for section in session.sections:
         _inherit(section, top)
-        for known in section.formats:
-            known.feedback |= section.feedback
     _check_mids(session)
     return session
 
@@ -307,9 +305,12 @@ def _format(section: Section, number: str) -> Format | None:
 
 
 def _inherit(section: Section, top: Section) -> None:
+    """Gives a section what was said for all, and its formats what was said for all of them."""
     section.ice = Ice(section.ice.ufrag or top.ice.ufrag, section.ice.pwd or top.ice.pwd)
     section.fingerprints = section.fingerprints or list(top.fingerprints)
     section.setup = section.setup or top.setup
+    for known in section.formats:
+        known.feedback |= section.feedback
 
 
 def _read_simulcast(section: Section, value: str) -> None:
