@@ -52,6 +52,10 @@ class RoomDoors:
         player, answer = await self._rooms.play(grant, offer, source, participant)
         return Opened(self._remember(player), answer)
 
+    async def require(self, resource: str, token: str) -> None:
+        """Raises NotFound, NotAuthorised."""
+        await self._own(resource, token)
+
     async def restart(self, resource: str, token: str, fragment: Description) -> Description:
         """Raises NotFound, NotAuthorised, and what media raises for the fragment."""
         return await self._rooms.restart_ice(await self._own(resource, token), fragment)

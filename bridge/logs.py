@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from typing import Any, Literal, TextIO
 
 import structlog
+from aiohttp.http_exceptions import HttpProcessingError
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 TEXT_LIMIT = 8000
@@ -85,8 +86,15 @@ def configure(
     root.addHandler(handler)
     root.setLevel(level.upper())
     # What these say below a warning is of no use to who runs the server, and much of it is about addresses.
+    logging.getLogger("aiohttp.server").addFilter(_is_our_fault)
     for noisy in ("aioice", "aiortc", "alembic", "aiosqlite", "sqlalchemy", "aiohttp.access"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+
+
+def _is_our_fault(record: logging.LogRecord) -> bool:
+    """Whoever sends what is not HTTP would else fill the disk, a traceback with their own bytes at a time."""
+    error = record.exc_info[1] if record.exc_info else None
+    return not isinstance(error, HttpProcessingError)
 
 
 def redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import logging
@@ -183,3 +184,17 @@ async def test_a_server_at_work_logs_no_token_address_or_name(
     people = ["Nguyễn", "Trần", "Tr%E1", "Bình", "Phạm"]
     found = [secret for secret in (*secrets, *people, reader_address, "192.0.2.1") if secret in text]
     assert found == []
+
+
+async def test_what_is_not_http_is_answered_and_not_logged(
+    tmp_path: Path, written: Callable[[], str]
+) -> None:
+    async with open_house(tmp_path) as house:
+        for line in (b"\x16\x03\x01\x02\x00\r\n\r\n", b"GET / HTTP/1.1\r\nSecret: swordfish\x01\r\n\r\n"):
+            reader, writer = await asyncio.open_connection("127.0.0.1", house.server.port)
+            writer.write(line)
+            assert b" 400 " in await asyncio.wait_for(reader.readline(), 5)
+            writer.close()
+            await writer.wait_closed()
+    assert "Traceback" not in written()
+    assert "swordfish" not in written()

@@ -65,6 +65,9 @@ class Doors(Protocol):
     ) -> Opened:
         """Opens a player; `source` and `participant` None: what the stage shows, followed as that changes."""
 
+    async def require(self, resource: str, token: str) -> None:
+        """Raises unless the resource is there and the token's."""
+
     async def restart(self, resource: str, token: str, fragment: Description) -> Description:
         """ICE restart of a resource of either kind; returns the server's fragment."""
 
@@ -132,6 +135,7 @@ class _Endpoint:
             raise ProtocolError(
                 "PATCH needs If-Match: the ETag, or * to restart ICE.", "preconditionRequired"
             )
+        await self._doors.require(resource, token)
         fragment = await _body(request, FRAGMENT_TYPE)
         parsed = parse_fragment(fragment)
         session = self._ice.get(resource)

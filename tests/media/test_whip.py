@@ -62,6 +62,9 @@ class RecordingDoors:
         self.calls.append(("play", source, participant))
         return self.opened()
 
+    async def require(self, resource: str, token: str) -> None:
+        self.check(token, resource)
+
     async def restart(self, resource: str, token: str, fragment: Description) -> Description:
         self.check(token, resource)
         self.restarts += 1
@@ -183,6 +186,19 @@ async def test_trickled_candidates_are_taken_and_change_nothing(
     assert doors.restarts == 0
     assert (await client.patch(opened.headers["Location"], data=RESTART, headers=headers)).status == 200
     assert doors.restarts == 1
+
+
+@pytest.mark.parametrize("body", [TRICKLED, RESTART])
+@pytest.mark.parametrize(
+    ("resource", "token", "expected"),
+    [("r1", "bad", (401, "notAuthorised")), ("r2", "good", (404, "notFound"))],
+)
+async def test_nothing_is_patched_without_the_resource_and_its_token(
+    client: Client, body: str, resource: str, token: str, expected: tuple[int, str]
+) -> None:
+    tag = (await client.post("/whip", data=OFFER, headers=SDP)).headers["ETag"]
+    headers = FRAGMENT | {"Authorization": f"Bearer {token}", "If-Match": tag}
+    assert await code_of(await client.patch(f"/whip/{resource}", data=body, headers=headers)) == expected
 
 
 async def test_delete_ends_the_resource(client: Client, doors: RecordingDoors) -> None:
