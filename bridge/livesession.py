@@ -122,11 +122,17 @@ class LiveSession:
 
     # Coming and going
 
-    def enter(self, participant: Participant, replaced: Participant | None) -> None:
-        """Takes a place, or the one of `replaced`, which has the same id. `replaced` is gone afterwards."""
+    def enter(
+        self, participant: Participant, replaced: Participant | None, same_person: bool = False
+    ) -> None:
+        """Takes a place, or the one of `replaced`, which has the same id. `replaced` is gone afterwards.
+
+        `same_person`: it is known to be who sat there, as after a reload, also on a link of many seats.
+        """
         goes_on = False
         if replaced is not None:
-            goes_on = participant.grant.seats == 1 and not replaced.connected
+            alone = participant.grant.seats == 1
+            goes_on = same_person or (alone and not replaced.connected)
             self._replace(participant, replaced, goes_on)
         elif participant.grant.seats > 1:
             # After a restart nobody knows who sat where on a link of many: the floor must not pass to a stranger.
@@ -147,7 +153,7 @@ class LiveSession:
             alone = participant.grant.seats == 1
             reason: messages.LeaveReason = "joinedElsewhere" if replaced.connected else "lost"
             self.exit(replaced, reason, keeps_floor=alone)
-        if participant.grant.seats == 1:
+        if goes_on or participant.grant.seats == 1:
             participant.blocked_sources = replaced.blocked_sources
         replaced.gone = True
 

@@ -112,8 +112,21 @@ class Lobby:
 
     # In
 
-    def find_place(self, session: LiveSession, grant: Grant) -> tuple[int, Participant | None]:
-        """The seat, and who sits there. Raises LimitExceeded (`sessionFull`), NotAuthorised (`inviteRevoked`)."""
+    def former(self, grant: Grant, resume_token: str | None) -> Participant | None:
+        """Who a reloaded page was before, on the same invite; None if the token does not tell."""
+        if resume_token is None:
+            return None
+        former = self._resumable.get(_digest(resume_token))
+        return former if former is not None and former.grant.invite == grant.invite else None
+
+    def find_place(
+        self, session: LiveSession, grant: Grant, former: Participant | None = None
+    ) -> tuple[int, Participant | None]:
+        """The seat, and who sits there: that of `former` if there is one.
+
+        Raises LimitExceeded (`sessionFull`), NotAuthorised (`inviteRevoked`)."""
+        if former is not None:
+            return former.seat, former
         sitting = [p for p in session.people.values() if p.grant.invite == grant.invite]
         barred = {seat for invite, seat in session.barred if invite == grant.invite}
         seat = choose_seat(grant, sitting, barred)
@@ -129,9 +142,10 @@ class Lobby:
         name: str,
         language: messages.Language,
         outlet: Outlet | None,
+        former: Participant | None = None,
     ) -> Participant:
         """Takes a place; without an outlet it is a device. Raises like `find_place`."""
-        seat, replaced = self.find_place(session, grant)
+        seat, replaced = self.find_place(session, grant, former)
         participant = Participant(
             id=policy.participant_id(grant.invite, seat),
             grant=grant,
@@ -142,7 +156,7 @@ class Lobby:
             outlet=outlet,
             device=outlet is None,
         )
-        session.enter(participant, replaced)
+        session.enter(participant, replaced, same_person=former is not None)
         if replaced is not None:
             self._dismiss(replaced, "joinedElsewhere", "This link was opened somewhere else.")
             self._forwarding.refresh(session)
@@ -161,7 +175,8 @@ class Lobby:
         return token
 
     def use_resume_token(self, token: str) -> Participant:
-        """Raises NotFound (`resumeFailed`)."""
+        """Raises NotFound (`resumeFailed`), BridgeError (`shuttingDown`), which leaves the token good."""
+        self._check_running()
         participant = self._resumable.pop(_digest(token), None)
         if participant is None or participant.gone:
             raise NotFound("This cannot be resumed: join anew.", "resumeFailed")

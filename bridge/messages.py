@@ -129,6 +129,7 @@ class Join(ClientMessage):
     name: Name
     language: Language
     client: Annotated[str, Meta(max_length=NAME_LIMIT)] = ""
+    resume_token: Token | None = None
 
 
 class Resume(ClientMessage):

@@ -70,14 +70,24 @@ class Rooms:
 
     # Coming in and going
 
-    async def join(self, grant: Grant, name: str, language: messages.Language, outlet: Outlet) -> Entry:
-        """Lets a client in. Raises NotAuthorised, LimitExceeded (`sessionFull`), BridgeError (`sessionEnded`,
+    async def join(
+        self,
+        grant: Grant,
+        name: str,
+        language: messages.Language,
+        outlet: Outlet,
+        resume_token: str | None = None,
+    ) -> Entry:
+        """Lets a client in; with the resume token of before a reload, on the same seat.
+
+        Raises NotAuthorised, LimitExceeded (`sessionFull`), BridgeError (`sessionEnded`,
         `shuttingDown`), ProtocolError for a name without letters. Send the answer before anything else, then call
         `catch_up`.
         """
         cleaned = policy.clean_name(name)
         session = await self._lobby.open(grant)
-        participant = self._lobby.enter(session, grant, cleaned, language, outlet)
+        former = self._lobby.former(grant, resume_token)
+        participant = self._lobby.enter(session, grant, cleaned, language, outlet, former)
         token = self._lobby.new_resume_token(participant)
         return Entry(participant, session.snapshot(participant, token, RESUME_WITHIN_S))
 

@@ -158,7 +158,9 @@ class Signaling:
             return await self._rooms.resume(message.resume_token, message.seq, connection)
         if isinstance(message, messages.Join):
             grant = await self._auth.admit(message.token)
-            return await self._rooms.join(grant, message.name, message.language, connection)
+            return await self._rooms.join(
+                grant, message.name, message.language, connection, message.resume_token
+            )
         raise NotAuthorised("Join first.")
 
     async def _converse(self, reader: _Reader, connection: Connection, participant: Participant) -> None:

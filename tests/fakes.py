@@ -240,12 +240,17 @@ class House:
         return await self.auth.admit(self.auth.invite_token(invite))
 
     async def join(
-        self, role: Role | Grant, name: str = "Somebody", *, caught_up: bool = True
+        self,
+        role: Role | Grant,
+        name: str = "Somebody",
+        *,
+        caught_up: bool = True,
+        resume_token: str | None = None,
     ) -> tuple[Participant, Client]:
         """Joins on a new invite of that role, or on a given grant."""
         grant = role if isinstance(role, Grant) else await self.grant(role)
         client = Client()
-        entry = await self.rooms.join(grant, name, "en", client)
+        entry = await self.rooms.join(grant, name, "en", client, resume_token)
         client.joined = msgspec.json.decode(msgspec.json.encode(entry.answer))
         if caught_up:
             self.rooms.catch_up(entry.participant)

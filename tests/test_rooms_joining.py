@@ -300,6 +300,8 @@ async def test_stopping_server_tells_all_and_lets_nobody_in(house: House) -> Non
     assert client.closed == "shuttingDown"
     with refused("shuttingDown"):
         await house.join(Role.SATELLITE)
+    with refused("shuttingDown"):
+        await house.rooms.resume(client.joined["resumeToken"], 0, Client())
 
 
 async def test_five_hundred_viewers_cost_messages_in_proportion(event: House) -> None:
@@ -354,3 +356,33 @@ async def test_two_sessions_know_nothing_of_each_other(house: House) -> None:
     assert [p["id"] for p in strangers.joined["participants"]] == [stranger.id]
     assert client.take() == []
     assert (house.rooms.connected(first), house.rooms.connected(other.id)) == (1, 1)
+
+
+async def test_reloaded_viewer_gets_its_seat_and_floor_back_on_a_link_of_many(event: House) -> None:
+    hub, watching = await event.join(Role.HUB)
+    grant = await event.grant(Role.VIEWER, seats=5)
+    await event.join(grant, "Another")
+    before, first = await event.join(grant, "Student")
+    event.rooms.give_floor(hub, before.id)
+    watching.take()
+    after, second = await event.join(grant, "Student", resume_token=first.joined["resumeToken"])
+    assert after.id == before.id
+    assert before.id in second.joined["stage"]
+    assert first.closed == "joinedElsewhere"
+    assert "participantLeft" not in [m["type"] for m in watching.take()]
+
+
+async def test_resume_token_of_another_invite_gives_no_seat_of_it(event: House) -> None:
+    _, other = await event.join(await event.grant(Role.VIEWER, seats=5), "Other")
+    mine, _ = await event.join(
+        await event.grant(Role.VIEWER, seats=5), "Mine", resume_token=other.joined["resumeToken"]
+    )
+    assert mine.id != other.joined["participant"]
+    assert other.closed is None
+
+
+async def test_resume_token_that_is_not_good_any_more_is_ignored_by_a_join(event: House) -> None:
+    grant = await event.grant(Role.VIEWER, seats=5)
+    first, _ = await event.join(grant, resume_token="x" * 43)
+    second, _ = await event.join(grant, resume_token="x" * 43)
+    assert first.id != second.id

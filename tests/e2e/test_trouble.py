@@ -11,7 +11,17 @@ from playwright.async_api import expect
 
 from tests.e2e.conftest import Launch
 from tests.e2e.looking import loudness, moves, picture, until
-from tests.e2e.people import hub_joins, in_session, satellite_joins, who
+from tests.e2e.people import (
+    by_id,
+    hub_joins,
+    in_session,
+    open_join,
+    open_people,
+    person,
+    press_join,
+    satellite_joins,
+    who,
+)
 from tests.serving import Server
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
@@ -33,6 +43,21 @@ async def test_reloaded_pages_go_on_by_themselves(server: Server, launch: Launch
     assert await loudness(hub) > 0.01
     await moves(clinic, picture("camera", doctor))
     assert (who(server, made, "satellite"), who(server, made, "hub")) == (nurse, doctor)
+
+
+async def test_reloaded_viewer_keeps_its_seat_and_the_floor(server: Server, launch: Launch) -> None:
+    made = server.create_session()
+    browser = await launch()
+    hub = await hub_joins(browser, made["links"]["hub"])
+    viewer = await open_join(browser, made["links"]["viewer"], "Student")
+    await press_join(viewer)
+    student = who(server, made, "viewer")
+    await open_people(hub)
+    await person(hub, student).get_by_test_id("give-floor").click()
+    await expect(by_id(viewer, "mute-button")).to_be_visible()
+    await viewer.reload()
+    await expect(by_id(viewer, "mute-button")).to_be_visible(timeout=10_000)
+    assert who(server, made, "viewer") == student
 
 
 @pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGKILL], ids=["stopped", "killed"])

@@ -344,6 +344,7 @@ class Engine implements Client {
   }
 
   #onJoined(joined: Joined): void {
+    this.#seats.keepResumeToken(joined.resumeToken);
     const back = this.#inSession;
     this.#toldMuted.clear();
     this.#clock.forgetReport();
@@ -356,6 +357,7 @@ class Engine implements Client {
   }
 
   #onResumed(resumed: Resumed): void {
+    this.#seats.keepResumeToken(resumed.resumeToken);
     this.#publisher.resumed(resumed.publisher);
     this.#subscriber.resumed(resumed.subscriber);
     this.#viewing.resume();

@@ -56,6 +56,8 @@ export interface Seat {
   readonly name: string;
   readonly language: Language;
   readonly client: string;
+  /** Of before a reload: gets the old seat back where a link has many. Good once. */
+  readonly resumeToken?: string;
 }
 
 export type ConnectionStatus =
@@ -212,7 +214,10 @@ export class Connection {
 
   #sendJoin(): void {
     this.#resumeToken = null;
-    if (this.#seat) this.#handshake({ type: "join", ...this.#seat });
+    if (!this.#seat) return;
+    const { resumeToken, ...seat } = this.#seat;
+    this.#seat = seat;
+    this.#handshake({ type: "join", ...seat, ...(resumeToken === undefined ? {} : { resumeToken }) });
   }
 
   #handshake(message: ClientMessage): void {

@@ -132,7 +132,7 @@ export interface TrackWish {
 // ---- client to server
 
 export type ClientMessage =
-  | { type: "join"; token: string; name: string; language: Language; client: string }
+  | { type: "join"; token: string; name: string; language: Language; client: string; resumeToken?: string }
   | { type: "resume"; resumeToken: string; seq: number }
   | { type: "leave" }
   | { type: "publishOffer"; sdp: string; tracks: readonly TrackWish[]; fresh?: boolean }

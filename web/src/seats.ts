@@ -22,6 +22,10 @@ export class Seats {
     this.tab.set(SOURCES_KEY, JSON.stringify(wishes));
   }
 
+  keepResumeToken(resumeToken: string): void {
+    if (this.#last) this.keep({ ...this.#last, resumeToken });
+  }
+
   rename(name: string): void {
     if (this.#last) this.keep({ ...this.#last, name });
   }
