@@ -2,6 +2,7 @@
 //! through an [`api::Outbox`]. No socket, no thread, no clock.
 #![forbid(unsafe_code)]
 
+pub mod allowance;
 pub mod api;
 pub mod audio;
 pub mod clock;

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use crate::allowance::Allowance;
 use crate::api::{ExtensionIds, IceCredentials, PayloadType, PeerId, SrtpProfile};
 use crate::estimate::SendEstimate;
 use crate::feedback::ArrivalLog;
@@ -12,9 +13,15 @@ use crate::srtp::{SrtpError, SrtpReceiver, SrtpSender};
 /// SSRCs of removed subscriptions that are remembered, so that taking one again goes on counting.
 const MAX_RETIRED: usize = 256;
 
+/// Datagrams and moves that one peer may have told upwards: a handshake and its repetitions fit many times, and a flood
+/// holds up nobody who reads the news.
+const NEWS_BURST: u64 = 64;
+const NEWS_EVERY_US: u64 = 20_000;
+
 pub struct Peer {
     pub id: PeerId,
     pub ice: IceAgent,
+    pub news: Allowance,
     pub sender: Option<SrtpSender>,
     pub receiver: Option<SrtpReceiver>,
     pub receiving: Receiving,
@@ -78,6 +85,7 @@ impl Peer {
         Self {
             id,
             ice: IceAgent::new(ice, now_us),
+            news: Allowance::new(NEWS_BURST, NEWS_EVERY_US, now_us),
             sender: None,
             receiver: None,
             receiving: Receiving::default(),

@@ -76,7 +76,8 @@ impl Relay {
         let event = match checked.selection {
             Selection::Unchanged => None,
             Selection::Connected => Some(Event::PeerConnected { peer: id }),
-            Selection::Moved => Some(Event::PeerMoved { peer: id }),
+            // Between two addresses it could move with every check.
+            Selection::Moved => peer.news.take(now_us).then_some(Event::PeerMoved { peer: id }),
         };
         // The address may have belonged to another peer: the newest authenticated check counts.
         self.addresses.insert(from, index);

@@ -49,7 +49,7 @@ impl Relay {
     ) {
         match classify(datagram) {
             DatagramKind::Stun => self.take_stun(now_us, from, datagram, out),
-            DatagramKind::Dtls => self.take_dtls(from, datagram, out),
+            DatagramKind::Dtls => self.take_dtls(now_us, from, datagram, out),
             DatagramKind::Rtp => self.take_rtp(now_us, from, datagram, out),
             DatagramKind::Rtcp => self.take_rtcp(now_us, from, datagram, out),
             DatagramKind::Unknown => self.totals.malformed += 1,
@@ -66,9 +66,9 @@ impl Relay {
         known
     }
 
-    fn take_dtls<O: Outbox>(&mut self, from: SocketAddr, datagram: &[u8], out: &mut O) {
+    fn take_dtls<O: Outbox>(&mut self, now_us: u64, from: SocketAddr, datagram: &[u8], out: &mut O) {
         let Some(peer) = self.sender_of(from).and_then(|index| self.peers.get_mut(index)) else { return };
-        if datagram.len() > MAX_DTLS_LEN {
+        if datagram.len() > MAX_DTLS_LEN || !peer.news.take(now_us) {
             self.totals.malformed += 1;
             return;
         }

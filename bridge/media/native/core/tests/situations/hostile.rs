@@ -96,6 +96,30 @@ fn mutated_datagrams_do_not_panic_nor_disturb() {
 }
 
 #[test]
+fn one_peer_cannot_flood_whoever_reads_the_news() {
+    let (mut world, viewer) = running_world(91);
+    let (flooder, quiet) = (world.transport(0).address, world.transport(viewer).address);
+    let dtls = [22, 254, 253, 0, 0];
+    let elsewhere = SocketAddr::from(([1, 2, 3, 4], 5));
+    for _ in 0..10_000 {
+        world.inject(flooder, &dtls);
+        for from in [elsewhere, flooder] {
+            let check = world.transport(0).check();
+            world.inject(from, &check);
+        }
+    }
+    world.inject(quiet, &dtls);
+    let owner = world.transport(viewer).peer;
+    assert_eq!(
+        world.count_events(|event| matches!(event, Event::DtlsReceived { peer, .. } if *peer == owner)),
+        1
+    );
+    let told = |event: &Event| matches!(event, Event::DtlsReceived { .. } | Event::PeerMoved { .. });
+    assert!(world.count_events(told) < 200);
+    assert_still_running(&mut world, viewer);
+}
+
+#[test]
 fn authenticated_nonsense_does_not_panic_nor_reach_viewers() {
     let (mut world, viewer) = running_world(84);
     let mut dice = Dice::new(7);
