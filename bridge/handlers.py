@@ -132,3 +132,15 @@ HANDLERS: dict[type[messages.ClientMessage], Handler] = {
     messages.ReportClock: _report_clock,
     messages.SyncClock: _sync_clock,
 }
+
+COSTLY: frozenset[type[messages.ClientMessage]] = frozenset(
+    {
+        messages.PublishOffer,
+        messages.RestartSubscriber,
+        messages.SetTrackMuted,
+        messages.SetHand,
+        messages.SendChat,
+        messages.SetName,
+    }
+)
+"""What hundreds of others may be told of, or makes a new peer connection: not to be done 20 times a second."""

@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 
 from bridge import messages, policy
+from bridge.allowance import Allowance
 from bridge.errors import Conflict, NotAuthorised, NotFound
 from bridge.ids import InviteId, ParticipantId, Role
 from bridge.media.contract import PeerId, Source, TrackId
@@ -44,6 +45,7 @@ class LiveSession:
         self.saving = asyncio.Lock()
         self.barred: set[tuple[InviteId, int]] = set()
         self.revoked: set[InviteId] = set()
+        self.comings: dict[InviteId, Allowance] = {}
         self.quiet_since_ms = now_ms()
         self._now_ms = now_ms
         self._stood_down: set[ParticipantId] = set()

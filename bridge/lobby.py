@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 import structlog
 
 from bridge import messages, policy
+from bridge.allowance import Allowance
 from bridge.auth import Grant
 from bridge.errands import Errands
 from bridge.errors import BridgeError, LimitExceeded, NotAuthorised, NotFound
@@ -25,6 +26,9 @@ from bridge.store import Store
 
 FORGOTTEN_AFTER_MS = 6 * 3600 * 1000
 """A session without anybody is dropped from memory; its chat and its bans are lost then."""
+COMINGS_BURST = 20
+COMINGS_PER_S = 1.0
+"""How often a link may be opened, and more for each of its seats: a line that comes and goes, not a program's loop."""
 
 _log = structlog.get_logger(__name__)
 
@@ -61,7 +65,7 @@ class Lobby:
         return session
 
     async def open(self, grant: Grant) -> LiveSession:
-        """The session of a grant, loaded if need be. Raises like `check_open`."""
+        """The session of a grant, loaded if need be. Raises like `check_open`, and LimitExceeded (`tooMany`)."""
         self._check_running()
         session = self._sessions.get(grant.session)
         if session is None:
@@ -72,7 +76,17 @@ class Lobby:
             finally:
                 self._loading.pop(grant.session, None)
         self.check_open(session, grant)
+        self._note_coming(session, grant)
         return session
+
+    def _note_coming(self, session: LiveSession, grant: Grant) -> None:
+        """Everybody is told of each join. Raises LimitExceeded for a link that is opened again and again."""
+        now_ms = self._now_ms()
+        known = session.comings.get(grant.invite)
+        if known is None:
+            burst, per_s = COMINGS_BURST + 4 * grant.seats, COMINGS_PER_S + grant.seats / 4
+            known = session.comings[grant.invite] = Allowance(burst, per_s, now_ms)
+        known.spend(now_ms, "This link was opened too often: try again in a moment.")
 
     def check_open(self, session: LiveSession, grant: Grant) -> None:
         """Raises BridgeError (`sessionEnded`, `shuttingDown`), NotAuthorised (`inviteRevoked`)."""

@@ -11,6 +11,7 @@ from itertools import islice
 from typing import Protocol
 
 from bridge import policy
+from bridge.allowance import Allowance
 from bridge.auth import Grant
 from bridge.errors import NotFound
 from bridge.ids import ParticipantId
@@ -20,6 +21,10 @@ from bridge.messages import Language, ParticipantObject, PeerState, TrackObject,
 HISTORY_LIMIT = 2000
 HISTORY_MS = 60_000
 """A connection may be dead for 30 s before that is noticed, and is then waited for another 30 s."""
+
+COSTLY_BURST = 40
+COSTLY_PER_S = 2.0
+"""Of what is told to everybody or makes a new connection: more than anybody clicks, also when a page begins anew."""
 
 
 class Outlet(Protocol):
@@ -138,6 +143,10 @@ class Participant:
     blocked_sources: set[Source] = field(default_factory=set)
     pictures: dict[TrackId, bytes] = field(default_factory=dict)
     line_told_at_ms: int = 0
+    costly: Allowance = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.costly = Allowance(COSTLY_BURST, COSTLY_PER_S, self.joined_at_ms)
 
     @property
     def connected(self) -> bool:

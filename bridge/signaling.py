@@ -17,10 +17,11 @@ from aiohttp import WSMessage, WSMsgType, web
 from msgspec import UNSET, structs
 
 from bridge import messages
+from bridge.allowance import Allowance
 from bridge.auth import Auth
 from bridge.connection import CLOSE_CODE, NORMAL_CLOSE, Connection
 from bridge.errors import BridgeError, LimitExceeded, NotAuthorised, ProtocolError, public_error
-from bridge.handlers import HANDLERS, Answer, Call
+from bridge.handlers import COSTLY, HANDLERS, Answer, Call
 from bridge.participant import Participant
 from bridge.rooms import Entry, Rooms
 
@@ -31,11 +32,14 @@ RATE_PER_S = 20.0
 BURST = 100.0
 KNOCKING_LIMIT = 1000
 """Connections that have not joined yet; a whole event may come back within a few seconds of a restart."""
+SILENT_LIMIT = 400
+"""Of these, who has said nothing yet. Beyond it the one that is silent the longest goes, so that nobody can hold the
+door shut; each may have part of a message in memory."""
 ENTRY_TRIES = 5
 """Messages before somebody has joined: a refused resumption, the join, and some patience."""
 TICK_S = 0.1
 STOP_WITHIN_S = 5.0
-FRAME_LIMIT_BYTES = 4 * messages.MESSAGE_LIMIT_BYTES
+FRAME_LIMIT_BYTES = 2 * messages.MESSAGE_LIMIT_BYTES
 """What is longer than a message may be is refused by its code; longer than this, the socket's own limit ends it."""
 
 _log = structlog.get_logger(__name__)
@@ -55,6 +59,7 @@ class Signaling:
         self._nobody_here = asyncio.Event()
         self._nobody_here.set()
         self._knocking = 0
+        self._silent: dict[Connection, None] = {}
         self._tasks: list[asyncio.Task[None]] = []
 
     def add_routes(self, app: web.Application) -> None:
@@ -128,7 +133,7 @@ class Signaling:
         try:
             async with asyncio.timeout(JOIN_WITHIN_S):
                 for _ in range(ENTRY_TRIES):
-                    data = await reader.next()
+                    data = await self._first_words(reader, connection)
                     if data is None:
                         return None
                     entry = await self._try_to_enter(data, connection)
@@ -139,6 +144,17 @@ class Signaling:
             raise BridgeError("Nobody joined in time.", "joinTimeout") from None
         finally:
             self._knocking -= 1
+
+    async def _first_words(self, reader: _Reader, connection: Connection) -> str | None:
+        if len(self._silent) >= SILENT_LIMIT:
+            oldest = next(iter(self._silent))
+            del self._silent[oldest]
+            oldest.close("tooMany", "Too many are joining at this moment: try again.")
+        self._silent[connection] = None
+        try:
+            return await reader.next()
+        finally:
+            self._silent.pop(connection, None)
 
     async def _try_to_enter(self, data: str, connection: Connection) -> Participant | None:
         message = messages.decode_client(data)
@@ -176,6 +192,8 @@ class Signaling:
         try:
             message = messages.decode_client(data)
             call = Call(self._rooms, participant, self._now_ms())
+            if type(message) in COSTLY:
+                participant.costly.spend(call.now_ms, "Too much at once: wait a moment.")
             answer = await HANDLERS[type(message)](call, message)
         except BridgeError as error:
             answer = messages.error_message(public_error(error), messages.request_of(data))
@@ -239,8 +257,7 @@ class _Reader:
         self._socket = socket
         self._connection = connection
         self._now_ms = now_ms
-        self._tokens = BURST
-        self._filled_at_ms = now_ms()
+        self._allowance = Allowance(BURST, RATE_PER_S, now_ms())
 
     async def next(self) -> str | None:
         """The next text, None at the end. Raises ProtocolError or LimitExceeded, which end the connection."""
@@ -251,7 +268,7 @@ class _Reader:
                 return None
             if self._connection.ending:
                 continue
-            self._spend(now_ms)
+            self._allowance.spend(now_ms, "Too many messages.")
             text = self._text_of(message)
             if text is not None:
                 return text
@@ -270,13 +287,6 @@ class _Reader:
                 f"A message has at most {messages.MESSAGE_LIMIT_BYTES // 1024} KiB.", "tooLarge"
             )
         return text
-
-    def _spend(self, now_ms: int) -> None:
-        self._tokens = min(BURST, self._tokens + (now_ms - self._filled_at_ms) * RATE_PER_S / 1000)
-        self._filled_at_ms = now_ms
-        if self._tokens < 1:
-            raise LimitExceeded("Too many messages.")
-        self._tokens -= 1
 
 
 def _answer(connection: Connection, message: messages.ClientMessage, answer: Answer) -> None:

@@ -386,3 +386,18 @@ async def test_resume_token_that_is_not_good_any_more_is_ignored_by_a_join(event
     first, _ = await event.join(grant, resume_token="x" * 43)
     second, _ = await event.join(grant, resume_token="x" * 43)
     assert first.id != second.id
+
+
+async def test_link_that_is_opened_again_and_again_has_to_wait(house: House) -> None:
+    _, hub = await house.join(Role.HUB)
+    grant = await house.grant(Role.SATELLITE)
+    for _ in range(24):
+        await house.join(grant)
+    hub.take()
+    for _ in range(3):
+        with refused("tooMany"):
+            await house.join(grant)
+    assert hub.take() == []
+    await house.join(Role.ORGANISER)
+    await house.pass_time(1000)
+    await house.join(grant)

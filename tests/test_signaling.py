@@ -360,6 +360,35 @@ async def test_who_does_not_join_in_time_is_told(site: Site, monkeypatch: pytest
     await refused(await site.connect(), "joinTimeout")
 
 
+async def test_silent_connections_cannot_hold_the_door_shut(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(under_test, "SILENT_LIMIT", 3)
+    silent = [await site.connect() for _ in range(3)]
+    socket, _ = await site.join(Role.HUB)
+    await refused(silent[0], "tooMany")
+    assert (await socket.ask("syncClock", clientAt=1))["type"] == "clock"
+    answer = await silent[1].ask("join", token=await site.token(Role.SATELLITE), name="A", language="en")
+    assert answer["type"] == "joined"
+
+
+async def test_who_floods_others_is_answered_and_goes_on(site: Site) -> None:
+    hub, _ = await site.join(Role.HUB)
+    viewer, _ = await site.join(Role.VIEWER)
+    for _ in range(60):
+        await viewer.say("sendChat", text="look at me")
+    answer = await viewer.until(lambda m: m["type"] == "error")
+    assert answer["code"] == "tooMany"
+    assert (await viewer.ask("syncClock", clientAt=1))["type"] == "clock"
+    await hub.say("sendChat", text="enough")
+    heard = 0
+    while (await hub.heard("chatSent"))["line"]["text"] != "enough":
+        heard += 1
+    assert heard == 40
+    site.house.clock.now_ms += 1000
+    assert (await viewer.ask("setHand", raised=True))["type"] == "ok"
+
+
 async def test_silent_connection_is_pinged_and_then_dropped(site: Site) -> None:
     socket, _ = await site.join(Role.HUB)
     site.house.clock.now_ms += 10_500

@@ -1,0 +1,32 @@
+from __future__ import annotations
+
+import pytest
+
+from bridge.allowance import Allowance
+from bridge.errors import LimitExceeded
+
+
+def spent(allowance: Allowance, now_ms: int) -> int:
+    """How many can be taken at this time."""
+    for taken in range(100):
+        try:
+            allowance.spend(now_ms, "Too many.")
+        except LimitExceeded:
+            return taken
+    raise AssertionError("there is no end")
+
+
+def test_a_burst_is_spent_and_comes_back_with_time() -> None:
+    allowance = Allowance(5, 2, 1000)
+    assert spent(allowance, 1000) == 5
+    assert spent(allowance, 1499) == 0
+    assert spent(allowance, 2000) == 2
+    assert spent(allowance, 60_000) == 5
+
+
+def test_a_clock_that_stands_still_or_goes_back_gives_nothing() -> None:
+    allowance = Allowance(1, 1000, 5000)
+    assert spent(allowance, 5000) == 1
+    with pytest.raises(LimitExceeded) as refused:
+        allowance.spend(4000, "Too many.")
+    assert (refused.value.code, refused.value.text) == ("tooMany", "Too many.")
