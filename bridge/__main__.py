@@ -227,15 +227,17 @@ def check(settings: Settings, as_json: _Json = False) -> None:
 
 @cli.command()
 def demo(
-    link: Annotated[str, typer.Argument(help="A satellite's link; - reads it from standard input.")],
+    link: Annotated[
+        str, typer.Argument(help="A satellite's link; - reads it from standard input, and ends with that.")
+    ],
     insecure: Annotated[bool, typer.Option("--insecure", help="Believe any certificate.")] = False,
 ) -> None:
     """Take part as a demo clinic that plays a real ultrasound loop, until stopped."""
-    from bridge.demo.satellite import run_satellite
+    from bridge.demo.satellite import run_satellite, run_satellite_of
 
-    said = sys.stdin.readline().strip() if link == "-" else link
+    tls = not insecure
     try:
-        _run(run_satellite(said, tls=not insecure))
+        _run(run_satellite_of(sys.stdin.fileno(), tls) if link == "-" else run_satellite(link, tls))
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
 

@@ -137,8 +137,11 @@ async def _keep_clinic(link: str, insecure: bool) -> None:
             sys.executable, *words, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.DEVNULL
         )
         try:
-            # Not as an argument: every user of the machine may read those.
-            await clinic.communicate(f"{link}\n".encode())
+            # Not as an argument: every user of the machine may read those. The pipe stays open: when it closes,
+            # because this server died, the clinic ends too.
+            assert clinic.stdin is not None  # noqa: S101 (asked for above)
+            clinic.stdin.write(f"{link}\n".encode())
+            await clinic.wait()
         finally:
             await _end(clinic)
         _log.warning("demo clinic ended", exit_code=clinic.returncode, again_in_s=retry_s)

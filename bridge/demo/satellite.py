@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import ssl
 from urllib.parse import urlsplit
 
@@ -25,6 +26,26 @@ def split_link(link: str) -> tuple[str, str]:
     if not parts.netloc or not token:
         raise ValueError("this is not a link to a session")
     return f"{parts.scheme}://{parts.netloc}", token
+
+
+async def run_satellite_of(stdin: int, tls: ssl.SSLContext | bool = True) -> None:
+    """Reads the link from a file descriptor and takes part until that is closed: whoever started this has gone."""
+    reader = asyncio.StreamReader()
+    loop = asyncio.get_running_loop()
+    pipe = os.fdopen(stdin, "rb", closefd=False)
+    transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), pipe)
+    link = (await reader.readline()).decode().strip()
+    taking_part = asyncio.create_task(run_satellite(link, tls))
+    left_alone = asyncio.create_task(reader.read())
+    try:
+        await asyncio.wait({taking_part, left_alone}, return_when=asyncio.FIRST_COMPLETED)
+        if taking_part.done():
+            taking_part.result()
+    finally:
+        taking_part.cancel()
+        left_alone.cancel()
+        await asyncio.gather(taking_part, left_alone, return_exceptions=True)
+        transport.close()
 
 
 async def run_satellite(link: str, tls: ssl.SSLContext | bool = True) -> None:

@@ -45,6 +45,18 @@ HAS_SIZE = """
 }
 """
 
+NEW_FRAME = """
+async (selector) => {
+  const video = document.querySelector(selector);
+  if (!video || !video.srcObject || !video.srcObject.active) return false;
+  return await new Promise((resolve) => {
+    const timer = setTimeout(() => resolve(false), 500);
+    video.requestVideoFrameCallback(() => { clearTimeout(timer); resolve(true); });
+  });
+}
+"""
+"""True once a picture is shown that came after the call."""
+
 SOUND_JS = """
 async (seconds) => {
   const context = new AudioContext();

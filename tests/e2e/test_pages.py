@@ -28,6 +28,7 @@ async def test_organiser_makes_a_session_and_its_link_works(
     row = page.locator('[data-testid="session-row"]', has_text="Siêu âm tim, Sơn La")
     await expect(row).to_be_visible()
     await page.locator('[data-testid="copy-link"][data-role="hub"]').first.click()
+    await until(page, "async () => (await navigator.clipboard.readText()).includes('/join#')")
     link = await page.evaluate("navigator.clipboard.readText()")
     assert link.startswith(f"{server.address}/join#")
     await shoot(page, "sessions")

@@ -10,7 +10,7 @@ import pytest
 from playwright.async_api import expect
 
 from tests.e2e.conftest import Launch
-from tests.e2e.looking import loudness, moves, picture, until
+from tests.e2e.looking import NEW_FRAME, loudness, moves, picture, until
 from tests.e2e.people import (
     by_id,
     hub_joins,
@@ -74,21 +74,8 @@ async def test_all_are_back_within_five_seconds_of_a_restarted_server(
     await asyncio.sleep(0.5)
     await loop.run_in_executor(None, server.start)
     up_s = time.monotonic()
-    await until(hub, _NEW_FRAMES_JS, picture("ultrasound", nurse))
+    await until(hub, NEW_FRAME, picture("ultrasound", nurse))
     back_s = time.monotonic() - up_s
     assert back_s < 5, f"back after {back_s:.1f} s"
     assert who(server, made, "satellite") == nurse
     await moves(clinic, picture("camera"), 1)
-
-
-_NEW_FRAMES_JS = """
-async (selector) => {
-  const video = document.querySelector(selector);
-  if (!video || !video.srcObject || !video.srcObject.active) return false;
-  return await new Promise((resolve) => {
-    const timer = setTimeout(() => resolve(false), 500);
-    video.requestVideoFrameCallback(() => { clearTimeout(timer); resolve(true); });
-  });
-}
-"""
-"""True once a picture is shown that came after the call."""
