@@ -19,6 +19,8 @@ QUEUE_LIMIT = 4000
 QUEUE_LIMIT_BYTES = 4 * 1024 * 1024
 CLOSE_TIMEOUT_S = 2.0
 """Between our saying goodbye and the end of the socket, whether the client answers or not."""
+HANG_UP_WITHIN_S = 0.3
+"""By then what was said is on its way, and arrives before the end does."""
 CLOSE_CODE = web.ResponseKey("close_code", int)
 """Under this the finished response says why the server ended it."""
 NORMAL_CLOSE = 1000
@@ -78,6 +80,12 @@ class Connection:
             self._ending = (close_code, reason.encode())
             self._wake.set()
             self._last_resort = asyncio.get_running_loop().call_later(CLOSE_TIMEOUT_S * 2, self._abort)
+
+    def hang_up_soon(self) -> None:
+        """Does not wait for the goodbye of one who floods: whatever comes before it would have to be read."""
+        if self._last_resort is not None:
+            self._last_resort.cancel()
+        self._last_resort = asyncio.get_running_loop().call_later(HANG_UP_WITHIN_S, self._abort)
 
     async def write(self) -> None:
         """Sends until the connection ends; to be run as a task of its own."""

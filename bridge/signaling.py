@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 from collections.abc import Callable, Sequence
 from typing import cast
 from urllib.parse import urlsplit
@@ -37,6 +38,8 @@ SILENT_LIMIT = 400
 door shut; each may have part of a message in memory."""
 ENTRY_TRIES = 5
 """Messages before somebody has joined: a refused resumption, the join, and some patience."""
+RECEIVE_BUFFER_BYTES = 32 * 1024
+"""The kernel doubles it: enough for a long description within a few round trips."""
 TICK_S = 0.1
 STOP_WITHIN_S = 5.0
 FRAME_LIMIT_BYTES = 2 * messages.MESSAGE_LIMIT_BYTES
@@ -91,25 +94,26 @@ class Signaling:
         self._check_origin(request)
         if self._knocking >= KNOCKING_LIMIT:
             raise LimitExceeded("Too many are joining at this moment: try again.")
-        socket = web.WebSocketResponse(
+        response = web.WebSocketResponse(
             protocols=(messages.SUBPROTOCOL,),
             autoping=False,
             compress=False,
             max_msg_size=FRAME_LIMIT_BYTES,
             timeout=2.0,
         )
-        await socket.prepare(request)
-        connection = Connection(socket, lambda: _abort(request), self._now_ms())
+        await response.prepare(request)
+        _take_small_bites(request)
+        connection = Connection(response, lambda: _abort(request), self._now_ms())
         self._connections.add(connection)
         self._nobody_here.clear()
         writer = asyncio.create_task(connection.write(), name="socket writer")
         try:
-            await self._serve(_Reader(socket, connection, self._now_ms), connection, socket.ws_protocol)
+            await self._serve(_Reader(response, connection, self._now_ms), connection, response.ws_protocol)
         finally:
             await self._end(connection, writer)
         if connection.close_code is not None:
-            socket[CLOSE_CODE] = connection.close_code
-        return socket
+            response[CLOSE_CODE] = connection.close_code
+        return response
 
     async def _serve(self, reader: _Reader, connection: Connection, protocol: str | None) -> None:
         participant: Participant | None = None
@@ -121,6 +125,8 @@ class Signaling:
                 await self._converse(reader, connection, participant)
         except BridgeError as error:
             connection.refuse(public_error(error))
+            if isinstance(error, LimitExceeded):
+                connection.hang_up_soon()
         except Exception as error:
             _log.exception("connection.failed")
             connection.refuse(public_error(error))
@@ -297,6 +303,13 @@ def _answer(connection: Connection, message: messages.ClientMessage, answer: Ans
     if message.request is not UNSET:
         said = structs.replace(said, request=message.request)
     connection.send(messages.encode(said))
+
+
+def _take_small_bites(request: web.Request) -> None:
+    """What one read brings is worked off without a pause: a buffer of tiny frames would hold up everybody else."""
+    line = request.transport.get_extra_info("socket") if request.transport is not None else None
+    if line is not None:
+        line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
 
 
 def _abort(request: web.Request) -> None:
