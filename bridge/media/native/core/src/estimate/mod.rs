@@ -3,9 +3,11 @@
 //! of receiver reports. Pure; the relay feeds it and tells rooms.
 
 mod probe;
+mod queue;
 mod trend;
 
 pub use probe::Prober;
+use queue::StandingQueue;
 use trend::{DelayTrend, Usage};
 
 use crate::feedback::extend;
@@ -14,17 +16,28 @@ use crate::rate::RateMeter;
 /// A ward's uplink carries this; less is found within a second.
 pub const START_BPS: u64 = 2_000_000;
 const MIN_BPS: u64 = 50_000;
+/// UDP over IPv4: a line counts it too, and small packets of padding are a tenth of it.
+const LINE_OVERHEAD_BYTES: usize = 28;
 const MAX_BPS: u64 = 200_000_000;
 /// Packets whose feedback may still come; older are taken as lost without a word.
 const SENT_KEPT: usize = 2_048;
 const DECREASE: f64 = 0.85;
 const INCREASE_A_SECOND: f64 = 1.08;
 const ACKED_WINDOW_US: u64 = 500_000;
+/// While its queue stands a line hands over all that it can: a short look shows its capacity, a longer one what came before.
+const CAPACITY_WINDOW_US: u64 = 200_000;
+/// The receiver's clock was set.
+const CLOCK_JUMP_US: u64 = 5_000_000;
 /// Loss below is noise of a radio link, above it is a queue that runs over.
 const LOSS_LOW: f64 = 0.02;
 const LOSS_HIGH: f64 = 0.10;
 const LOSS_WINDOW_US: u64 = 500_000;
-const LOSS_MIN_PACKETS: u32 = 20;
+/// With fewer, single losses of a lossy but free line look like a queue that runs over.
+const LOSS_MIN_PACKETS: u32 = 50;
+/// A growing delay counts only once every packet waits so long: short of that it is a busy machine or a radio link.
+const STANDING_US: u64 = 15_000;
+/// An estimate that neither a probe nor trouble has tested is no news for so long.
+const SETTLE_US: u64 = 2_000_000;
 const REMB_VALID_US: u64 = 5_000_000;
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -51,12 +64,18 @@ pub struct SendEstimate {
     sent: Vec<Sent>,
     next: u64,
     trend: DelayTrend,
+    queue: StandingQueue,
     acked: RateMeter,
+    acked_lately: RateMeter,
+    /// Arrival of the newest packet on our clock.
+    arrived_us: u64,
     /// Maps the receiver's clock onto ours, for the rate of arrival.
     arrival_base: Option<(i64, u64)>,
     loss: LossWindow,
     estimate_bps: f64,
+    /// It says something of this line, and is not only the value to begin with.
     known: bool,
+    first_feedback_us: Option<u64>,
     /// Near this the rate grows by steps, not by shares.
     capacity_bps: Option<f64>,
     updated_us: u64,
@@ -71,11 +90,15 @@ impl Default for SendEstimate {
             sent: Vec::new(),
             next: 0,
             trend: DelayTrend::default(),
+            queue: StandingQueue::default(),
             acked: RateMeter::over(ACKED_WINDOW_US),
+            acked_lately: RateMeter::over(CAPACITY_WINDOW_US),
+            arrived_us: 0,
             arrival_base: None,
             loss: LossWindow::default(),
             estimate_bps: START_BPS as f64,
             known: false,
+            first_feedback_us: None,
             capacity_bps: None,
             updated_us: 0,
             decreased_us: 0,
@@ -91,6 +114,7 @@ impl SendEstimate {
         if self.sent.is_empty() {
             self.sent.resize(SENT_KEPT, Sent::default());
         }
+        let size_bytes = size_bytes + LINE_OVERHEAD_BYTES;
         let sequence = self.next;
         self.next += 1;
         let cluster = self.prober.sending(size_bytes, now_us);
@@ -107,7 +131,7 @@ impl SendEstimate {
         }
     }
 
-    /// Bits a second, `None` until the peer has told something.
+    /// Bits a second, `None` until what the peer told says something of the line.
     #[must_use]
     pub fn estimate_bps(&self, now_us: u64) -> Option<u64> {
         let remb_bps = self.valid_remb(now_us);
@@ -174,19 +198,18 @@ impl SendEstimate {
         if newest_arrival.is_none() && self.loss.lost == 0 {
             return;
         }
-        self.known = true;
+        let first_us = *self.first_feedback_us.get_or_insert(now_us);
+        self.known |= now_us.saturating_sub(first_us) >= SETTLE_US;
         self.update(rtt_us, now_us);
     }
 
     fn arrived(&mut self, entry: &Sent, arrived_us: i64, now_us: u64) {
         self.loss.received += 1;
         self.trend.packet(entry.sent_us, arrived_us);
-        let (base_remote, base_local) = *self.arrival_base.get_or_insert((arrived_us, now_us));
-        let local = base_local.saturating_add_signed(arrived_us.saturating_sub(base_remote));
-        if local.abs_diff(now_us) > 5_000_000 {
-            self.arrival_base = Some((arrived_us, now_us));
-        }
-        self.acked.add(entry.size_bytes as usize, local.min(now_us));
+        self.queue.packet(entry.sent_us, arrived_us);
+        let local_us = self.on_our_clock(arrived_us, now_us);
+        self.acked.add(entry.size_bytes as usize, local_us);
+        self.acked_lately.add(entry.size_bytes as usize, local_us);
         let size_bytes = u64::from(entry.size_bytes);
         let result = self.prober.acked(entry.cluster, size_bytes, arrived_us, self.estimate_bps as u64);
         if let Some(shown_bps) = result
@@ -195,33 +218,51 @@ impl SendEstimate {
             && f64::from(self.loss.share) < LOSS_HIGH
         {
             self.estimate_bps = shown_bps as f64;
+            self.known = true;
             self.capacity_bps = None;
             self.clamp();
         }
     }
 
+    /// Roughly: what matters is the time between arrivals.
+    fn on_our_clock(&mut self, arrived_us: i64, now_us: u64) -> u64 {
+        let (base_remote, base_local) = *self.arrival_base.get_or_insert((arrived_us, now_us));
+        let local_us = base_local.saturating_add_signed(arrived_us.saturating_sub(base_remote));
+        if local_us.abs_diff(now_us) > CLOCK_JUMP_US {
+            self.arrival_base = Some((arrived_us, now_us));
+            self.arrived_us = now_us;
+            return now_us;
+        }
+        self.arrived_us = self.arrived_us.max(local_us);
+        local_us
+    }
+
     fn update(&mut self, rtt_us: u64, now_us: u64) {
         let elapsed_us = now_us.saturating_sub(self.updated_us).min(1_000_000);
         self.updated_us = now_us;
-        let acked_bps = self.acked.bitrate_bps(now_us) as f64;
+        let acked_bps = self.acked.bitrate_bps(self.arrived_us) as f64;
         match self.trend.usage() {
-            Usage::Over => self.decrease(acked_bps, rtt_us, now_us),
-            Usage::Under => {}
+            Usage::Over if self.queue.standing_us() >= STANDING_US => {
+                let capacity_bps = self.acked_lately.bitrate_bps(self.arrived_us) as f64;
+                self.decrease(capacity_bps, rtt_us, now_us);
+            }
+            Usage::Over | Usage::Under => {}
             Usage::Normal => self.increase(acked_bps, rtt_us, elapsed_us),
         }
         self.judge_loss(now_us);
         self.clamp();
     }
 
-    fn decrease(&mut self, acked_bps: f64, rtt_us: u64, now_us: u64) {
+    fn decrease(&mut self, capacity_bps: f64, rtt_us: u64, now_us: u64) {
         // One queue is answered once: its effect shows after a round trip.
         let wait_us = rtt_us.clamp(100_000, 1_000_000);
-        if now_us.saturating_sub(self.decreased_us) < wait_us && acked_bps > self.estimate_bps / 2.0 {
+        if now_us.saturating_sub(self.decreased_us) < wait_us && capacity_bps > self.estimate_bps / 2.0 {
             return;
         }
         self.decreased_us = now_us;
-        // Little was sent and still the delay grew: what arrived says nothing of the capacity.
-        let reference = if acked_bps > 0.0 { acked_bps.min(self.estimate_bps) } else { self.estimate_bps };
+        self.known = true;
+        // Answered twice, one queue must not count twice: what the line carries is known, and is not taken down again.
+        let reference = if capacity_bps > 0.0 { capacity_bps } else { self.estimate_bps };
         self.capacity_bps = Some(reference);
         self.estimate_bps = self.estimate_bps.min(reference * DECREASE);
         self.prober.reset_spacing(now_us);
@@ -261,6 +302,7 @@ impl SendEstimate {
 
     fn bound_by_loss(&mut self, share: f64) {
         if share > LOSS_HIGH {
+            self.known = true;
             self.estimate_bps *= 1.0 - 0.5 * share;
         }
     }

@@ -2,10 +2,11 @@
 //! The relay sends the padding; the estimate is told the result.
 
 /// A cluster must be long enough to see a queue grow, short enough to harm nobody.
-const CLUSTER_US: u64 = 25_000;
+const CLUSTER_US: u64 = 40_000;
 const MIN_CLUSTER_BYTES: u64 = 5_000;
 const FIRST_SPACING_US: u64 = 1_000_000;
-const MAX_SPACING_US: u64 = 20_000_000;
+/// A line that became better is found out within this; a cluster so rarely is seen by nobody.
+const MAX_SPACING_US: u64 = 6_000_000;
 /// How long after the cluster its feedback is waited for.
 const RESULT_WAIT_US: u64 = 1_000_000;
 const STEP_UP: u64 = 2;
@@ -166,7 +167,9 @@ impl Cluster {
         let arrive_bps = self.acked_bytes.saturating_sub(self.first_bytes) * 8_000_000 / arrive_us;
         // Arriving slower than sent, the link is full: stay a little below it.
         let full = arrive_bps * 10 < send_bps * 9;
-        Some(if full { arrive_bps * 95 / 100 } else { send_bps.min(arrive_bps) })
+        let shown_bps = if full { arrive_bps * 95 / 100 } else { send_bps.min(arrive_bps) };
+        // Packets that a busy machine let go together seem faster than they were meant to be.
+        Some(shown_bps.min(self.target_bps))
     }
 }
 
@@ -216,7 +219,7 @@ mod tests {
             }
             now_us += 100_000;
         }
-        assert!((4..=8).contains(&started.len()), "{started:?}");
+        assert!((8..=12).contains(&started.len()), "{started:?}");
     }
 
     #[test]
@@ -231,7 +234,7 @@ mod tests {
                 last_id = id;
             }
         }
-        assert!((3..=6).contains(&clusters), "{clusters}");
+        assert!((6..=12).contains(&clusters), "{clusters}");
     }
 
     #[test]

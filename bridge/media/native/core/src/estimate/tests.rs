@@ -7,11 +7,22 @@ struct Link {
     loss_every: u64,
     free_us: u64,
     queue_us: u64,
+    /// Every so many packets one is held up, and hands itself and those behind it over together.
+    stall_every: u64,
+    stalled_us: u64,
 }
 
 impl Link {
     fn new(capacity_bps: u64) -> Self {
-        Self { capacity_bps, delay_us: 20_000, loss_every: u64::MAX, free_us: 0, queue_us: 300_000 }
+        Self {
+            capacity_bps,
+            delay_us: 20_000,
+            loss_every: u64::MAX,
+            free_us: 0,
+            queue_us: 300_000,
+            stall_every: u64::MAX,
+            stalled_us: 0,
+        }
     }
 
     fn carry(&mut self, number: u64, size_bytes: usize, now_us: u64) -> Option<i64> {
@@ -20,7 +31,10 @@ impl Link {
             return None;
         }
         self.free_us = start_us + size_bytes as u64 * 8_000_000 / self.capacity_bps;
-        Some((self.free_us + self.delay_us) as i64)
+        if number % self.stall_every == self.stall_every - 1 {
+            self.stalled_us = self.free_us + 60_000;
+        }
+        Some((self.free_us.max(self.stalled_us) + self.delay_us) as i64)
     }
 }
 
@@ -60,6 +74,34 @@ fn run(
 #[test]
 fn unknown_until_the_peer_tells() {
     assert_eq!(SendEstimate::default().estimate_bps(0), None);
+}
+
+#[test]
+fn a_value_to_begin_with_is_no_news_before_a_probe_trouble_or_two_seconds() {
+    let mut idle = SendEstimate::default();
+    assert_eq!(run(&mut idle, &mut Link::new(20_000_000), 1, |_| 300_000, 0), 0);
+    assert_ne!(run(&mut idle, &mut Link::new(20_000_000), 2, |_| 300_000, 0), 0);
+    let probed = run(&mut SendEstimate::default(), &mut Link::new(20_000_000), 1, |_| 300_000, 6_000_000);
+    assert!(probed > 2_500_000, "{probed}");
+    let full = run(&mut SendEstimate::default(), &mut Link::new(700_000), 1, |_| 1_500_000, 0);
+    assert!((400_000..800_000).contains(&full), "{full}");
+}
+
+#[test]
+fn a_busy_machine_on_a_free_line_does_not_pull_it_down() {
+    let mut estimate = SendEstimate::default();
+    let mut link = Link { stall_every: 20, ..Link::new(20_000_000) };
+    let held = run(&mut estimate, &mut link, 20, |_| 1_200_000, 1_800_000);
+    assert!(held >= 1_700_000, "{held}");
+}
+
+#[test]
+fn a_queue_that_is_answered_again_and_again_shows_the_capacity_and_not_less() {
+    let mut estimate = SendEstimate::default();
+    for _ in 0..10 {
+        let shown = run(&mut estimate, &mut Link::new(1_500_000), 1, |_| 1_700_000, 0);
+        assert!((1_100_000..1_550_000).contains(&shown), "{shown}");
+    }
 }
 
 #[test]

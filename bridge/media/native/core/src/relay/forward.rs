@@ -13,9 +13,12 @@ use crate::subscription::{Replay, Subscription};
 use crate::track::Track;
 use crate::transit::TransitHistogram;
 
-/// A replay starts with so much, then keeps to a multiple of what flows or is known to fit.
+/// A replay starts with so much, then keeps to a multiple of what flows, or of what is known to fit.
 const REPLAY_BURST_BYTES: u64 = 40_000;
 const REPLAY_MIN_BPS: u64 = 5_000_000;
+/// On a line that is known a burst takes no longer than this.
+const REPLAY_BURST_US: u64 = 100_000;
+const REPLAY_LEAST_BURST_BYTES: u64 = 5_000;
 
 /// What a run of packets to one subscriber needs besides track and slot.
 struct Run<'a, O> {
@@ -227,10 +230,9 @@ fn replay<O: Outbox>(run: &mut Run<'_, O>, track: &Track, index: usize, slot: &m
         return;
     }
     let now_us = run.turn.now_us;
-    let known_bps = run.peer.estimate.estimate_bps(now_us).unwrap_or(0);
-    let pace_bps = (known_bps * 2).max(source.bitrate_bps * 3).max(REPLAY_MIN_BPS);
+    let (pace_bps, burst_bytes) = replay_pace(run.peer.estimate.estimate_bps(now_us), source.bitrate_bps);
     let earned = pace_bps / 8 * now_us.saturating_sub(state.paced_us).min(100_000) / 1_000_000;
-    state.credit = (state.credit + earned).min(REPLAY_BURST_BYTES);
+    state.credit = (state.credit + earned).min(burst_bytes);
     state.paced_us = now_us;
     let origin = track.origin(index, layer);
     let highest = source.ring.highest().unwrap_or(0);
@@ -254,6 +256,16 @@ fn replay<O: Outbox>(run: &mut Run<'_, O>, track: &Track, index: usize, slot: &m
     if state.next <= highest {
         slot.replay = Some(state);
     }
+}
+
+/// Bits a second and bytes at once. It must be faster than what flows, or it never catches up.
+fn replay_pace(known_bps: Option<u64>, flowing_bps: u64) -> (u64, u64) {
+    let Some(known_bps) = known_bps else {
+        return ((flowing_bps * 3).max(REPLAY_MIN_BPS), REPLAY_BURST_BYTES);
+    };
+    let burst_bytes = known_bps / 8 * REPLAY_BURST_US / 1_000_000;
+    let pace_bps = (known_bps * 2).max(flowing_bps * 3 / 2);
+    (pace_bps, burst_bytes.clamp(REPLAY_LEAST_BURST_BYTES, REPLAY_BURST_BYTES))
 }
 
 /// Says what a slot carries, if that changed.
