@@ -12,8 +12,9 @@ from dataclasses import dataclass
 # Part of the estimate that stays free for retransmissions, RTCP and the estimate's own error.
 RESERVED_SHARE = 0.05
 # A higher layer is taken only when it fits with this much to spare, so that a link at the edge does not flap.
-RAISE_MARGIN = 1.2
-# How far above the present need the relay may probe, so that a raise is found although nothing fills the link.
+RAISE_MARGIN = 1.1
+# How far above the present need the relay may probe: a raise is found although nothing fills the link, and a link that
+# bears all is known to bear it before anything is doubted.
 PROBE_MARGIN = 1.4
 # What sound costs while nothing is measured: Opus speech with its packet headers.
 DEFAULT_AUDIO_BPS = 60_000
@@ -53,7 +54,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Allocation:
-    """`probe_bps`: how far the relay may probe, 0 where everything fits."""
+    """`probe_bps`: how far the relay may probe; it stops by itself where the estimate is there already."""
 
     targets: Mapping[int, Target]
     probe_bps: int
@@ -64,8 +65,10 @@ def allocate(
 ) -> Allocation:
     """`estimate_bps` 0: unknown. `may_raise` False holds every picture at its present layer or below."""
     best = {item.key: best_layer(item.max_height, item.layers) for item in wanted}
+    need_bps = audio_bps + sum(_cost(item, best[item.key]) for item in wanted)
+    probe_bps = int(need_bps * PROBE_MARGIN) if wanted else 0
     if estimate_bps <= 0:
-        return Allocation({key: Target(layer, False) for key, layer in best.items()}, 0)
+        return Allocation({key: Target(layer, False) for key, layer in best.items()}, probe_bps)
     budget_bps = estimate_bps * (1 - RESERVED_SHARE) - audio_bps
     fits = _degrade(budget_bps, wanted, best)
     fits_easily = _degrade(budget_bps / RAISE_MARGIN, wanted, best)
@@ -73,9 +76,7 @@ def allocate(
     for item in wanted:
         layer = _damped(item, fits[item.key], fits_easily[item.key], best[item.key], may_raise)
         targets[item.key] = Target(layer, layer != best[item.key])
-    limited = any(target.limited for target in targets.values())
-    need_bps = audio_bps + sum(_cost(item, best[item.key]) for item in wanted)
-    return Allocation(targets, int(need_bps * PROBE_MARGIN) if limited else 0)
+    return Allocation(targets, probe_bps)
 
 
 def best_layer(max_height: int | None, layers: Sequence[LayerMeasure]) -> int | None:

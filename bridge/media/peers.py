@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from bridge.media.allocation import LayerMeasure
 from bridge.media.contract import Kind, Mid, PeerId, PublishedTrack, Source, Subscription, TrackId
+from bridge.media.holding import Hold
 from bridge.media.negotiation import PublishedSection
 from bridge.media.quality import LineQuality
 from bridge.media.sdp_codecs import CodecRow
@@ -146,7 +147,7 @@ class Publisher(Peer):
 
 @dataclass(slots=True, kw_only=True)
 class Receiver(Peer):
-    """What subscribers and players share. `hold_until_s`: no raising before this time of the loop's clock.
+    """What subscribers and players share.
 
     `transport_cc`: its estimate is measured and probed here; otherwise it is only what the receiver guesses.
     """
@@ -154,7 +155,7 @@ class Receiver(Peer):
     estimate_bps: int = 0
     transport_cc: bool = False
     guess_counts_until_s: float = 0.0
-    hold_until_s: float = 0.0
+    hold: Hold = field(default_factory=Hold)
     probe_bps: int = 0
 
     def receivings(self) -> list[Receiving]:

@@ -13,8 +13,8 @@ from bridge.media.registry import Registry
 # Changes are gathered this long, then worked off in chunks, so that 500 estimates at once do not hold up the loop.
 GATHER_S = 0.1
 CHUNK = 50
-# After a picture was lowered none of the same receiver is raised for this long.
-HOLD_S = 3.0
+# A need that moves by less than this share is no news for the relay's probing.
+PROBE_STEP = 0.1
 # A receiver's own guess (REMB) is no more than one and a half times what is sent to it, so that it can never grow while
 # pictures are held back for it. It counts only while packets are really lost, and this long after.
 GUESS_LOSS = 0.04
@@ -125,11 +125,15 @@ class Steering:
             )
         now_s = self._loop.time()
         estimate_bps = self._trusted_estimate(receiver, now_s)
-        result = allocate(estimate_bps, audio_bps, wanted, may_raise=now_s >= receiver.hold_until_s)
-        for native, target in result.targets.items():
-            if self._apply(shown[native], target.layer, target.limited):
-                receiver.hold_until_s = now_s + HOLD_S
-        if result.probe_bps != receiver.probe_bps:
+        result = allocate(estimate_bps, audio_bps, wanted, may_raise=receiver.hold.allows_raising(now_s))
+        steps = [
+            self._apply(shown[key], target.layer, target.limited) for key, target in result.targets.items()
+        ]
+        if any(step < 0 for step in steps):
+            receiver.hold.lowered(now_s)
+        elif any(step > 0 for step in steps):
+            receiver.hold.raised(now_s)
+        if abs(result.probe_bps - receiver.probe_bps) > receiver.probe_bps * PROBE_STEP:
             receiver.probe_bps = result.probe_bps
             self._registry.relay.set_probe_limit(int(receiver.id), result.probe_bps)
 
@@ -141,16 +145,18 @@ class Steering:
             receiver.guess_counts_until_s = now_s + GUESS_COUNTS_S
         return receiver.estimate_bps if now_s < receiver.guess_counts_until_s else 0
 
-    def _apply(self, receiving: Receiving, layer: int | None, limited: bool) -> bool:
-        """Returns whether the link made it worse."""
-        lowered = limited and receiving.target_known and _rank(layer) < _rank(receiving.target)
+    def _apply(self, receiving: Receiving, layer: int | None, limited: bool) -> int:
+        """Returns -1 where the link made it worse, 1 where it is better than before."""
+        step = 0
+        if receiving.target_known and _rank(layer) != _rank(receiving.target):
+            step = 1 if _rank(layer) > _rank(receiving.target) else -1 if limited else 0
         if not receiving.target_known or receiving.target != layer:
             receiving.target, receiving.target_known = layer, True
             self._registry.relay.set_layer(receiving.native, layer)
         if receiving.limited != limited:
             receiving.limited = limited
             self._tell_picture(receiving)
-        return lowered
+        return step
 
     def _tell_picture(self, receiving: Receiving) -> None:
         track = self._registry.tracks.get(receiving.track) if receiving.track is not None else None

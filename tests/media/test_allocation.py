@@ -55,16 +55,20 @@ def test_sound_comes_before_any_picture() -> None:
     assert allocate(8_000_000, 2_000_000, room()).targets[SECOND].layer is None
 
 
-def test_probes_only_while_something_is_held_back() -> None:
-    assert allocate(20_000_000, AUDIO_BPS, room()).probe_bps == 0
-    assert allocate(3_000_000, AUDIO_BPS, room()).probe_bps > 8_450_000
+@pytest.mark.parametrize("estimate_bps", [0, 3_000_000, 20_000_000])
+def test_probes_reach_somewhat_beyond_what_is_wanted(estimate_bps: int) -> None:
+    assert 10_000_000 < allocate(estimate_bps, AUDIO_BPS, room()).probe_bps < 13_000_000
+
+
+def test_nothing_is_probed_for_where_nothing_is_wanted() -> None:
+    assert allocate(3_000_000, AUDIO_BPS, []).probe_bps == 0
 
 
 def test_link_at_the_edge_does_not_flap() -> None:
     low = {FIRST: 2, SECOND: 0}
     need_bps = (6_000_000 + 1_200_000 + 400_000 + AUDIO_BPS) / 0.95
     assert allocate(int(need_bps * 1.05), AUDIO_BPS, room(low)).targets[SECOND].layer == 0
-    assert allocate(int(need_bps * 1.25), AUDIO_BPS, room(low)).targets[SECOND].layer == 1
+    assert allocate(int(need_bps * 1.12), AUDIO_BPS, room(low)).targets[SECOND].layer == 1
 
 
 def test_nothing_is_raised_while_held_but_all_may_fall() -> None:
