@@ -11,6 +11,23 @@ const MIDDLE_LINES = 360;
 const KBIT = 1_000;
 const MBIT = 1_000_000;
 
+/**
+ * A full picture costs by its pixels: 7 Mbit/s at 1080p30, and at 640×480 the 1 Mbit/s above which little is gained, so
+ * that a clinic's 1.5 Mbit/s line carries it. Below the floor motion suffers.
+ */
+const FULL_BPS_PER_PIXEL = (7 * MBIT) / (1920 * 1080);
+const FULL_FLOOR_BPS = 600 * KBIT;
+const FULL_CEILING_BPS = 8 * MBIT;
+/** libwebrtc sends three layers only of pictures from this size on: of smaller ones it would leave out the full one. */
+const THREE_LAYERS_PX = 960 * 540;
+const MIDDLE_CEILING_BPS = 1.2 * MBIT;
+
+export interface PictureSize {
+  /** 0 where not known yet. */
+  readonly widthPx: number;
+  readonly heightPx: number;
+}
+
 export interface SendPlan {
   readonly contentHint: "motion" | "detail" | "speech" | "music";
   readonly degradation: RTCDegradationPreference | null;
@@ -29,10 +46,10 @@ export const SEND_PLANS: Readonly<Record<Source, SendPlan>> = {
 /** Doppler sound is judged by ear: both channels, and no speech codec's thrift. */
 export const ULTRASOUND_SOUND_BITRATE_BPS = 128 * KBIT;
 
-/** Layers for a picture of this height, lowest quality first; height 0 if it is not known yet. */
-export function encodings(source: Source, heightPx: number): RTCRtpEncodingParameters[] {
+/** Layers for a picture of this size, lowest quality first. */
+export function encodings(source: Source, size: PictureSize): RTCRtpEncodingParameters[] {
   const priority = SEND_PLANS[source].priority;
-  const lines = heightPx > 0 ? heightPx : 720;
+  const lines = size.heightPx > 0 ? size.heightPx : 720;
   // A priority is the whole sender's; Chromium takes it on the first layer only and refuses it on others.
   const thumbnail = { rid: "l", scaleResolutionDownBy: scale(lines, THUMBNAIL_LINES), maxBitrate: 150 * KBIT, priority };
   switch (source) {
@@ -41,15 +58,8 @@ export function encodings(source: Source, heightPx: number): RTCRtpEncodingParam
     case "ultrasoundSound":
       return [{ maxBitrate: ULTRASOUND_SOUND_BITRATE_BPS, priority }];
     case "ultrasound":
-      return [
-        { ...thumbnail, maxFramerate: 15 },
-        { rid: "h", scaleResolutionDownBy: 1, maxBitrate: 8 * MBIT, maxFramerate: 30 },
-      ];
     case "microscope":
-      return [
-        { ...thumbnail, maxFramerate: 15 },
-        { rid: "h", scaleResolutionDownBy: 1, maxBitrate: 6 * MBIT, maxFramerate: 30 },
-      ];
+      return diagnostic(lines, size, priority);
     case "screen":
       return [
         { ...thumbnail, maxFramerate: 5 },
@@ -62,6 +72,25 @@ export function encodings(source: Source, heightPx: number): RTCRtpEncodingParam
         { rid: "h", scaleResolutionDownBy: scale(lines, 720), maxBitrate: 1.5 * MBIT, maxFramerate: 30 },
       ];
   }
+}
+
+/**
+ * Each layer is one that a doctor could still work with, for it is what a thin line gets: frames before pixels. Where there
+ * are only two, the lower one is half the picture at the full frame rate.
+ */
+function diagnostic(lines: number, size: PictureSize, priority: RTCPriorityType): RTCRtpEncodingParameters[] {
+  const pixels = (size.widthPx > 0 ? size.widthPx : (lines * 16) / 9) * lines;
+  const fullBps = Math.round(Math.min(FULL_CEILING_BPS, Math.max(FULL_FLOOR_BPS, pixels * FULL_BPS_PER_PIXEL)));
+  const full = { rid: "h", scaleResolutionDownBy: 1, maxBitrate: fullBps, maxFramerate: 30 };
+  if (pixels < THREE_LAYERS_PX) {
+    return [{ rid: "l", scaleResolutionDownBy: 2, maxBitrate: 300 * KBIT, maxFramerate: 30, priority }, full];
+  }
+  const middleBps = Math.round(Math.min(MIDDLE_CEILING_BPS, fullBps / 3));
+  return [
+    { rid: "l", scaleResolutionDownBy: scale(lines, THUMBNAIL_LINES), maxBitrate: 150 * KBIT, maxFramerate: 15, priority },
+    { rid: "m", scaleResolutionDownBy: 2, maxBitrate: middleBps, maxFramerate: 30 },
+    full,
+  ];
 }
 
 /** The codecs of this browser in the order in which we would send them; resilience formats stay behind their codecs. */

@@ -1,6 +1,7 @@
 // Owns the sending peer connection: which sources are in it, offering them to the server one negotiation at a time, and
 // bringing it back. Knows neither devices nor pages. docs/protocol.md, Publishing; JSEP is RFC 9429.
 
+import type { PictureSize } from "./encodings";
 import { encodings, firstCodec, orderCodecs, SEND_PLANS, ULTRASOUND_SOUND_BITRATE_BPS } from "./encodings";
 import { PeerWatch } from "./peerwatch";
 import { sourceKind, SOURCES } from "./protocol";
@@ -279,7 +280,7 @@ export class Publisher {
     if (peer !== this.#peer) return;
     const added = peer.addTransceiver(outgoing.track ?? sourceKind(source), {
       direction: "sendonly",
-      sendEncodings: encodings(source, heightOf(outgoing.track)),
+      sendEncodings: encodings(source, sizeOf(outgoing.track)),
     });
     this.#sections.set(source, added);
     const codecs = sourceKind(source) === "video" ? this.surroundings.codecs() : undefined;
@@ -316,7 +317,7 @@ export class Publisher {
     if (parameters.encodings.length === 0) return;
     const { degradation } = SEND_PLANS[source];
     if (degradation) parameters.degradationPreference = degradation;
-    const planned = encodings(source, heightOf(sender.track));
+    const planned = encodings(source, sizeOf(sender.track));
     for (const encoding of parameters.encodings) {
       const plan = planned.find((one) => one.rid === encoding.rid) ?? planned.at(-1);
       if (plan) Object.assign(encoding, { ...plan, rid: encoding.rid });
@@ -343,6 +344,7 @@ function sameItems<T>(a: readonly T[], b: readonly T[]): boolean {
   return a.length === b.length && a.every((item, i) => item === b[i]);
 }
 
-function heightOf(track: MediaStreamTrack | null): number {
-  return track?.kind === "video" ? (track.getSettings().height ?? 0) : 0;
+function sizeOf(track: MediaStreamTrack | null): PictureSize {
+  const { width, height } = track?.kind === "video" ? track.getSettings() : {};
+  return { widthPx: width ?? 0, heightPx: height ?? 0 };
 }

@@ -2,11 +2,30 @@ import { expect, test } from "vitest";
 import { encodings, firstCodec, orderCodecs } from "../src/encodings";
 import { SOURCES } from "../src/protocol";
 
-test("the ultrasound is sent full at up to 8 Mbit/s and 30 frames, with a thumbnail", () => {
-  expect(encodings("ultrasound", 1080)).toMatchObject([
+test("a large ultrasound is sent full at 7 Mbit/s and 30 frames, half for thin lines, and as a thumbnail", () => {
+  expect(encodings("ultrasound", { widthPx: 1920, heightPx: 1080 })).toMatchObject([
     { rid: "l", scaleResolutionDownBy: 6, maxBitrate: 150_000, priority: "high" },
-    { rid: "h", scaleResolutionDownBy: 1, maxBitrate: 8_000_000, maxFramerate: 30 },
+    { rid: "m", scaleResolutionDownBy: 2, maxBitrate: 1_200_000, maxFramerate: 30 },
+    { rid: "h", scaleResolutionDownBy: 1, maxBitrate: 7_000_000, maxFramerate: 30 },
   ]);
+});
+
+test("a small ultrasound is sent in two layers, the full one in what a thin line carries", () => {
+  const [half, full, ...more] = encodings("ultrasound", { widthPx: 640, heightPx: 480 });
+  expect(half).toMatchObject({ rid: "l", scaleResolutionDownBy: 2, maxBitrate: 300_000, maxFramerate: 30 });
+  expect(full).toMatchObject({ rid: "h", scaleResolutionDownBy: 1, maxFramerate: 30 });
+  expect(full?.maxBitrate).toBeGreaterThan(1_000_000);
+  expect(full?.maxBitrate).toBeLessThan(1_100_000);
+  expect(more).toEqual([]);
+});
+
+test.each([
+  [320, 240, 600_000],
+  [720, 576, 1_400_000],
+  [1280, 720, 3_111_111],
+  [3840, 2160, 8_000_000],
+])("an ultrasound of %d by %d costs by its pixels, within bounds", (widthPx, heightPx, bitrateBps) => {
+  expect(encodings("ultrasound", { widthPx, heightPx }).at(-1)?.maxBitrate).toBe(bitrateBps);
 });
 
 test.each([
@@ -14,13 +33,14 @@ test.each([
   [720, [4, 2, 1]],
   [480, [3, 1, 1]],
   [120, [1, 1, 1]],
-])("a camera of %d lines is sent in three layers, none larger than 720 lines if it can be helped", (height, scales) => {
-  expect(encodings("camera", height).map(({ scaleResolutionDownBy }) => scaleResolutionDownBy)).toEqual(scales);
-  expect(encodings("camera", height).map(({ rid }) => rid)).toEqual(["l", "m", "h"]);
+])("a camera of %d lines is sent in three layers, none larger than 720 lines if it can be helped", (heightPx, scales) => {
+  const layers = encodings("camera", { widthPx: 0, heightPx });
+  expect(layers.map(({ scaleResolutionDownBy }) => scaleResolutionDownBy)).toEqual(scales);
+  expect(layers.map(({ rid }) => rid)).toEqual(["l", "m", "h"]);
 });
 
 test.each(SOURCES)("%s names its priority on the first layer only, as Chromium asks", (source) => {
-  const [first, ...others] = encodings(source, 720);
+  const [first, ...others] = encodings(source, { widthPx: 1280, heightPx: 720 });
   expect(first?.priority).toBeDefined();
   expect(others.filter((layer) => layer.priority !== undefined || layer.networkPriority !== undefined)).toEqual([]);
 });
