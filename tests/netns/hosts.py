@@ -58,7 +58,7 @@ class Line:
     _back: IO[str] = field(repr=False)
 
     def set(self, **setting: Any) -> None:
-        """Any of delay_ms (one way), loss (share of packets), rate_bps, up."""
+        """Any of delay_ms (one way), loss (share of packets), rate_bps, queue_ms, up."""
         self._to.write(json.dumps(setting) + "\n")
         self._to.flush()
         assert self._back.readline().strip() == "set"

@@ -29,11 +29,16 @@ QUEUE_PACKETS = 2000
 
 @dataclass
 class Setting:
-    """What the line does with each packet, the same both ways. `rate_bps` 0 means without a limit."""
+    """What the line does with each packet, the same both ways. `rate_bps` 0 means without a limit.
+
+    `queue_ms` is how long a packet may wait for its turn on a line with a rate; what would wait longer is lost. 0 means
+    that only the number of packets bounds the queue.
+    """
 
     delay_ms: float = 0.0
     loss: float = 0.0
     rate_bps: float = 0.0
+    queue_ms: float = 0.0
     up: bool = True
 
 
@@ -54,6 +59,8 @@ class Way:
         if lost or not setting.up or len(self.waiting) >= QUEUE_PACKETS:
             return
         leaves_s = max(now_s, self.free_at_s)
+        if setting.queue_ms and leaves_s - now_s > setting.queue_ms / 1000:
+            return
         if setting.rate_bps:
             leaves_s += len(packet) * 8 / setting.rate_bps
             self.free_at_s = leaves_s
