@@ -23,6 +23,7 @@ from bridge.errors import BridgeError
 from bridge.ids import InviteId, Role, SessionFormat, SessionId, SessionKind
 from bridge.office import base_url, open_office
 from bridge.store import InviteRecord
+from bridge.vault_cli import audit_cli, vault_cli
 
 _Result = TypeVar("_Result")
 
@@ -40,6 +41,8 @@ staff_cli = typer.Typer(help="For who runs this installation.", no_args_is_help=
 cli.add_typer(session_cli, name="session")
 cli.add_typer(invite_cli, name="invite")
 cli.add_typer(staff_cli, name="staff")
+cli.add_typer(vault_cli, name="vault")
+cli.add_typer(audit_cli, name="audit")
 
 _Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 _ExpiresIn = Annotated[
