@@ -29,8 +29,16 @@ def test_wheel_carries_all_that_a_server_needs(tmp_path: Path) -> None:
     place = tmp_path / "place"
     venv.create(place, with_pip=True)
     subprocess.run(
-        [place / "bin" / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        + ["-c", str(ROOT / "requirements.lock"), str(wheel)],
+        [
+            place / "bin" / "python",
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "-c",
+            ROOT / "requirements.lock",
+            wheel,
+        ],
         check=True,
     )
     settings = {
