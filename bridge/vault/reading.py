@@ -75,12 +75,13 @@ class StreamReader(_OpenFile):
     @property
     def ended(self) -> bool:
         """Whether the stream was closed by its writer. If not, it is being written, or it is cut."""
-        return self._scan.ended
+        return self._scan.end is not None
 
     @property
     def end_note(self) -> bytes:
         """The note of the end, empty before."""
-        return self._scan.end_note
+        end = self._scan.end
+        return end.note if end is not None else b""
 
     @property
     def parts(self) -> list[Part]:
@@ -136,12 +137,19 @@ class StreamReader(_OpenFile):
                 self.read(part.number)
             except VaultError as error:
                 yield Finding(error.trouble, self.stream, part.number, error.text)
+        end = self._scan.end
+        if end is not None and self._open(end) is None:
+            text = f"Stream {self.stream}, part {end.number} (the end) is altered."
+            yield Finding(Trouble.ALTERED, self.stream, end.number, text)
 
     def _body(self, number: int) -> bytes | None:
         with self._lock:
             part = self._scan.parts.get(number)
         if part is None:
             raise self._absent(number)
+        return self._open(part)
+
+    def _open(self, part: Part) -> bytes | None:
         header = part.header
         with disk_errors():
             frame = os.pread(self._file, header.frame_bytes, part.offset_bytes)
@@ -217,6 +225,8 @@ class BlobReader(_OpenFile):
         if header is None or header.owner != self._keys.owner or header.note_bytes:
             return None
         proved = self._keys.open_note(header, start[HEADER_BYTES : HEADER_BYTES + TAG_BYTES])
+        if header.flags & END and self._keys.open_body(header, start[header.body_offset :]) is None:
+            return None
         return header if proved is not None else None
 
     def _chunk(self, number: int) -> bytes:

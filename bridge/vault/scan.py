@@ -45,9 +45,8 @@ class Scan:
         self._file = descriptor
         self.parts: dict[int, Part] = {}
         """Whole parts with content, by number. Their bodies are not proved yet."""
-        self.ended = False
-        self.end_note = b""
-        self._end_number: int | None = None
+        self.end: Part | None = None
+        """The end of the stream, if it was closed."""
         self._next_number = 0
         self._offset = 0
         """Up to here all is understood."""
@@ -89,13 +88,13 @@ class Scan:
         found = [*self._findings, *(self._finding(trouble, part) for part, trouble in self._lost.items())]
         tail_bytes = self._size - self._offset
         if tail_bytes:
-            if self.ended:
+            if self.end is not None:
                 found.append(self._extra(tail_bytes, "after the end"))
             elif self.is_cut:
                 found.append(self._cut(tail_bytes))
             else:
                 found.append(self._finding(Trouble.ALTERED, self._next_number))
-        if not self.ended:
+        if self.end is None:
             found.append(
                 Finding(
                     Trouble.UNENDED,
@@ -191,7 +190,7 @@ class Scan:
         number = header.number
         part = Part(number, offset, header.body_bytes, note, header)
         self._last = part
-        if number in self.parts or number == self._end_number:
+        if number in self.parts or (self.end is not None and number == self.end.number):
             self._findings.append(self._finding(Trouble.REPEATED, number))
             return
         if number < self._next_number:
@@ -202,7 +201,7 @@ class Scan:
                 self._lost.setdefault(lost, Trouble.MISSING)
             self._next_number = number + 1
         if header.flags & END:
-            self.ended, self.end_note, self._end_number = True, note, number
+            self.end = part
         else:
             self.parts[number] = part
 
