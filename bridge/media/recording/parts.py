@@ -24,6 +24,8 @@ LONGEST_OPEN_US = 1_250_000
 MAX_PART_BYTES = 4 << 20
 MAX_PART_FRAMES = 500
 WEBM_CODECS = frozenset({"vp8", "vp9"})
+# No two frames lie nearer: WebM counts milliseconds.
+STEP_US = 1_000
 # The time of a frame that nothing follows, where none before it tells.
 USUAL_FRAME_US = 33_333
 # A frame that nothing followed while the part was open is not shown for longer than this.
@@ -146,9 +148,6 @@ class PartBuilder:
         part = self._open
         if part is None:
             return
-        if part.entries and ticks <= part.entries[-1].ticks:
-            # Pictures out of order (B-frames) are played as they come, as live viewers do.
-            ticks = part.entries[-1].ticks + part.clock.rate_hz // 1_000
         part.entries.append(_Entry(ticks, sample, lost_packets, after_loss, filled))
         part.size_bytes += len(sample.data)
 
@@ -159,9 +158,9 @@ class PartBuilder:
             return False
         age_us = part.clock.us(ticks - part.entries[0].ticks)
         picture = part.configuration.codec != "opus"
+        over = age_us >= PART_US or (picture and sample.keyframe and age_us >= SHORTEST_PART_US)
         return (
-            age_us >= PART_US
-            or (picture and sample.keyframe and age_us >= SHORTEST_PART_US)
+            (over and not part.clock.settling)
             or part.size_bytes + len(sample.data) > MAX_PART_BYTES
             or len(part.entries) >= MAX_PART_FRAMES
         )
@@ -175,12 +174,11 @@ class PartBuilder:
         if part is None or not part.entries:
             return None
         clock, entries = part.clock, part.entries
-        ticks = [entry.ticks for entry in entries]
-        durations = [later - earlier for earlier, later in itertools.pairwise(ticks)]
-        durations.append(self._last_duration(part, durations, next_ticks))
-        start_us = clock.place(ticks[0], max(0, self._last_start_us + 1_000))
-        at_us = [start_us + clock.us(tick - ticks[0]) for tick in ticks]
-        end_us = start_us + clock.us(ticks[-1] + durations[-1] - ticks[0])
+        shown = self._shown(part)
+        end = self._end(part, shown, next_ticks)
+        durations = [later - earlier for earlier, later in itertools.pairwise([*shown, end])]
+        at_us = [clock.us(ticks) for ticks in shown]
+        end_us = clock.us(end)
         marks = (
             FrameMark(at, clock.us(duration), len(entry.sample.data), entry.sample.keyframe)
             for at, duration, entry in zip(at_us, durations, entries, strict=True)
@@ -190,26 +188,45 @@ class PartBuilder:
             number=self._number,
             init=init_of(part.configuration),
             layer=part.layer,
-            start_us=start_us,
-            duration_us=end_us - start_us,
+            start_us=at_us[0],
+            duration_us=end_us - at_us[0],
             keyframe=entries[0].sample.keyframe,
             damaged=part.damaged,
             frames=tuple(marks),
             filled=sum(entry.filled for entry in entries),
             gaps=self._gaps(entries, at_us, end_us),
-            data=_mux(part, self._number, at_us, end_us, durations),
+            data=_mux(part, self._number, shown, durations),
         )
         self._number += 1
         self._last_start_us, self._end_us = at_us[-1], end_us
         return made
 
-    def _last_duration(self, part: _Open, durations: list[int], next_ticks: int | None) -> int:
-        last, rate_hz = part.entries[-1], part.clock.rate_hz
-        if durations:
-            self._usual_us = min(part.clock.us(sorted(durations)[len(durations) // 2]), MAX_LAST_FRAME_US)
+    def _shown(self, part: _Open) -> list[int]:
+        """When each frame is shown, on the session's clock in the codec's ticks.
+
+        What would lie before its predecessor (pictures out of order, the first ones of another layer) follows it at
+        once: such frames are shown shortly, but no time is shifted for the others.
+        """
+        rate_hz, first = part.clock.rate_hz, part.entries[0].ticks
+        offset = part.clock.place(first) * rate_hz // 1_000_000 - first
+        step = STEP_US * rate_hz // 1_000_000
+        shown = []
+        floor = (self._last_start_us + STEP_US) * rate_hz // 1_000_000 if self._last_start_us >= 0 else 0
+        for entry in part.entries:
+            shown.append(max(entry.ticks + offset, floor))
+            floor = shown[-1] + step
+        return shown
+
+    def _end(self, part: _Open, shown: list[int], next_ticks: int | None) -> int:
+        """Until when the last frame is shown, in the same ticks."""
+        rate_hz, last = part.clock.rate_hz, part.entries[-1]
+        if len(shown) > 1:
+            steps = sorted(later - earlier for earlier, later in itertools.pairwise(shown))
+            self._usual_us = min(part.clock.us(steps[len(steps) // 2]), MAX_LAST_FRAME_US)
+        duration = last.sample.duration or self._usual_us * rate_hz // 1_000_000
         if next_ticks is not None and 0 < next_ticks - last.ticks <= MAX_LAST_FRAME_US * rate_hz // 1_000_000:
-            return next_ticks - last.ticks
-        return last.sample.duration or max(1, self._usual_us * rate_hz // 1_000_000)
+            duration = next_ticks - last.ticks
+        return shown[-1] + max(duration, STEP_US * rate_hz // 1_000_000)
 
     def _gaps(self, entries: list[_Entry], at_us: list[int], end_us: int) -> tuple[Gap, ...]:
         """What is missing before each frame: after a loss from the end of the frame before, at its usual length."""
@@ -236,10 +253,11 @@ def _gap(since_us: int, until_us: int, entry: _Entry) -> Gap:
     return Gap(since_us, until_us - since_us, "loss" if entry.after_loss else "silence", entry.lost_packets)
 
 
-def _mux(part: _Open, number: int, at_us: list[int], end_us: int, durations: list[int]) -> bytes:
+def _mux(part: _Open, number: int, shown: list[int], durations: list[int]) -> bytes:
     samples = [entry.sample.data for entry in part.entries]
     keyframes = [entry.sample.keyframe for entry in part.entries]
-    if part.configuration.codec in WEBM_CODECS:
-        return webm.clusters([at // 1_000 for at in at_us], end_us // 1_000, keyframes, samples)
-    decode_ticks = at_us[0] * mp4.timescale_hz(part.configuration) // 1_000_000
-    return mp4.fragment(number + 1, decode_ticks, durations, keyframes, samples)
+    if part.configuration.codec not in WEBM_CODECS:
+        return mp4.fragment(number + 1, shown[0], durations, keyframes, samples)
+    times_ms = [ticks * 1_000 // part.clock.rate_hz for ticks in shown]
+    end_ms = (shown[-1] + durations[-1]) * 1_000 // part.clock.rate_hz
+    return webm.clusters(times_ms, end_ms, keyframes, samples)

@@ -15,6 +15,8 @@ from bridge.media.recording.samples import Codec
 VIDEO_WAIT_US = 700_000
 # Sound is not retransmitted: only overtaking needs patience.
 AUDIO_WAIT_US = 200_000
+# The first packets may overtake each other too, and nothing says yet which is the first.
+START_WAIT_US = 100_000
 # Bounds of what waits behind a hole.
 MAX_HELD_PACKETS = 2_048
 MAX_HELD_BYTES = 2 << 20
@@ -57,6 +59,7 @@ class ReorderWindow:
         self.late = 0
         self._wait_us = wait_us
         self._expected = -1
+        self._started_us: int | None = None
         self._highest = 0
         self._held: dict[int, Packet] = {}
         self._held_bytes = 0
@@ -64,8 +67,6 @@ class ReorderWindow:
 
     def push(self, packet: Packet) -> list[Packet | Hole]:
         """What is in order now; usually just this packet."""
-        if self._expected < 0:
-            self._expected = packet.sequence
         if packet.sequence == self._expected and not self._held:
             self._highest = packet.sequence
             self._expected += 1
@@ -74,16 +75,27 @@ class ReorderWindow:
 
     def expire(self, now_us: int) -> list[Packet | Hole]:
         """What is let go because it waited long enough for what is missing."""
+        if self._expected < 0:
+            waited = self._started_us is not None and now_us - self._started_us >= START_WAIT_US
+            return self._start() if waited else []
         return list(self._give_up(lambda: now_us - self._hole_since_us >= self._wait_us))
 
     def flush(self) -> list[Packet | Hole]:
-        return list(self._give_up(lambda: True))
+        return [*self._start(), *self._give_up(lambda: True)]
+
+    def _start(self) -> list[Packet | Hole]:
+        if self._expected < 0 and self._held:
+            self._expected = min(self._held)
+        return list(self._release())
 
     def _unusual(self, packet: Packet) -> Iterator[Packet | Hole]:
         if packet.sequence < self._expected or packet.sequence in self._held:
             self.late += 1
             return
+        if self._started_us is None:
+            self._started_us, self._highest = packet.arrived_us, packet.sequence
         if packet.sequence > self._highest + MAX_HOLE:
+            yield from self._start()
             yield from self._give_up(lambda: True)
             yield Hole(0)
             self._expected = packet.sequence
@@ -92,8 +104,11 @@ class ReorderWindow:
         self._highest = max(self._highest, packet.sequence)
         self._held[packet.sequence] = packet
         self._held_bytes += len(packet.payload)
-        yield from self._release()
+        if self._expected >= 0:
+            yield from self._release()
         yield from self.expire(packet.arrived_us)
+        if self._expected < 0 and len(self._held) > MAX_HELD_PACKETS:
+            yield from self._start()
         yield from self._give_up(
             lambda: len(self._held) > MAX_HELD_PACKETS or self._held_bytes > MAX_HELD_BYTES
         )

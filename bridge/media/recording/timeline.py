@@ -23,6 +23,9 @@ MAX_UP_US_PER_S = 1_000
 LEAP_US = 500_000
 # After such a leap, the old offset is still right if the new one is this near: only the line had stood still.
 SAME_US = 400_000
+# What the line held back comes in a rush in which each frame is less late than the one before, until it has drained.
+DRAINED_US = 300_000
+LONGEST_DRAIN_US = 2_000_000
 
 _HALF, _MASK = 1 << 31, (1 << 32) - 1
 
@@ -35,6 +38,8 @@ class StreamClock:
         self._origin_us = origin_us
         self._last: tuple[int, int, int] | None = None
         self._fresh = True
+        self._leapt_us = 0
+        self._improved_us = 0
         self._offset_us: int | None = None
         self._settled_us = 0
         self._least: deque[tuple[int, int]] = deque()
@@ -51,6 +56,7 @@ class StreamClock:
         """Notes one frame, in the order of the stream. Returns its ticks, which never wrap."""
         if self.leaps(timestamp, arrived_us):
             self._fresh = True
+            self._leapt_us = self._improved_us = arrived_us
             self._least.clear()
         ticks = timestamp
         if self._last is not None:
@@ -63,18 +69,21 @@ class StreamClock:
     def us(self, ticks: int) -> int:
         return ticks * 1_000_000 // self.rate_hz
 
-    def place(self, first_ticks: int, not_before_us: int) -> int:
+    @property
+    def settling(self) -> bool:
+        """After a leap: whether it is too early to tell what it was, so that the part should stay open."""
+        if not self._fresh or self._last is None:
+            return False
+        now_us = self._last[2]
+        return now_us - self._improved_us < DRAINED_US and now_us - self._leapt_us < LONGEST_DRAIN_US
+
+    def place(self, first_ticks: int) -> int:
         """Where on the session's clock a part begins whose first frame this is; corrects the offset where needed.
 
         To be called once a part, when all its frames are known: what came after the first tells how late that was.
         """
-        offset_us = self._settle()
-        start_us = self.us(first_ticks) + offset_us - self._origin_us
-        if start_us < not_before_us:
-            offset_us += not_before_us - start_us
-            start_us = not_before_us
-        self._offset_us = offset_us
-        return start_us
+        self._offset_us = self._settle()
+        return self.us(first_ticks) + self._offset_us - self._origin_us
 
     def _note(self, arrived_us: int, sample_us: int) -> None:
         if not self._least or arrived_us - self._least[-1][0] >= BUCKET_US:
@@ -82,6 +91,8 @@ class StreamClock:
             while arrived_us - self._least[0][0] > WINDOW_US:
                 self._least.popleft()
         elif sample_us < self._least[-1][1]:
+            if self._least[-1][1] - sample_us >= DEAD_BAND_US:
+                self._improved_us = arrived_us
             self._least[-1] = (self._least[-1][0], sample_us)
 
     def _settle(self) -> int:

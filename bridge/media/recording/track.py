@@ -7,7 +7,7 @@ not know storage, encryption, sessions, or how a keyframe request reaches the pu
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bridge.media.recording import opus
 from bridge.media.recording.decodable import DecodableGate, KeyframeAsking
@@ -49,7 +49,7 @@ class _Stream:
         self.after_loss = False
 
     def frames(self, items: Iterable[Packet | Hole]) -> list[Frame]:
-        return [frame for item in items for frame in self.assembler.push(item)]
+        return _as_if_in_time([frame for item in items for frame in self.assembler.push(item)])
 
 
 class TrackRecorder:
@@ -242,3 +242,11 @@ class TrackRecorder:
     def _collect(self) -> list[Part]:
         parts, self._done = self._done, []
         return parts
+
+
+def _as_if_in_time(frames: list[Frame]) -> list[Frame]:
+    """A frame that came after its successors was lost and healed, which says nothing of the line's delay."""
+    for place in range(len(frames) - 2, -1, -1):
+        if frames[place].arrived_us > frames[place + 1].arrived_us:
+            frames[place] = replace(frames[place], arrived_us=frames[place + 1].arrived_us)
+    return frames

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -65,13 +66,13 @@ def decode(data: bytes) -> list[av.VideoFrame | av.AudioFrame]:
 def assert_valid(parts: Sequence[Part]) -> None:
     """Init and parts together are a valid file; times rise, and are those that the parts tell of themselves."""
     assert [part.number for part in parts] == list(range(len(parts)))
-    for earlier, later in zip(parts, parts[1:], strict=False):
-        assert later.start_us > earlier.frames[-1].start_us
+    for earlier, later in itertools.pairwise(parts):
+        assert later.start_us > max([earlier.start_us, *(mark.start_us for mark in earlier.frames)])
     for run in runs(parts):
         read = demux(whole(run))
         assert len(read) == sum(len(part.frames) + part.filled for part in run)
         times = [packet.dts for packet in read]
-        assert all(earlier < later for earlier, later in zip(times, times[1:], strict=False))
+        assert all(earlier < later for earlier, later in itertools.pairwise(times))
         assert abs(read[0].pts * 1_000_000 - run[0].start_us) < 2_000
         end = run[-1].start_us + run[-1].duration_us
         assert abs((read[-1].pts + read[-1].duration) * 1_000_000 - end) < 2_000

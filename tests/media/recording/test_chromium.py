@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import itertools
 import os
 import statistics
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -25,7 +26,11 @@ pytestmark = pytest.mark.browser
 
 CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
 WISHES = [TrackWish(Mid("0"), Source.MICROPHONE), TrackWish(Mid("1"), Source.ULTRASOUND)]
-RECORDED_S = 5.0
+RECORDED_S = 4.0
+LAYERS = [
+    {"rid": "l", "scaleResolutionDownBy": 4, "maxBitrate": 150_000},
+    {"rid": "h", "maxBitrate": 1_500_000},
+]
 SYNC_US = 40_000
 
 # A canvas that turns white, and a tone that sounds, at the same moments: 300 ms of each 900 ms.
@@ -44,13 +49,13 @@ setInterval(() => {
   pen.fillStyle = '#888'; pen.fillRect(count++ * 7 % 600, 150, 40, 40);
 }, 33);
 
-async function publish(codec) {
+async function publish(codec, layers) {
   await audio.resume();
   const [video] = pictures.captureStream(30).getVideoTracks();
   video.contentHint = 'motion';
   window.publisher = new RTCPeerConnection({bundlePolicy: 'max-bundle'});
   publisher.addTransceiver(sink.stream.getAudioTracks()[0], {direction: 'sendonly'});
-  const sending = publisher.addTransceiver(video, {direction: 'sendonly'});
+  const sending = publisher.addTransceiver(video, {direction: 'sendonly', sendEncodings: layers});
   const codecs = RTCRtpSender.getCapabilities('video').codecs;
   const wanted = codecs.filter(each => each.mimeType.toLowerCase() === 'video/' + codec);
   if (!wanted.length) throw new Error('Chromium does not send ' + codec);
@@ -94,7 +99,7 @@ async function play(tracks, start, seek) {
   source.endOfStream();
   screen.currentTime = start;
   await event(screen, 'seeked');
-  screen.playbackRate = 2;
+  screen.playbackRate = 4;
   const ended = event(screen, 'ended');
   await screen.play();
   await ended;
@@ -128,13 +133,17 @@ async def page() -> AsyncIterator[Page]:
         await browser.close()
 
 
-async def record(page: Page, codec: str) -> tuple[list[Part], list[Part], int]:
+async def record(
+    page: Page, codec: str, layers: Sequence[Mapping[str, object]] = ({},)
+) -> tuple[list[Part], list[Part], int]:
     """Sound and picture as parts, and how many pictures Chromium says it sent."""
     sound, picture = Tapped(), Tapped()
     origin_us = time.monotonic_ns() // 1_000
     async with running_engine() as (engine, _):
         peer = await engine.open_publisher()
-        offer = Description(await page.evaluate("codec => publish(codec)", codec))
+        offer = Description(
+            await page.evaluate("([codec, layers]) => publish(codec, layers)", [codec, layers])
+        )
         answer = await engine.publish(peer, offer, WISHES)
         done = asyncio.Event()
 
@@ -188,6 +197,17 @@ async def test_a_recorded_track_is_whole_and_plays_in_the_browser(page: Page, co
     apart = onsets_apart_us(picture, sound)
     print(codec, "frames", sent, "apart ms", [round(each / 1000) for each in apart])
     assert abs(statistics.median(apart)) < SYNC_US
+
+
+async def test_of_simulcast_layers_the_highest_that_flows_is_kept(page: Page) -> None:
+    _, picture, _ = await record(page, "vp8", LAYERS)
+    assert_valid(picture)
+    assert picture[-1].init.configuration.width == 640
+    changes = [now for before, now in itertools.pairwise(picture) if now.layer != before.layer]
+    assert all(part.keyframe for part in changes)
+    assert sorted(part.layer for part in changes) == [part.layer for part in changes]
+    marks = [mark for part in picture for mark in part.frames]
+    assert max(later.start_us - earlier.start_us for earlier, later in itertools.pairwise(marks)) < 500_000
 
 
 def onsets_apart_us(picture: list[Part], sound: list[Part]) -> list[float]:
