@@ -145,7 +145,9 @@ class Lobby:
         barred = {seat for invite, seat in session.barred if invite == grant.invite}
         seat = choose_seat(grant, sitting, barred)
         replaced = session.people.get(policy.participant_id(grant.invite, seat))
-        if replaced is None and session.occupied >= session.record.capacity:
+        # A viewers' link has as many seats as the session: it must not shut out who leads it.
+        waits = not policy.moderates(grant.role)
+        if replaced is None and waits and session.occupied >= session.record.capacity:
             raise LimitExceeded("The session is full.", "sessionFull")
         return seat, replaced
 

@@ -176,6 +176,18 @@ async def test_full_session_refuses_but_not_who_comes_back(tmp_path: Path) -> No
         assert house.rooms.connected(house.session) == 2
 
 
+@pytest.mark.parametrize("role", [Role.HUB, Role.ORGANISER])
+async def test_session_full_of_viewers_lets_in_who_leads_it(tmp_path: Path, role: Role) -> None:
+    async with a_house(tmp_path, capacity=2) as house:
+        grant = await house.grant(Role.VIEWER, seats=2)
+        for _ in range(2):
+            await house.join(grant)
+        with refused("sessionFull"):
+            await house.join(Role.SATELLITE)
+        await house.join(role)
+        assert house.rooms.connected(house.session) == 3
+
+
 async def test_place_of_who_left_is_free_again(tmp_path: Path) -> None:
     async with a_house(tmp_path, capacity=2) as house:
         leaving, _ = await house.join(Role.SATELLITE)
