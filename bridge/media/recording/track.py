@@ -188,10 +188,12 @@ class TrackRecorder:
         stream.lost_packets += frame.lost_packets
         stream.after_loss |= frame.broken
         self._choice.current = layer
-        if stream.clock.leaps(frame.timestamp, frame.arrived_us):
+        # A packet cannot leave before its last moment, a picture can: without this, sound would lie late.
+        began_us = frame.arrived_us - stream.clock.us(frame.sample.duration)
+        if stream.clock.leaps(frame.timestamp, began_us):
             self._close()
             self._last_sound = None
-        ticks = stream.clock.stamp(frame.timestamp, frame.arrived_us)
+        ticks = stream.clock.stamp(frame.timestamp, began_us)
         self._fill(layer, stream, frame, ticks)
         if self._builder.full(ticks, frame.sample):
             self._close(ticks)

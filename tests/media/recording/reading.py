@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import itertools
+import json
+import subprocess
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -61,6 +63,15 @@ def demux(data: bytes) -> list[Read]:
 def decode(data: bytes) -> list[av.VideoFrame | av.AudioFrame]:
     with av.open(io.BytesIO(data)) as container:
         return list(container.decode(container.streams[0]))
+
+
+def probe(data: bytes) -> dict[str, str]:
+    """What `ffprobe` says of the one stream, having read all of it without a complaint."""
+    arguments = ["-v", "warning", "-count_packets", "-show_streams", "-of", "json", "-"]
+    done = subprocess.run(["ffprobe", *arguments], input=data, capture_output=True, check=True)
+    assert done.stderr == b""
+    (stream,) = json.loads(done.stdout)["streams"]
+    return {name: str(value) for name, value in stream.items()}
 
 
 def assert_valid(parts: Sequence[Part]) -> None:

@@ -105,7 +105,7 @@ def video(
 def sound(
     count: int, *, timestamp: int = 0xFFFF_F000, sequence: int = 10, from_us: int = START_US
 ) -> list[Sent]:
-    """Opus, 20 ms a packet."""
+    """Opus, 20 ms a packet, each sent when it is complete."""
     context = av.CodecContext.create("libopus", "w")
     context.sample_rate, context.layout, context.format = 48_000, "stereo", "s16"
     context.options = {"application": "voip", "frame_duration": "20"}
@@ -120,7 +120,7 @@ def sound(
         Sent(
             0,
             "opus",
-            from_us + number * 20_000,
+            from_us + (number + 1) * 20_000,
             sequence + number,
             timestamp + number * 960 & 0xFFFF_FFFF,
             number == 0,

@@ -195,7 +195,6 @@ async def test_a_recorded_track_is_whole_and_plays_in_the_browser(page: Page, co
     assert seen["frames"] > 0.9 * sent - 30
 
     apart = onsets_apart_us(picture, sound)
-    print(codec, "frames", sent, "apart ms", [round(each / 1000) for each in apart])
     assert abs(statistics.median(apart)) < SYNC_US
 
 

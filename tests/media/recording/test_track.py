@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from bridge.media.recording.parts import LONGEST_OPEN_US, PART_US, Part
 from bridge.media.recording.reorder import VIDEO_WAIT_US
 from bridge.media.recording.samples import Codec
 from bridge.media.recording.track import TrackRecorder
-from tests.media.recording.reading import assert_valid, decode, demux, runs, whole
+from tests.media.recording.reading import assert_valid, decode, demux, probe, runs, whole
 from tests.media.recording.sending import (
     FRAME_US,
     START_US,
@@ -26,6 +29,25 @@ from tests.media.recording.sending import (
 )
 
 TICK_US = 250_000
+
+CODECS: tuple[Codec, ...] = ("vp8", "vp9", "h264", "av1", "opus")
+STRANGE = st.builds(
+    Sent,
+    layer=st.integers(0, 3),
+    codec=st.sampled_from(CODECS),
+    arrived_us=st.integers(START_US, START_US + 20_000_000),
+    sequence=st.one_of(st.integers(0, 40), st.integers(0, 1 << 48)),
+    timestamp=st.one_of(st.integers(0, 90_000), st.integers(0, 0xFFFF_FFFF)),
+    marker=st.booleans(),
+    keyframe_start=st.booleans(),
+    payload=st.one_of(
+        st.binary(max_size=30),
+        # A whole VP8 keyframe, and a picture after it; a whole Opus packet.
+        st.just(bytes.fromhex("10 50000 0 9d012a 4001 f000".replace(" ", "")) + bytes(9)),
+        st.just(bytes.fromhex("10 510000") + bytes(9)),
+        st.just(bytes((31 << 3, 7))),
+    ),
+)
 
 
 class Recorded:
@@ -75,6 +97,9 @@ def test_on_a_clean_line_every_frame_is_kept_and_parts_begin_with_keyframes(code
     assert abs(length_us - 150 * FRAME_US) < 5_000
     assert not any(part.gaps for part in parts)
     assert len(decode(whole(parts))) == 150
+    told = probe(whole(parts))
+    assert (told["codec_name"], told["nb_read_packets"]) == (codec, "150")
+    assert (told["width"], told["height"]) == ("320", "240")
     if codec == "vp8":
         assert data_of(parts) == pictures("vp8", 150, 30)
 
@@ -84,6 +109,7 @@ def test_sound_is_kept_whole_in_parts_of_a_second() -> None:
     parts = recorded.end()
     assert_valid(parts)
     assert [len(part.frames) for part in parts] == [50] * 5
+    assert probe(whole(parts))["sample_rate"] == "48000"
     decoded = decode(whole(parts))
     assert sum(frame.samples for frame in decoded) == 250 * 960
     assert not recorded.asked_us
@@ -297,3 +323,40 @@ def test_frames_out_of_order_are_kept_in_the_order_of_decoding() -> None:
     recorded = Recorded(kept + swapped)
     assert_valid(recorded.end())
     assert recorded.frames == 30
+
+
+@given(st.lists(STRANGE, max_size=60))
+@settings(max_examples=200, deadline=None)
+def test_whatever_strangers_send_makes_parts_that_can_be_read_or_none(packets: list[Sent]) -> None:
+    recorded = Recorded(arriving(packets))
+    parts = recorded.end()
+    assert [part.number for part in parts] == list(range(len(parts)))
+    starts = [mark.start_us for part in parts for mark in part.frames]
+    assert starts == sorted(set(starts))
+    for run in runs(parts):
+        assert len(demux(whole(run))) == sum(len(part.frames) + part.filled for part in run)
+
+
+@pytest.mark.parametrize("kind", ["holes", "one endless frame", "frames without end"])
+def test_memory_stays_bounded_whatever_comes(kind: str) -> None:
+    recorder = TrackRecorder(START_US, lambda: None)
+    head = video("vp8", 1)
+    recorder.push(head)
+    kept_bytes = 0
+    tracemalloc.start()
+    for number in range(1, 20_000):
+        payload = b"\x10\x51" + bytes(1_200) if kind == "frames without end" else b"\0" + bytes(1_200)
+        packet = replace(
+            head[-1],
+            sequence=head[-1].sequence + number * (2 if kind == "holes" else 1),
+            timestamp=number if kind == "frames without end" else 7,
+            marker=kind == "frames without end",
+            keyframe_start=False,
+            payload=payload,
+        )
+        kept_bytes += sum(len(part.data) for part in recorder.push([packet]))
+    size_bytes, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert size_bytes < 12 << 20
+    if kind == "frames without end":
+        assert kept_bytes > 10 << 20
