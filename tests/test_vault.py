@@ -13,7 +13,7 @@ from typing import Any
 import pyrage
 import pytest
 
-from bridge.audit import AUDIT_FOLDER, Audit, Event, read_lines
+from bridge.audit import AUDIT_FOLDER, Audit, Event, Outcome, read_lines
 from bridge.config import ConfigError
 from bridge.vault import (
     BODY_LIMIT_BYTES,
@@ -494,11 +494,12 @@ def test_rotation_wraps_anew_and_leaves_content_alone(vault: Vault, data: Path, 
     assert old_identity not in (data / "vault" / "identity.txt").read_text()
     again = vault.rotate(audit, "operator:0")
     assert (again.rewrapped, again.unchanged) == (0, 3)
-    assert [line.content["event"] for line in read_lines(audit.folder, audit.key)] == [
-        Event.AUDIT_STARTED,
-        Event.KEYS_ROTATED,
-        Event.KEYS_ROTATED,
+    said = [line.content for line in read_lines(audit.folder, audit.key)]
+    assert [(line["event"], line["outcome"]) for line in said[1:3]] == [
+        (Event.KEYS_ROTATED, Outcome.BEGUN),
+        (Event.KEYS_ROTATED, Outcome.DONE),
     ]
+    assert said[2]["detail"] == {"rewrapped": 3, "failed": 0, "newIdentity": 1}
 
 
 def test_a_rotation_that_died_midway_loses_nothing_and_is_finished_by_the_next(

@@ -144,6 +144,7 @@ class Vault:
         identities that open what the server's own cannot, as after a restore.
         Raises VaultError, ConfigError, AuditError.
         """
+        audit.record(Entry(Event.KEYS_ROTATED, who, None, Outcome.BEGUN, {"newIdentity": int(new_identity)}))
         with disk_errors():
             if new_identity:
                 with self.keyring.locked(exclusive=True):
