@@ -1,6 +1,7 @@
 //! One published track and its layers: recent packets, reception quality, whether it flows, what to ask its publisher.
 //! Knows its subscribers only as numbers.
 
+use crate::allowance::Allowance;
 use crate::api::{Codec, LayerIndex, MediaKind, TapPacket, TrackId, TrackSpec};
 use crate::audio::LevelMeter;
 use crate::clock::SenderClock;
@@ -15,6 +16,10 @@ use crate::ring::{PacketHead, Ring};
 /// About a second of 8 Mbit/s, and of audio with room to spare.
 const VIDEO_RING: (usize, usize) = (64, 1_024);
 const AUDIO_RING: (usize, usize) = (64, 128);
+/// What one layer may bring: so many packets at once, and one more every so many microseconds. Some 24 Mbit/s of
+/// pictures, three times the best ultrasound; more is a flood that would be multiplied to everybody.
+const VIDEO_ALLOWANCE: (u64, u64) = (4_096, 500);
+const AUDIO_ALLOWANCE: (u64, u64) = (512, 2_500);
 /// A layer that falls silent this long while another goes on does not flow.
 const LAG_US: u64 = 600_000;
 /// As announced by `Event::TrackStalled`.
@@ -57,6 +62,7 @@ pub struct Layer {
     pub bitrate_bps: u64,
     /// Somebody is shown it or waits for it, as of the last sweep: a keyframe is worth asking for.
     pub watched: bool,
+    pub allowance: Allowance,
     arrived_us: Option<u64>,
     stalled: bool,
     /// Added to the packet index of the publisher's SRTP, which starts anew with a new SSRC or new keys.
@@ -68,7 +74,9 @@ pub struct Layer {
 
 impl Layer {
     fn new(kind: MediaKind) -> Self {
-        let (least, most) = if kind == MediaKind::Video { VIDEO_RING } else { AUDIO_RING };
+        let video = kind == MediaKind::Video;
+        let (least, most) = if video { VIDEO_RING } else { AUDIO_RING };
+        let (burst, every_us) = if video { VIDEO_ALLOWANCE } else { AUDIO_ALLOWANCE };
         Self {
             ring: Ring::new(least, most),
             stats: ReceiverStats::new(1),
@@ -86,6 +94,7 @@ impl Layer {
             floor: 0,
             bitrate_bps: 0,
             watched: false,
+            allowance: Allowance::new(burst, every_us, 0),
             arrived_us: None,
             stalled: false,
             base: 0,

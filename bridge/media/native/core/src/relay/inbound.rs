@@ -164,6 +164,9 @@ impl Relay {
             (track.paused, track.tapped, track.spec.nack, track.is_video());
         let Some(layer) = track.layers.get_mut(usize::from(route.layer)) else { return };
         layer.rate.add(wire_len, now_us);
+        if !layer.allowance.take(now_us) {
+            return;
+        }
         let Some((sequence, payload)) = place(layer, &arrival) else { return };
         if layer.ring.judge(sequence) != Inserted::New {
             return;
@@ -216,7 +219,8 @@ impl Relay {
             self.touched.push(route.track);
         }
         track.noted.push((route.layer, sequence));
-        if tapped && !payload.is_empty() && track.tap.len() < MAX_TAPPED {
+        // One without payload too: its sequence number is no loss.
+        if tapped && track.tap.len() < MAX_TAPPED {
             track.tap.push(tap_packet(&head, route.layer, payload));
         }
     }

@@ -77,3 +77,26 @@ fn a_viewer_without_any_room_does_not_slow_the_others() {
     world.run_for(3_000_000);
     assert!(world.subscriber(starved).views[0].packets.len() > 100);
 }
+
+#[test]
+fn a_publisher_that_floods_is_not_multiplied_and_others_go_on() {
+    let mut world = stage(53, |now_us| {
+        let mut publisher = Publisher::video(&[""], now_us);
+        publisher.streams[0].packets_per_frame = 400;
+        publisher
+    });
+    let honest = Publisher::video(&[""], world.now_us);
+    let spec = honest.spec();
+    let other = world.join(Role::Publisher(honest));
+    let peer = world.transport(other).peer;
+    world.command(Command::AddTrack { track: TrackId(2), peer, spec });
+    let flooded = watch(&mut world, TRACK, MediaKind::Video);
+    let viewer = watch(&mut world, TrackId(2), MediaKind::Video);
+    world.run_for(10_000_000);
+    let sent = 10 * 30 * 400;
+    let passed = world.subscriber(flooded).views[0].packets.len();
+    assert!((10_000..sent / 4).contains(&passed), "{passed} of {sent}");
+    let view = &world.subscriber(viewer).views[0];
+    assert_eq!(holes(&view.packets), 0);
+    assert!(view.packets.len() >= 290, "{}", view.packets.len());
+}
