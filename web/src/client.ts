@@ -216,8 +216,11 @@ class Engine implements Client {
   }
 
   async leave(): Promise<void> {
+    const wishes = this.#captures.wishes();
     this.#captures.stopAll();
     await this.#connection.leave();
+    // Coming back starts what was on.
+    this.#seats.keepSources(wishes);
   }
 
   async endSession(): Promise<void> {
@@ -334,8 +337,8 @@ class Engine implements Client {
     this.#publisher.close();
     this.#subscriber.close();
     this.#measurements.stop();
-    if (!again) this.#seats.forget();
-    else this.#seats.rest();
+    if (again || code === null) this.#seats.rest();
+    else this.#seats.forget();
     // Whoever was thrown out must not go on being filmed; on the join page the previews stay.
     if (wasIn) this.#captures.stopAll();
     if (code === null) this.#phase.value = { name: "left" };

@@ -14,6 +14,7 @@ import "./styles/bar.css";
 import "./styles/sizes.css";
 import { render } from "preact";
 import { createClient } from "./client";
+import { keepFocus } from "./components/focus";
 import { openStorage, startPreferences } from "./components/preferences";
 import { startLanguage, t } from "./i18n";
 import { App } from "./pages/app";
@@ -21,6 +22,7 @@ import { readLink } from "./pages/link";
 
 async function start(): Promise<void> {
   startPreferences();
+  keepFocus(document);
   await startLanguage(openStorage(), navigator.languages);
   document.title = t("app.name");
   const link = readLink(location.pathname, location.hash);

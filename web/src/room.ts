@@ -8,6 +8,7 @@ import type {
   ChatLine,
   ErrorCode,
   Joined,
+  LeaveReason,
   News,
   Participant,
   ParticipantId,
@@ -116,7 +117,7 @@ export class Room {
         this.#joined(change.participant);
         break;
       case "participantLeft":
-        this.#left(change.participant);
+        this.#left(change.participant, change.reason);
         break;
       case "participantChanged":
         this.byId.value = withEntry(this.byId.value, change.participant.id, change.participant);
@@ -158,10 +159,10 @@ export class Room {
     if (!known && participant.id !== this.selfId.value) this.#noticeOf("joined", participant);
   }
 
-  #left(id: ParticipantId): void {
+  #left(id: ParticipantId, reason: LeaveReason): void {
     const participant = this.byId.value.get(id);
     this.byId.value = withoutEntry(this.byId.value, id);
-    if (participant && id !== this.selfId.value) this.#noticeOf("left", participant);
+    if (participant && id !== this.selfId.value) this.#noticeOf(reason === "lost" || reason === "removed" ? reason : "left", participant);
   }
 
   #trackChanged(track: Track): void {
@@ -202,7 +203,7 @@ export class Room {
     this.unread.value += lines.slice(lines.findIndex((line) => line.id === last.id) + 1).length;
   }
 
-  #noticeOf(kind: "joined" | "left" | "handRaised", participant: Participant): void {
+  #noticeOf(kind: "joined" | "left" | "lost" | "removed" | "handRaised", participant: Participant): void {
     this.notice({ kind, participant: participant.id, person: participant.name });
   }
 }

@@ -1,5 +1,5 @@
 // Owns what a tab keeps over a reload: the seat (link and name) and which devices were on. Kept in the tab only, so that
-// a link does not stay on a shared machine; forgotten on leaving.
+// a link does not stay on a shared machine; after leaving only this page still knows it, for coming back.
 
 import type { KeyValueStore, SourceWish } from "./captures";
 import type { Seat } from "./connection";

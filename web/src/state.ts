@@ -117,7 +117,7 @@ export interface LineFacts {
 // ---- news for the person
 
 export type Notice = { readonly id: number; readonly atMs: number } & (
-  | { readonly kind: "joined" | "left" | "lost"; readonly participant: ParticipantId; readonly person: string }
+  | { readonly kind: "joined" | "left" | "lost" | "removed"; readonly participant: ParticipantId; readonly person: string }
   | { readonly kind: "handRaised"; readonly participant: ParticipantId; readonly person: string }
   | { readonly kind: "floorGiven" | "floorTaken" }
   | { readonly kind: "blocked" | "unblocked"; readonly source: Source }

@@ -31,6 +31,17 @@ test("people come, change and go, and others are told so", () => {
   expect(kinds(room)).toEqual(["joined", "left"]);
 });
 
+test.each([
+  ["left", "left"],
+  ["lost", "lost"],
+  ["removed", "removed"],
+  ["joinedElsewhere", "left"],
+] as const)("who goes because of %s is told of as %s", (reason, kind) => {
+  const room = setUp();
+  room.apply({ type: "participantLeft", seq: 11, participant: "p1", reason });
+  expect(kinds(room)).toEqual([kind]);
+});
+
 test("tracks come, change and go; an own one that is blocked is told", () => {
   const room = setUp();
   const own = track("t1", { participant: "me", source: "microphone" });

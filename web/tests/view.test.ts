@@ -114,20 +114,22 @@ const FACTS: TrackFacts = {
   codec: "H264",
 };
 
-test("figures stand in the person's units, and what is not known is left out", async () => {
+test("figures stand in the person's units; a delay that is not known yet is said, all else left out", async () => {
   await setLanguage("en", null);
-  expect(factLines(FACTS).map(({ value }) => value)).toEqual(["1280×720", "30/s", "6.1 Mbit/s", "1.2 %", "45 ms", "180 ms"]);
-  expect(factLines({ ...FACTS, bitrateBps: 384_000, delayMs: null, freezes: 2 }).map(({ value }) => value)).toEqual([
+  expect(factLines(FACTS, false).map(({ value }) => value)).toEqual(["1280×720", "30/s", "6.1 Mbit/s", "1.2 %", "45 ms", "180 ms"]);
+  expect(factLines({ ...FACTS, bitrateBps: 384_000, delayMs: null, freezes: 2 }, false).map(({ value }) => value)).toEqual([
     "1280×720",
     "30/s",
     "384 kbit/s",
     "1.2 %",
     "45 ms",
+    "not known yet",
     "2",
   ]);
-  expect(factLines(undefined)).toEqual([]);
+  expect(factLines({ ...FACTS, delayMs: null }, true).map(({ name }) => name)).not.toContain("Delay");
+  expect(factLines(undefined, false)).toEqual([]);
   await setLanguage("ru", null);
-  expect(factLines(FACTS)[2]?.value).toBe("6,1 Мбит/с");
+  expect(factLines(FACTS, false)[2]?.value).toBe("6,1 Мбит/с");
 });
 
 test.each([

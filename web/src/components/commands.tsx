@@ -16,8 +16,10 @@ export interface Command {
   /** One key, as `KeyboardEvent.key` in lower case. */
   readonly key: string;
   readonly run: () => void;
-  /** Undefined for what is not a switch. */
+  /** Undefined for what is not a switch, and where the word itself says what pressing does now. */
   readonly pressed?: boolean;
+  /** Drawn as switched on. */
+  readonly lit?: boolean;
   readonly disabled?: boolean;
   /** Stands out because it is off although one may think it is on, or the other way round. */
   readonly marked?: boolean;
@@ -29,8 +31,8 @@ export interface Command {
 }
 
 export function CommandButton({ command }: { readonly command: Command }): JSX.Element {
-  const { id, icon, word, note, key, run, pressed, disabled = false, marked = false, danger = false, badge, testId } = command;
-  const kinds = ["control", marked ? "marked" : "", danger ? "danger" : ""].filter(Boolean).join(" ");
+  const { id, icon, word, note, key, run, pressed, lit = pressed, disabled = false, marked = false, danger = false, badge, testId } = command;
+  const kinds = ["control", lit === true ? "lit" : "", marked ? "marked" : "", danger ? "danger" : ""].filter(Boolean).join(" ");
   return (
     <button
       type="button"

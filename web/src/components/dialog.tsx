@@ -3,6 +3,7 @@
 import type { ComponentChildren, JSX } from "preact";
 import { useEffect, useId, useRef } from "preact/hooks";
 import { t } from "../i18n";
+import { place } from "./focus";
 import { Icon } from "./icons";
 
 interface DialogProps {
@@ -10,9 +11,11 @@ interface DialogProps {
   readonly onClose: () => void;
   readonly children: ComponentChildren;
   readonly testId?: string;
+  /** What takes the focus afterwards if the button that opened it is hidden by then. */
+  readonly after?: string;
 }
 
-export function Dialog({ title, onClose, children, testId }: DialogProps): JSX.Element {
+export function Dialog({ title, onClose, children, testId, after }: DialogProps): JSX.Element {
   const element = useRef<HTMLDialogElement>(null);
   const titleId = useId();
   useEffect(() => {
@@ -25,6 +28,7 @@ export function Dialog({ title, onClose, children, testId }: DialogProps): JSX.E
     <dialog
       ref={element}
       class="dialog"
+      {...place("dialog", after)}
       aria-labelledby={titleId}
       data-testid={testId}
       onCancel={(event) => {

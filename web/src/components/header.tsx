@@ -1,12 +1,21 @@
 // Owns the top line of the pages before and after a session: name of the program, language and theme.
 
 import type { ComponentChildren, JSX } from "preact";
+import { useEffect } from "preact/hooks";
 import { LANGUAGES, language, setLanguage, t } from "../i18n";
 import type { Language } from "../protocol";
 import { Icon } from "./icons";
 import { openStorage, setTheme, theme } from "./preferences";
 
-export function Page({ children, wide = false }: { readonly children: ComponentChildren; readonly wide?: boolean }): JSX.Element {
+interface PageProps {
+  readonly children: ComponentChildren;
+  readonly wide?: boolean;
+  /** What this page is, for the browser's tab. Never whom it is about: the browser keeps titles. */
+  readonly title?: string;
+}
+
+export function Page({ children, wide = false, title }: PageProps): JSX.Element {
+  useTitle(title);
   return (
     <div class="page">
       <a class="skip" href="#content" onClick={focusContent}>
@@ -65,6 +74,12 @@ function BrandSign(): JSX.Element {
       <path d="M3 22h26M6 22v-4a10 10 0 0 1 20 0v4M11 22v-8M16 22V8.500M21 22v-8" />
     </svg>
   );
+}
+
+export function useTitle(title: string | undefined): void {
+  useEffect(() => {
+    document.title = title === undefined ? t("app.name") : `${title} · ${t("app.name")}`;
+  }, [title]);
 }
 
 /** The fragment of the address carries the token, so the link must not change it. */

@@ -32,20 +32,20 @@ type Invitation =
 
 export function JoinPage({ token, now }: JoinProps): JSX.Element {
   const invitation = useInvitation(token);
-  switch (invitation.state) {
-    case "asking":
-      return (
-        <Page>
-          <p class="waiting" role="status">
-            {t("join.checking")}
-          </p>
-        </Page>
-      );
-    case "refused":
-      return <Refusal code={invitation.code} onAgain={null} />;
-    case "invited":
-      return now ? <JoinNow token={token} info={invitation.info} /> : <JoinForm token={token} info={invitation.info} />;
-  }
+  if (invitation.state === "refused") return <Refusal code={invitation.code} onAgain={null} />;
+  return (
+    <Page wide title={t("join.button")}>
+      {invitation.state === "asking" ? (
+        <p class="waiting" role="status">
+          {t("join.checking")}
+        </p>
+      ) : now ? (
+        <JoinNow token={token} info={invitation.info} />
+      ) : (
+        <JoinForm token={token} info={invitation.info} />
+      )}
+    </Page>
+  );
 }
 
 /** Without a network it goes on asking by itself; every other refusal is final. */
@@ -86,11 +86,9 @@ function JoinNow({ token, info }: { readonly token: string; readonly info: Invit
     client.join({ token, name, language: language.peek() });
   }, [client, token, info]);
   return (
-    <Page>
-      <p class="waiting" role="status">
-        {t("join.joining")}
-      </p>
-    </Page>
+    <p class="waiting" role="status">
+      {t("join.joining")}
+    </p>
   );
 }
 
@@ -118,73 +116,73 @@ function JoinForm({ token, info }: { readonly token: string; readonly info: Invi
   };
 
   return (
-    <Page wide>
-      <form
-        class="join"
-        data-role={info.role}
-        noValidate
-        onSubmit={(event) => {
-          event.preventDefault();
-          if (!joining) join();
-        }}
-      >
-        <div class="join-head">
-          <p class="join-host">{t("join.invites", { host: info.host })}</p>
-          <h1>{info.session.title}</h1>
-          <p class="join-kind">{t(`kind.${info.session.kind}`)}</p>
+    <form
+      class="join"
+      data-role={info.role}
+      noValidate
+      onSubmit={(event) => {
+        event.preventDefault();
+        if (!joining) join();
+      }}
+    >
+      <div class="join-head">
+        <p class="join-host">{t("join.invites", { host: info.host })}</p>
+        <h1>{info.session.title}</h1>
+        <p class="join-kind">{t(`kind.${info.session.kind}`)}</p>
+      </div>
+      {shown.length > 0 && (
+        <div class="previews">
+          {shown.map((source) => (
+            <PicturePreview key={source} source={source} />
+          ))}
         </div>
-        {shown.length > 0 && (
-          <div class="previews">
-            {shown.map((source) => (
-              <PicturePreview key={source} source={source} />
-            ))}
-          </div>
+      )}
+      <div class="join-foot">
+        <p class="join-role">
+          {info.point === ""
+            ? t("join.as", { role: t(`role.${info.role}`) })
+            : t("join.asAt", { role: t(`role.${info.role}`), point: info.point })}
+        </p>
+        {info.role !== "viewer" && <MicrophonePreview />}
+        <label class="field" for="name">
+          <span>{t("join.name")}</span>
+          <input
+            id="name"
+            type="text"
+            data-testid="name-input"
+            value={name}
+            maxLength={NAME_MAX_CHARACTERS}
+            autocomplete="name"
+            placeholder={t("join.nameHint")}
+            aria-required="true"
+            aria-invalid={nameMissing}
+            aria-describedby={nameMissing ? "name-missing" : undefined}
+            onInput={(event) => {
+              setName(event.currentTarget.value);
+              setNameMissing(false);
+            }}
+          />
+        </label>
+        {nameMissing && (
+          <Problem code="nameMissing">
+            <p id="name-missing">{t("join.nameMissing")}</p>
+          </Problem>
         )}
-        <div class="join-foot">
-          <p class="join-role">
-            {info.point === ""
-              ? t("join.as", { role: t(`role.${info.role}`) })
-              : t("join.asAt", { role: t(`role.${info.role}`), point: info.point })}
-          </p>
-          {info.role !== "viewer" && <MicrophonePreview />}
-          <label class="field" for="name">
-            <span>{t("join.name")}</span>
-            <input
-              id="name"
-              type="text"
-              data-testid="name-input"
-              value={name}
-              maxLength={NAME_MAX_CHARACTERS}
-              autocomplete="name"
-              placeholder={t("join.nameHint")}
-              aria-invalid={nameMissing}
-              onInput={(event) => {
-                setName(event.currentTarget.value);
-                setNameMissing(false);
-              }}
-            />
-          </label>
-          {nameMissing && (
-            <Problem code="nameMissing">
-              <p>{t("join.nameMissing")}</p>
-            </Problem>
-          )}
-          {joining && phase.attempt > 1 && (
-            <Problem code="network">
-              <p>{t("refused.noNetwork")}</p>
-              <p>{t("refused.noNetwork.todo")}</p>
-            </Problem>
-          )}
-          <div class="join-go">
-            <button type="submit" class="button primary huge" data-testid="join-button" aria-disabled={joining}>
-              <Icon name="play" />
-              {joining ? t("join.joining") : t(anything || info.role === "viewer" ? "join.button" : "join.buttonNothing")}
-            </button>
-          </div>
-          <p class="note">{t(info.role === "viewer" ? "join.viewerNote" : "join.optional")}</p>
+        {joining && phase.attempt > 1 && (
+          <Problem code="network">
+            <p>{t("refused.noNetwork")}</p>
+            <p>{t("refused.noNetwork.todo")}</p>
+          </Problem>
+        )}
+        <div class="join-go">
+          <button type="submit" class="button primary huge" data-testid="join-button" aria-disabled={joining}>
+            <Icon name="play" />
+            {joining ? t("join.joining") : t(anything || info.role === "viewer" ? "join.button" : "join.buttonNothing")}
+          </button>
         </div>
-      </form>
-    </Page>
+        <p class="note">{t(info.role === "viewer" ? "join.viewerNote" : "join.optional")}</p>
+      </div>
+    </form>
   );
 }
 

@@ -54,7 +54,7 @@ interface OutcomeProps {
 
 function Outcome({ icon, title, todo, code, children }: OutcomeProps): JSX.Element {
   return (
-    <Page>
+    <Page title={title}>
       <div class="outcome" role="alert" data-testid="problem" data-code={code}>
         <Icon name={icon} />
         <h1>{title}</h1>

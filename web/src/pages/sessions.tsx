@@ -24,7 +24,7 @@ export type Fault = ErrorCode | "network" | null;
 export function SessionsPage({ token }: { readonly token: string }): JSX.Element {
   if (token === "") {
     return (
-      <Page>
+      <Page title={t("sessions.title")}>
         <h1>{t("sessions.title")}</h1>
         <Problem code="noToken" mild>
           <p>{t("sessions.noToken")}</p>
@@ -42,7 +42,7 @@ function Sessions({ token }: { readonly token: string }): JSX.Element {
   const opened = useSignal<SessionId | null>(null);
   const load = useLoading(api, sessions, fault);
   return (
-    <Page wide>
+    <Page wide title={t("sessions.title")}>
       <div class="sessions">
         <div class="sessions-list">
           <h1>{t("sessions.title")}</h1>

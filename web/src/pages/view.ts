@@ -119,8 +119,8 @@ export interface Fact {
   readonly value: string;
 }
 
-/** What is known about a picture, in the words and units of the person. */
-export function factLines(facts: TrackFacts | undefined): readonly Fact[] {
+/** What is known about a picture, in the words and units of the person. An own picture has no way to us, so no delay. */
+export function factLines(facts: TrackFacts | undefined, own: boolean): readonly Fact[] {
   if (!facts) return [];
   const lines: Fact[] = [];
   if (facts.width !== null && facts.height !== null) {
@@ -132,7 +132,10 @@ export function factLines(facts: TrackFacts | undefined): readonly Fact[] {
   if (facts.bitrateBps !== null) lines.push({ name: t("facts.bitrate"), value: bitrate(facts.bitrateBps) });
   if (facts.loss !== null) lines.push({ name: t("facts.loss"), value: `${formatNumber(facts.loss * 100, 1)} %` });
   if (facts.roundTripMs !== null) lines.push({ name: t("facts.roundTrip"), value: milliseconds(facts.roundTripMs) });
-  if (facts.delayMs !== null) lines.push({ name: t("facts.delay"), value: milliseconds(facts.delayMs) });
+  if (!own) {
+    const value = facts.delayMs === null ? t("facts.unknown") : milliseconds(facts.delayMs);
+    lines.push({ name: t("facts.delay"), value });
+  }
   if (facts.freezes !== null && facts.freezes > 0) {
     lines.push({ name: t("facts.freezes"), value: formatNumber(facts.freezes) });
   }

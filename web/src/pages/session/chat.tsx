@@ -1,7 +1,7 @@
 // Owns the written word: the chat panel, and the same lines large as directions on the satellite's page.
 
 import type { JSX } from "preact";
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useEffect, useRef } from "preact/hooks";
 import { ask } from "../../components/context";
 import { Icon } from "../../components/icons";
 import { formatWhen, t } from "../../i18n";
@@ -14,12 +14,19 @@ const NEAR_END_PX = 80;
 
 export function Chat({ room, autoFocus = false }: { readonly room: Room; readonly autoFocus?: boolean }): JSX.Element {
   const { client } = room;
-  const log = useRef<HTMLOListElement>(null);
+  const log = useRef<HTMLDivElement>(null);
   const lines = client.chat.value;
   useEffect(() => {
-    client.setChatShown(true);
-    log.current?.scrollTo({ top: log.current.scrollHeight });
-    return () => client.setChatShown(false);
+    const list = log.current;
+    if (!list) return;
+    // A panel in its place hides it without taking it away: what is said meanwhile is unread.
+    const observer = new ResizeObserver(() => client.setChatShown(list.clientHeight > 0));
+    observer.observe(list);
+    list.scrollTo({ top: list.scrollHeight });
+    return () => {
+      observer.disconnect();
+      client.setChatShown(false);
+    };
   }, [client]);
   useEffect(() => {
     const list = log.current;
@@ -30,11 +37,13 @@ export function Chat({ room, autoFocus = false }: { readonly room: Room; readonl
   return (
     <div class="chat">
       {lines.length === 0 && <p class="chat-empty">{t("chat.empty")}</p>}
-      <ol ref={log} class="chat-log" role="log" aria-live="polite" aria-label={t("chat.title")} tabIndex={0}>
-        {lines.map((line) => (
-          <Line key={line.id} line={line} room={room} />
-        ))}
-      </ol>
+      <div ref={log} class="chat-log" role="log" aria-live="polite" aria-label={t("chat.title")} tabIndex={0}>
+        <ol>
+          {lines.map((line) => (
+            <Line key={line.id} line={line} room={room} />
+          ))}
+        </ol>
+      </div>
       {client.permissions.value.has("chat") && <ChatForm room={room} autoFocus={autoFocus} />}
     </div>
   );
@@ -54,7 +63,8 @@ function Line({ line, room }: { readonly line: ChatLine; readonly room: Room }):
 }
 
 function ChatForm({ room, autoFocus }: { readonly room: Room; readonly autoFocus: boolean }): JSX.Element {
-  const [text, setText] = useState("");
+  // Kept by the room: closing the panel must not lose half a sentence.
+  const text = room.draft.value;
   const input = useRef<HTMLInputElement>(null);
   useEffect(() => {
     if (autoFocus) input.current?.focus();
@@ -64,7 +74,7 @@ function ChatForm({ room, autoFocus }: { readonly room: Room; readonly autoFocus
     if (line === "") return;
     await room.client.sendChat(line);
     // What was typed meanwhile stays.
-    setText((now) => (now.trim() === line ? "" : now));
+    if (room.draft.value.trim() === line) room.draft.value = "";
   };
   return (
     <form
@@ -83,7 +93,7 @@ function ChatForm({ room, autoFocus }: { readonly room: Room; readonly autoFocus
         placeholder={t("chat.placeholder")}
         aria-label={t("chat.placeholder")}
         autocomplete="off"
-        onInput={(event) => setText(event.currentTarget.value)}
+        onInput={(event) => (room.draft.value = event.currentTarget.value)}
       />
       <button type="submit" class="button primary" data-testid="chat-send" aria-disabled={text.trim() === ""}>
         <Icon name="chat" />
@@ -94,5 +104,5 @@ function ChatForm({ room, autoFocus }: { readonly room: Room; readonly autoFocus
 }
 
 function lastHeight(list: HTMLElement): number {
-  return list.lastElementChild?.clientHeight ?? 0;
+  return list.querySelector("li:last-child")?.clientHeight ?? 0;
 }

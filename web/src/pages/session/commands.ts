@@ -131,7 +131,7 @@ function handCommand({ client }: Room): Command[] {
       icon: "hand",
       word: t(raised ? "control.handLower" : "control.hand"),
       key: "h",
-      pressed: raised,
+      lit: raised,
       run: () => ask(client.setHand(!raised)),
       testId: "hand-button",
     },

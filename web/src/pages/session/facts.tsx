@@ -8,7 +8,7 @@ import type { Room } from "./room";
 export function PictureFacts({ room }: { readonly room: Room }): JSX.Element | null {
   const main = room.main.value;
   if (!room.factsShown.value || !main) return null;
-  const lines = factLines(room.client.facts.value.get(main.id));
+  const lines = factLines(room.client.facts.value.get(main.id), main.own);
   return (
     <section class="facts" aria-label={t("facts.title")} data-testid="picture-facts" data-track={main.id}>
       <h2>{t("facts.title")}</h2>

@@ -1,13 +1,14 @@
 // Owns the session page: stage, side column, bar, panels and dialogs, for hub, satellite and viewer.
 
 import type { JSX } from "preact";
-import { useCallback, useEffect, useMemo } from "preact/hooks";
+import { useCallback, useEffect, useMemo, useRef } from "preact/hooks";
 import { KeyTable, useKeys } from "../../components/commands";
 import type { Command } from "../../components/commands";
 import { ask, useClient } from "../../components/context";
 import { MicrophonePreview, PicturePreview } from "../../components/devices";
 import { Dialog } from "../../components/dialog";
-import { LanguageSelect, ThemeSwitch } from "../../components/header";
+import { opener, place } from "../../components/focus";
+import { LanguageSelect, ThemeSwitch, useTitle } from "../../components/header";
 import { Icon } from "../../components/icons";
 import { setSingleKeys, singleKeys } from "../../components/preferences";
 import { Sounds } from "../../components/sounds";
@@ -27,11 +28,13 @@ export function SessionPage(): JSX.Element {
   const room = useMemo(() => createRoom(client), [client]);
   useEffect(() => () => room.dispose(), [room]);
   useFullScreen();
+  useTitle(t("session.word"));
   const commands = sessionCommands(room);
   const onEscape = useCallback(() => closeOne(room), [room]);
   useKeys(commands, onEscape);
   return (
     <div class="session" data-flavour={room.flavour.value} data-panel={room.panel.value ?? "none"} data-layout={room.layout.value}>
+      <h1 class="unseen">{client.session.value?.title}</h1>
       <Stage room={room} />
       <Side room={room} />
       <SidePanel room={room} />
@@ -48,9 +51,14 @@ export function SessionPage(): JSX.Element {
 
 function SidePanel({ room }: { readonly room: Room }): JSX.Element | null {
   const panel = room.panel.value;
+  const element = useRef<HTMLElement>(null);
+  // Before its button in the order of the page, so the keyboard has to be brought to it; the chat takes it by itself.
+  useEffect(() => {
+    if (panel === "people") element.current?.focus();
+  }, [panel]);
   if (panel === null) return null;
   return (
-    <section class="panel" aria-label={t(`${panel}.title`)} data-testid={`${panel}-panel`}>
+    <section ref={element} class="panel" aria-label={t(`${panel}.title`)} data-testid={`${panel}-panel`} {...place(panel, opener(panel))}>
       <div class="panel-head">
         <h2>{t(`${panel}.title`)}</h2>
         {panel === "people" && <span class="panel-count">{t("people.count", { count: room.people.value.size })}</span>}
@@ -80,7 +88,7 @@ function Questions({ room, commands }: { readonly room: Room; readonly commands:
 
 function LeaveDialog({ room, onClose }: { readonly room: Room; readonly onClose: () => void }): JSX.Element {
   return (
-    <Dialog title={t("leave.ask")} onClose={onClose} testId="leave-dialog">
+    <Dialog title={t("leave.ask")} onClose={onClose} testId="leave-dialog" after={opener("leave")}>
       <div class="choices">
         <button type="button" class="button large primary" data-testid="leave-confirm" onClick={() => ask(room.client.leave())}>
           <Icon name="leave" />
@@ -109,7 +117,7 @@ function LeaveDialog({ room, onClose }: { readonly room: Room; readonly onClose:
 
 function KeysDialog({ commands, onClose }: { readonly commands: readonly Command[]; readonly onClose: () => void }): JSX.Element {
   return (
-    <Dialog title={t("keys.title")} onClose={onClose} testId="keys-dialog">
+    <Dialog title={t("keys.title")} onClose={onClose} testId="keys-dialog" after={opener("keys")}>
       <KeyTable commands={commands} />
       <label class="check">
         <input type="checkbox" checked={singleKeys.value} onChange={(event) => setSingleKeys(event.currentTarget.checked)} />
@@ -124,7 +132,7 @@ function DevicesDialog({ room, onClose }: { readonly room: Room; readonly onClos
   const ultrasound = may.has("publish:ultrasound") && <PicturePreview source="ultrasound" />;
   const camera = may.has("publish:camera") && <PicturePreview source="camera" />;
   return (
-    <Dialog title={t("control.devices")} onClose={onClose} testId="devices-dialog">
+    <Dialog title={t("control.devices")} onClose={onClose} testId="devices-dialog" after={opener("devices")}>
       <div class="previews">
         {room.flavour.value === "satellite" ? [ultrasound, camera] : [camera, ultrasound]}
         {may.has("publish:microphone") && <MicrophonePreview />}

@@ -63,7 +63,7 @@ function useSeconds(sinceMs: number | null): number {
 
 export function News({ room }: { readonly room: Room }): JSX.Element {
   const { client } = room;
-  const notices = client.notices.value.slice(-NOTICES_SHOWN);
+  const notices = client.notices.value.filter(isNew).slice(-NOTICES_SHOWN);
   const written = useWritten(room);
   useFading(client, notices);
   return (
@@ -85,6 +85,11 @@ export function News({ room }: { readonly room: Room }): JSX.Element {
       )}
     </div>
   );
+}
+
+/** A microphone that was muted stays on the banner as long as it is; once is enough. */
+function isNew(notice: Notice): boolean {
+  return notice.kind !== "blocked" || notice.source !== "microphone";
 }
 
 function useFading(client: Client, notices: readonly Notice[]): void {
@@ -114,6 +119,7 @@ function noticeText(notice: Notice): string {
     case "joined":
     case "left":
     case "lost":
+    case "removed":
       return t(`said.${notice.kind}`, { name: notice.person });
     case "handRaised":
       return t("said.hand", { name: notice.person });

@@ -4,6 +4,7 @@ import { useSignal } from "@preact/signals";
 import type { JSX } from "preact";
 import { ask } from "../../components/context";
 import { Confirm } from "../../components/dialog";
+import { place } from "../../components/focus";
 import { Icon } from "../../components/icons";
 import type { IconName } from "../../components/icons";
 import { t } from "../../i18n";
@@ -59,7 +60,7 @@ function Person({ person, room, onRemove }: PersonProps): JSX.Element {
   const own = person.id === client.self.value?.id;
   const moderates = client.permissions.value.has("moderate");
   return (
-    <li class="person" data-testid="person" data-participant={person.id} data-role={person.role}>
+    <li class="person" data-testid="person" data-participant={person.id} data-role={person.role} {...place(`person-${person.id}`)}>
       <PersonLine person={person} room={room} speaking={speaking} />
       <span class="person-role">
         {t(`role.${person.role}`)}
@@ -81,7 +82,7 @@ function Moderation({ person, room, own, onRemove }: PersonProps & { readonly ow
         <Act icon="floor" word={t("people.giveFloor")} testId="give-floor" id={person.id} run={() => ask(client.giveFloor(person.id))} primary />
       )}
       {onStage && (
-        <Act icon="floor" word={t("people.takeFloor")} testId="take-floor" id={person.id} run={() => ask(client.takeFloor(person.id))} />
+        <Act icon="floor" word={t(own ? "people.leaveFloor" : "people.takeFloor")} testId="take-floor" id={person.id} run={() => ask(client.takeFloor(person.id))} />
       )}
       {moderates && handUp && !own && (
         <Act icon="hand" word={t("people.lowerHand")} testId="lower-hand" id={person.id} run={() => ask(client.setHand(false, person.id))} />

@@ -33,6 +33,8 @@ export interface Room {
   readonly pinned: Signal<TrackId | null>;
   readonly factsShown: Signal<boolean>;
   readonly moreShown: Signal<boolean>;
+  /** What is written but not yet sent. */
+  readonly draft: Signal<string>;
   /** A telephone: fewer controls fit beside each other. */
   readonly narrow: ReadonlySignal<boolean>;
   readonly pictures: ReadonlySignal<readonly RemoteTrack[]>;
@@ -103,6 +105,7 @@ export function createRoom(client: Client): Room {
     pinned,
     factsShown: signal(roomForFacts(flavour.peek())),
     moreShown: signal(false),
+    draft: signal(""),
     narrow,
     pictures,
     main,

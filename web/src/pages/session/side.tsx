@@ -17,9 +17,11 @@ export function Side({ room }: { readonly room: Room }): JSX.Element {
   return (
     <aside class="side" aria-label={t("session.people")}>
       <SessionTitle room={room} />
-      {satellite ? <Satellite room={room} /> : <Strip room={room} />}
+      {satellite ? <Face room={room} /> : <Strip room={room} />}
       <UltrasoundTrouble room={room} />
       <PictureFacts room={room} />
+      {/* Last, so that news know where its line for writing stands. */}
+      {satellite && <Directions room={room} />}
     </aside>
   );
 }
@@ -29,7 +31,7 @@ function SessionTitle({ room }: { readonly room: Room }): JSX.Element {
   const audience = room.client.audience.value;
   return (
     <header class="session-title">
-      <h1>{session?.title}</h1>
+      <h2 title={session?.title}>{session?.title}</h2>
       {audience > 0 && (
         <p class="audience">
           <Icon name="people" />
@@ -40,7 +42,7 @@ function SessionTitle({ room }: { readonly room: Room }): JSX.Element {
   );
 }
 
-function Satellite({ room }: { readonly room: Room }): JSX.Element {
+function Face({ room }: { readonly room: Room }): JSX.Element {
   const { client } = room;
   const face = hubFace(client.participants.value, room.pictures.value, client.speakers.value);
   const camera = room.pictures.value.find(({ participant, source }) => participant === face?.id && source === "camera");
@@ -63,11 +65,16 @@ function Satellite({ room }: { readonly room: Room }): JSX.Element {
         {face && <PersonLine person={face} room={room} speaking={speaking} />}
       </section>
       <OtherPictures room={room} face={face?.id ?? null} />
-      <section class="directions" aria-label={t("chat.directions")}>
-        <h2>{t("chat.directions")}</h2>
-        <Chat room={room} />
-      </section>
     </>
+  );
+}
+
+function Directions({ room }: { readonly room: Room }): JSX.Element {
+  return (
+    <section class="directions" aria-label={t("chat.directions")}>
+      <h2>{t("chat.directions")}</h2>
+      <Chat room={room} />
+    </section>
   );
 }
 

@@ -75,7 +75,7 @@ function NoPicture({ room }: { readonly room: Room }): JSX.Element {
       <span class="no-picture-sign" aria-hidden="true">
         {flavour.value === "viewer" && hub ? initials(hub.name) : <Icon name="ultrasound" />}
       </span>
-      <h1>{t("session.noPicture")}</h1>
+      <h2>{t("session.noPicture")}</h2>
       <p>{t(satellite ? "session.noPictureSatellite" : flavour.value === "viewer" ? "session.noPictureViewer" : "session.noPictureHub")}</p>
       {satellite && client.permissions.value.has("publish:ultrasound") && (
         <button type="button" class="button primary large" onClick={() => startSource(room, "ultrasound")}>
