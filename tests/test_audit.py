@@ -152,18 +152,23 @@ def test_threads_and_processes_share_one_audit(tmp_path: Path) -> None:
     audit = open_audit(tmp_path, file_limit_bytes=5000)
     script = (
         "import sys; from pathlib import Path; from bridge.audit import Audit, Entry, Event\n"
-        "audit = Audit(Path(sys.argv[1]), file_limit_bytes=5000)\n"
-        "for _ in range(20): audit.record(Entry(Event.QUERIED, 'other'))"
+        "audit = Audit(Path(sys.argv[1]), file_limit_bytes=5000); print('ready', flush=True)\n"
+        "for _ in range(100): audit.record(Entry(Event.QUERIED, 'other'))"
     )
-    other = subprocess.Popen([sys.executable, "-c", script, str(tmp_path)], cwd=ROOT)
-    threads = [threading.Thread(target=lambda: [audit.record(entry(n)) for n in range(20)]) for _ in range(2)]
+    other = subprocess.Popen(
+        [sys.executable, "-c", script, str(tmp_path)], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    )
+    assert other.stdout is not None
+    assert other.stdout.readline() == "ready\n"
+    threads = [threading.Thread(target=lambda: [audit.record(entry(n)) for n in range(50)]) for _ in range(2)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
+    other.stdout.close()
     assert other.wait(timeout=30) == 0
     verdict = checked(tmp_path)
-    assert (verdict.events, verdict.findings, verdict.torn) == (61, [], 0)
+    assert (verdict.events, verdict.findings, verdict.torn) == (201, [], 0)
 
 
 # --- what is done to it ------------------------------------------------------------------------------------------

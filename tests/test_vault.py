@@ -480,9 +480,13 @@ def test_rotation_wraps_anew_and_leaves_content_alone(vault: Vault, data: Path, 
     assert not any(map(vault.is_current, refs))
     content = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in data.rglob("*.parts")}
     old_identity = (data / "vault" / "identity.txt").read_text().split()[-1]
+    old_keys = [(path.read_bytes(), os.open(path, os.O_RDONLY)) for path in data.rglob("key.age")]
 
     done = vault.rotate(audit, "operator:0", new_identity=True)
 
+    for wrapped, copy in old_keys:
+        assert wrapped[40:80] not in os.pread(copy, len(wrapped), 0)
+        os.close(copy)
     assert (done.rewrapped, done.unchanged, done.failed) == (3, 0, [])
     assert content == {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in data.rglob("*.parts")}
     for ref in refs:

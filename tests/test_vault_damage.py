@@ -156,9 +156,32 @@ def test_bytes_taken_out_are_named(shelf: Shelf, data: st.DataObject) -> None:
     frames[number] = frames[number][:start] + frames[number][stop:]
     put(shelf, frames)
     found = named(shelf.found())
+    if stop - start == len(shelf.frames()[number + 1]):
+        # The part behind it fills the gap to the byte, and so is taken for its body.
+        assert {(Trouble.ALTERED, number), (Trouble.MISSING, number + 1)} >= found - {(Trouble.UNENDED, None)}
+        assert shelf.readable() == set(range(PARTS)) - {number, number + 1}
+        return
     assert shelf.readable() == set(range(PARTS)) - {number}
     assert {part for _, part in found} == {number}
     assert {trouble for trouble, _ in found} <= {Trouble.ALTERED, Trouble.CUT_SHORT, Trouble.MISSING}
+
+
+def test_a_header_that_only_looks_foreign_hides_no_part_behind_it(shelf: Shelf) -> None:
+    frames = shelf.frames()
+    # Two bytes more make another owner of it, and another length, which reaches over the next parts.
+    frames[0] = frames[0][:8] + bytes(2) + frames[0][8:]
+    put(shelf, frames)
+    assert named(shelf.found()) == {(Trouble.ALTERED, 0)}
+    assert shelf.readable() == set(range(1, PARTS))
+
+
+def test_a_header_that_only_looks_torn_hides_no_part_behind_it(shelf: Shelf) -> None:
+    frames = shelf.frames()
+    # A byte less gives it a longer note than the rest of the file has.
+    frames[3] = frames[3][:29] + frames[3][30:]
+    put(shelf, frames)
+    assert named(shelf.found()) == {(Trouble.ALTERED, 3)}
+    assert shelf.readable() == set(range(PARTS)) - {3}
 
 
 @many

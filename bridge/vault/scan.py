@@ -128,8 +128,11 @@ class Scan:
         if header.owner != self._keys.owner or offset + header.frame_bytes <= self._size:
             return False
         sealed = start[HEADER_BYTES : header.body_offset]
-        # A note that is not whole cannot prove the header, but a part that ends so early has nothing to lose.
-        return len(sealed) < header.note_bytes + TAG_BYTES or self._keys.open_note(header, sealed) is not None
+        whole = len(sealed) == header.note_bytes + TAG_BYTES
+        if whole and self._keys.open_note(header, sealed) is None:
+            return False
+        # Nothing was ever written behind a torn part: what has a part behind it is damaged.
+        return next(self._magics(offset + HEADER_BYTES), None) is None
 
     def _is_zero(self, offset: int) -> bool:
         """Blocks that a power failure left without content read as zeros."""
@@ -169,7 +172,11 @@ class Scan:
         self._offset, self._last = offset, None
 
     def _is_foreign(self, offset: int, header: Header) -> bool:
+        """Whether this is somebody else's part, and no damaged one of our own."""
         if header.owner == self._keys.owner:
+            return False
+        # Its lengths are not proved: where a part begins before its end, they are not to be believed.
+        if next(self._magics(offset + HEADER_BYTES), self._size) < offset + header.frame_bytes:
             return False
         mended = parse_header(header.raw.replace(header.owner, self._keys.owner, 1))
         return mended is None or self._note_at(offset, mended) is None
