@@ -119,7 +119,7 @@ bench-relay: build/dev.stamp ## CPU per forwarded packet against the floor; last
 .PHONY: lock
 lock: build/dev.stamp ## pins what pyproject.toml allows, anew
 	$(BIN)/python -m pip install --quiet pip-tools
-	$(BIN)/pip-compile -q --all-extras --strip-extras --no-emit-index-url --no-emit-trusted-host --no-header \
+	$(BIN)/pip-compile -q --all-extras --strip-extras --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-header \
 	  --no-annotate --upgrade -o requirements.lock pyproject.toml
 
 .PHONY: clean
