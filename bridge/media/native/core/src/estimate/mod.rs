@@ -35,7 +35,7 @@ const LOSS_WINDOW_US: u64 = 500_000;
 /// With fewer, single losses of a lossy but free line look like a queue that runs over.
 const LOSS_MIN_PACKETS: u32 = 50;
 /// A growing delay counts only once every packet waits so long: short of that it is a busy machine or a radio link.
-const STANDING_US: u64 = 15_000;
+const STANDING_US: u64 = 25_000;
 /// An estimate that neither a probe nor trouble has tested is no news for so long.
 const SETTLE_US: u64 = 2_000_000;
 const REMB_VALID_US: u64 = 5_000_000;
@@ -144,6 +144,12 @@ impl SendEstimate {
 
     fn valid_remb(&self, now_us: u64) -> Option<u64> {
         self.remb.filter(|(_, told_us)| now_us.saturating_sub(*told_us) < REMB_VALID_US).map(|(bps, _)| bps)
+    }
+
+    /// How long every packet waits on the way to the peer, beyond the shortest way known.
+    #[must_use]
+    pub fn standing_us(&self) -> u64 {
+        self.queue.standing_us()
     }
 
     /// Share lost on the way to the peer in the last interval, 0 to 1.

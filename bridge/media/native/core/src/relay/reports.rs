@@ -10,6 +10,8 @@ use crate::wire::rtcp::{self, ReportBlock, RtcpPacket, SenderInfo};
 
 /// Longer than any use of it; a hostile peer's report does not define a round trip.
 const MAX_ROUND_TRIP_US: u64 = 10_000_000;
+/// A queue that is said to be longer is a clock that was set.
+const LONGEST_STANDING_US: u64 = 500_000;
 
 impl Relay {
     pub(super) fn take_rtcp<O: Outbox>(
@@ -159,6 +161,8 @@ impl Relay {
         let Some(peer) = self.peers.get_mut(owner) else { return };
         let Some(to) = peer.destination() else { return };
         let turn = Turn::new(now_us);
+        let wait_us =
+            (peer.rtt_us / 2).clamp(10_000, 100_000) + peer.estimate.standing_us().min(LONGEST_STANDING_US);
         for sent in sequences {
             slot.counters.nacked += 1;
             let Some((origin, source)) = slot.munger.origin(sent) else { continue };
@@ -167,7 +171,10 @@ impl Relay {
             let Some(layer) = track.layers.get(usize::from(origin.layer)) else { continue };
             let Some((head, payload)) = layer.ring.get(source) else { continue };
             let Some(munged) = slot.munger.resend(sent, &head.source()) else { continue };
-            if source <= layer.floor || !slot.may_resend(sent, peer.rtt_us, now_us) {
+            // A line that was too thin for a layer is not filled with what is left of it.
+            let given_up =
+                slot.is_video() && slot.choice.current().is_none_or(|current| current < origin.layer);
+            if source <= layer.floor || given_up || !slot.may_resend(sent, payload.len(), wait_us, now_us) {
                 continue;
             }
             match send::again(peer, slot, to, Copy { head, payload, munged }, turn, out) {

@@ -3,7 +3,7 @@
 /// While something is missing, replayed or probed.
 const FAST_US: u64 = 5_000;
 /// Feedback to publishers, keyframe requests, layers, first sender reports.
-const SWEEP_US: u64 = 50_000;
+pub const SWEEP_US: u64 = 50_000;
 /// Every peer has its reports in one of so many sweeps: once a second.
 pub const REPORT_PHASES: usize = 20;
 const NEWS_US: u64 = 200_000;

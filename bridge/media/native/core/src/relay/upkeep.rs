@@ -2,7 +2,7 @@
 //! is `asking`; when anything is due is `schedule`.
 
 use super::forward::find_start;
-use super::schedule::REPORT_PHASES;
+use super::schedule::{REPORT_PHASES, SWEEP_US};
 use super::send::{self, COMPOUND_LEN, Turn, send_compound};
 use super::{LOCAL_SSRC, Relay};
 use crate::api::{Event, Outbox};
@@ -76,7 +76,9 @@ impl Relay {
     fn look_after_slots<O: Outbox>(&mut self, now_us: u64, out: &mut O) {
         for index in 0..self.slots.bound() {
             let Some(slot) = self.slots.get_mut(index) else { continue };
-            slot.refill();
+            let estimate_bps =
+                self.peers.get_mut(slot.peer).and_then(|peer| peer.estimate.estimate_bps(now_us));
+            slot.refill(estimate_bps, SWEEP_US);
             let Some(source) = slot.source else { continue };
             let Some(track) = self.tracks.get_mut(source.track).filter(|track| !track.paused) else {
                 continue;

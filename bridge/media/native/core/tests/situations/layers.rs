@@ -43,6 +43,27 @@ fn switches_only_at_keyframes_with_all_numbers_continuous() {
 }
 
 #[test]
+fn what_is_missing_of_a_layer_is_sent_again_unless_the_viewer_fell_below_it() {
+    for (first, then, answered) in [(0, 2, true), (2, 0, false)] {
+        let (mut world, viewer) = three_layers(27);
+        set_layer(&mut world, viewer, Some(first));
+        world.run_for(3_000_000);
+        let view = &world.subscriber(viewer).views[0];
+        let (ssrc, newest) = (view.ssrc, *view.packets.keys().last().expect("something came"));
+        set_layer(&mut world, viewer, Some(then));
+        world.run_for(1_000_000);
+        let asked: Vec<u16> = (newest - 3..newest).map(|sequence| sequence as u16).collect();
+        let mut compound = Vec::new();
+        bridge_relay_core::wire::rtcp::write_nack(&mut compound, 1, ssrc, &asked);
+        world.subscriber(viewer).pending = compound;
+        world.run_for(1_000_000);
+        let stats = world.stats();
+        assert_eq!(stats.subscriptions[0].nacked, 3);
+        assert_eq!(stats.subscriptions[0].retransmitted, if answered { 3 } else { 0 });
+    }
+}
+
+#[test]
 fn time_stamps_of_layers_are_aligned_by_their_sender_reports() {
     let (mut world, viewer) = three_layers(22);
     world.run_for(3_000_000);
