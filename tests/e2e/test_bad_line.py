@@ -1,4 +1,4 @@
-"""The hub on a bad line, in network namespaces: lossy and late, gone for a while, another Wi-Fi."""
+"""A bad line, in network namespaces: lossy and late, gone for a while, another Wi-Fi."""
 
 from __future__ import annotations
 
@@ -10,49 +10,55 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Page, expect
 
-from tests.e2e.conftest import CHROMIUM, Launch
+from tests.e2e.conftest import Launch
+from tests.e2e.faraway import Place, call_place
 from tests.e2e.looking import NEW_FRAME, loudness, moves, picture, until, watch
 from tests.e2e.people import by_id, hub_joins, in_session, satellite_joins
-from tests.netns.hosts import NEAR_ADDRESS, Line, two_hosts
-from tests.serving import Server, running_server
+from tests.netns.hosts import Line
 
 pytestmark = [pytest.mark.browser, pytest.mark.netns, pytest.mark.timeout(300)]
 
 
 @dataclass
 class Call:
-    """A satellite beside the server, and a hub's page at the far end of the line."""
+    """A satellite and a hub in a session; one of them is at the far end of the line."""
 
     line: Line
-    server: Server
     hub: Page
     ultrasound: str
 
 
 @pytest.fixture
 async def call(tmp_path: Path, launch: Launch) -> AsyncIterator[Call]:
-    with (
-        two_hosts() as line,
-        running_server(tmp_path / "data", host=NEAR_ADDRESS, prefix=line.near.command()) as server,
-    ):
-        made = server.create_session()
-        # The far browser may use a camera only in a secure context; this address stands for one with HTTPS.
-        trusted = f"--unsafely-treat-insecure-origin-as-secure={server.address}"
-        near = await launch(trusted, executable=str(line.near.wrapper(tmp_path, CHROMIUM)))
-        far = await launch(trusted, executable=str(line.far.wrapper(tmp_path, CHROMIUM)))
-        await satellite_joins(near, made["links"]["satellite"])
-        hub = await hub_joins(far, made["links"]["hub"])
-        ultrasound = picture("ultrasound")
-        await moves(hub, ultrasound)
-        yield Call(line, server, hub, ultrasound)
+    async with call_place(tmp_path, launch, far="hub") as place:
+        yield await joined(place)
+
+
+async def joined(place: Place) -> Call:
+    await satellite_joins(place.satellite, place.links["satellite"])
+    hub = await hub_joins(place.hub, place.links["hub"])
+    ultrasound = picture("ultrasound")
+    await moves(hub, ultrasound)
+    return Call(place.line, hub, ultrasound)
 
 
 async def test_ultrasound_keeps_moving_with_loss_and_delay(call: Call) -> None:
+    await keeps_moving_over_a_lossy_line(call, 30)
+
+
+async def test_ultrasound_keeps_moving_from_a_satellite_with_loss_and_delay(
+    tmp_path: Path, launch: Launch
+) -> None:
+    async with call_place(tmp_path, launch, far="satellite") as place:
+        await keeps_moving_over_a_lossy_line(await joined(place), 15)
+
+
+async def keeps_moving_over_a_lossy_line(call: Call, seconds: int) -> None:
     call.line.set(loss=0.05, delay_ms=40)
     await asyncio.sleep(5)  # the jitter buffer learns the new line
-    seen = await watch(call.hub, call.ultrasound, 30)
+    seen = await watch(call.hub, call.ultrasound, seconds)
     assert seen.longest_gap_ms <= 500, seen
-    assert seen.frames >= 30 * 10, seen
+    assert seen.frames >= seconds * 15, seen
     assert await loudness(call.hub) > 0.01
 
 
