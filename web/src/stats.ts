@@ -10,6 +10,8 @@ const NTP_TO_UNIX_MS = 2_208_988_800_000;
 const NTP_FROM_MS = 2_500_000_000_000;
 /** More is not a delay but a wrong clock. */
 const DELAY_MAX_MS = 60_000;
+/** Clocks are compared over the line, so a little less than nothing is their error; more shows that one of them is not known. */
+const CLOCK_ERROR_MS = 50;
 
 interface Counters {
   readonly bytes: number;
@@ -126,7 +128,7 @@ function delayMs(playoutMs: number | null, clock: ReceiveClock, senderOffsetMs: 
   if (playoutMs === null || playoutMs <= 0 || clock.ownOffsetMs === null || senderOffsetMs === null) return null;
   const capturedMs = playoutMs > NTP_FROM_MS ? playoutMs - NTP_TO_UNIX_MS : playoutMs;
   const delay = clock.nowMs + clock.ownOffsetMs - (capturedMs + senderOffsetMs);
-  return Math.abs(delay) > DELAY_MAX_MS ? null : Math.max(0, delay);
+  return delay > DELAY_MAX_MS || delay < -CLOCK_ERROR_MS ? null : Math.max(0, delay);
 }
 
 const LINE = { badLoss: 0.1, weakLoss: 0.03, badRoundTripMs: 800, weakRoundTripMs: 300 } as const;

@@ -126,6 +126,7 @@ test("figures stand in the person's units; a delay that is not known yet is said
     "not known yet",
     "2",
   ]);
+  expect(factLines({ ...FACTS, delayMs: 0.4 }, false).at(-1)?.value).toBe("under 10 ms");
   expect(factLines({ ...FACTS, delayMs: null }, true).map(({ name }) => name)).not.toContain("Delay");
   expect(factLines(undefined, false)).toEqual([]);
   await setLanguage("ru", null);

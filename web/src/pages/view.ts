@@ -7,6 +7,9 @@ import type { RemoteTrack, TrackFacts } from "../state";
 export type Layout = "focus" | "pair" | "grid";
 export const LAYOUTS: readonly Layout[] = ["focus", "pair", "grid"];
 
+/** A shorter delay is within the error of its measurement. */
+const DELAY_TOLD_MS = 10;
+
 /** The lower, the more it deserves the large place. */
 const RANK: Readonly<Record<Source, number>> = {
   ultrasound: 0,
@@ -133,8 +136,7 @@ export function factLines(facts: TrackFacts | undefined, own: boolean): readonly
   if (facts.loss !== null) lines.push({ name: t("facts.loss"), value: `${formatNumber(facts.loss * 100, 1)} %` });
   if (facts.roundTripMs !== null) lines.push({ name: t("facts.roundTrip"), value: milliseconds(facts.roundTripMs) });
   if (!own) {
-    const value = facts.delayMs === null ? t("facts.unknown") : milliseconds(facts.delayMs);
-    lines.push({ name: t("facts.delay"), value });
+    lines.push({ name: t("facts.delay"), value: facts.delayMs === null ? t("facts.unknown") : delay(facts.delayMs) });
   }
   if (facts.freezes !== null && facts.freezes > 0) {
     lines.push({ name: t("facts.freezes"), value: formatNumber(facts.freezes) });
@@ -146,6 +148,11 @@ function bitrate(bitsPerSecond: number): string {
   return bitsPerSecond >= 1_000_000
     ? t("unit.mbps", { value: formatNumber(bitsPerSecond / 1_000_000, 1) })
     : t("unit.kbps", { value: formatNumber(bitsPerSecond / 1000) });
+}
+
+/** No more is promised than clocks compared over a line can tell: a picture is never there at once. */
+function delay(valueMs: number): string {
+  return valueMs < DELAY_TOLD_MS ? t("facts.under", { value: milliseconds(DELAY_TOLD_MS) }) : milliseconds(valueMs);
 }
 
 function milliseconds(value: number): string {

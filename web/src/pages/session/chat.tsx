@@ -1,7 +1,7 @@
 // Owns the written word: the chat panel, and the same lines large as directions on the satellite's page.
 
 import type { JSX } from "preact";
-import { useEffect, useRef } from "preact/hooks";
+import { useCallback, useEffect, useRef } from "preact/hooks";
 import { ask } from "../../components/context";
 import { Icon } from "../../components/icons";
 import { formatWhen, t } from "../../i18n";
@@ -15,29 +15,48 @@ const NEAR_END_PX = 80;
 export function Chat({ room, autoFocus = false }: { readonly room: Room; readonly autoFocus?: boolean }): JSX.Element {
   const { client } = room;
   const log = useRef<HTMLDivElement>(null);
+  /** The newest line stays in view, unless the person reads further up. */
+  const following = useRef(true);
+  const lastTop = useRef(0);
   const lines = client.chat.value;
+  const follow = useCallback(() => {
+    if (following.current) log.current?.scrollTo({ top: log.current.scrollHeight });
+  }, []);
   useEffect(() => {
     const list = log.current;
     if (!list) return;
     // A panel in its place hides it without taking it away: what is said meanwhile is unread.
-    const observer = new ResizeObserver(() => client.setChatShown(list.clientHeight > 0));
+    const observer = new ResizeObserver(() => {
+      client.setChatShown(list.clientHeight > 0);
+      follow();
+    });
     observer.observe(list);
-    list.scrollTo({ top: list.scrollHeight });
     return () => {
       observer.disconnect();
       client.setChatShown(false);
     };
-  }, [client]);
-  useEffect(() => {
-    const list = log.current;
-    if (list && list.scrollHeight - list.scrollTop - list.clientHeight < NEAR_END_PX + lastHeight(list)) {
-      list.scrollTo({ top: list.scrollHeight });
-    }
-  }, [lines.length]);
+  }, [client, follow]);
+  useEffect(follow, [lines.at(-1)?.id, follow]);
   return (
     <div class="chat">
       {lines.length === 0 && <p class="chat-empty">{t("chat.empty")}</p>}
-      <div ref={log} class="chat-log" role="log" aria-live="polite" aria-label={t("chat.title")} tabIndex={0}>
+      <div
+        ref={log}
+        class="chat-log"
+        role="log"
+        aria-live="polite"
+        aria-label={t("chat.title")}
+        tabIndex={0}
+        onScroll={(event) => {
+          const { scrollHeight, scrollTop, clientHeight } = event.currentTarget;
+          // Hidden, nothing scrolls: the browser merely forgets the place.
+          if (clientHeight === 0) return;
+          // Only a person scrolls up. That the end is far may also mean that lines came after we had scrolled to it.
+          if (scrollHeight - scrollTop - clientHeight < NEAR_END_PX) following.current = true;
+          else if (scrollTop < lastTop.current) following.current = false;
+          lastTop.current = scrollTop;
+        }}
+      >
         <ol>
           {lines.map((line) => (
             <Line key={line.id} line={line} room={room} />
@@ -55,9 +74,9 @@ function Line({ line, room }: { readonly line: ChatLine; readonly room: Room }):
   return (
     <li class={own ? "chat-line own" : hub ? "chat-line hub" : "chat-line"} data-testid="chat-line" data-participant={line.from}>
       <span class="chat-from">
-        {line.name} <time dateTime={new Date(line.sentAt).toISOString()}>{formatWhen(line.sentAt, Date.now())}</time>
+        <bdi>{line.name}</bdi> <time dateTime={new Date(line.sentAt).toISOString()}>{formatWhen(line.sentAt, Date.now())}</time>
       </span>
-      <span class="chat-text">{line.text}</span>
+      <span class="chat-text" dir="auto">{line.text}</span>
     </li>
   );
 }
@@ -101,8 +120,4 @@ function ChatForm({ room, autoFocus }: { readonly room: Room; readonly autoFocus
       </button>
     </form>
   );
-}
-
-function lastHeight(list: HTMLElement): number {
-  return list.querySelector("li:last-child")?.clientHeight ?? 0;
 }

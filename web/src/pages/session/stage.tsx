@@ -46,21 +46,31 @@ function Figure({ track, room }: { readonly track: RemoteTrack; readonly room: R
       <figcaption>
         <Icon name={sourceIcon(track.source)} />
         <span class="caption-name">{label}</span>
-        <PictureState track={track} room={room} />
+        {/* Always there, as a screen reader hears only what changes in a place that it knows. */}
+        <span class="caption-place" role="status">
+          <PictureState track={track} room={room} label={label} />
+        </span>
       </figcaption>
     </figure>
   );
 }
 
+interface StateProps {
+  readonly track: RemoteTrack;
+  readonly room: Room;
+  readonly label: string;
+}
+
 /** A picture that stands still must not pass for a live one, whichever part of the way is broken. */
-function PictureState({ track, room }: { readonly track: RemoteTrack; readonly room: Room }): JSX.Element | null {
+function PictureState({ track, room, label }: StateProps): JSX.Element | null {
   if (track.own) return null;
   const stopped = !track.flowing || room.client.facts.value.get(track.id)?.bitrateBps === 0;
   const word = stopped ? t("session.pictureStopped") : track.limited ? t("session.pictureWeak") : null;
   if (word === null) return null;
   return (
-    <span class="caption-state" role="status">
+    <span class="caption-state">
       <Icon name="warning" />
+      <span class="unseen">{label}: </span>
       {word}
     </span>
   );
