@@ -291,7 +291,9 @@ impl SendEstimate {
         if grown <= cap {
             self.estimate_bps = grown;
         }
-        if acked_bps > self.estimate_bps && f64::from(self.loss.share) < LOSS_LOW {
+        // Single losses of a radio link do not unsay what arrived.
+        let clear = f64::from(self.loss.share) < LOSS_HIGH && self.queue.standing_us() < STANDING_US;
+        if clear && acked_bps > self.estimate_bps {
             self.estimate_bps = acked_bps;
         }
     }

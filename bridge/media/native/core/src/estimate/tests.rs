@@ -126,6 +126,15 @@ fn light_random_loss_does_not_pull_it_down() {
 }
 
 #[test]
+fn what_arrives_in_time_is_believed_in_spite_of_light_loss() {
+    let mut estimate = SendEstimate::default();
+    run(&mut estimate, &mut Link::new(700_000), 2, |_| 1_200_000, 0);
+    let mut link = Link { loss_every: 20, ..Link::new(20_000_000) };
+    let back = run(&mut estimate, &mut link, 2, |_| 1_200_000, 0);
+    assert!(back >= 1_100_000, "{back}");
+}
+
+#[test]
 fn heavy_loss_pulls_it_down() {
     let mut estimate = SendEstimate::default();
     let mut link = Link { loss_every: 3, ..Link::new(20_000_000) };
