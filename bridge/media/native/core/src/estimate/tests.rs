@@ -29,7 +29,7 @@ impl Link {
             return None;
         }
         self.free_us = start_us + size_bytes as u64 * 8_000_000 / self.capacity_bps;
-        let late_us = if self.busy && number % 4 != 0 { number % 200 * 600 } else { 0 };
+        let late_us = if self.busy && !number.is_multiple_of(4) { number % 200 * 600 } else { 0 };
         Some((self.free_us + late_us + self.delay_us) as i64)
     }
 }
