@@ -99,11 +99,16 @@ class Seen:
     longest_gap_ms: float
 
 
+FOCUSED_JS = "() => document.activeElement?.outerHTML.slice(0, 200)"
+
+
 async def until(page: Page, true: str, argument: object = None, timeout_s: float = 15.0) -> None:
     """Waits until a function of the page is true. Playwright's own waiting needs `eval`, which the page forbids."""
     deadline_s = time.monotonic() + timeout_s
     while not await page.evaluate(true, argument):
-        assert time.monotonic() < deadline_s, f"not within {timeout_s} s: {true} {argument}"
+        if time.monotonic() >= deadline_s:
+            focused = await page.evaluate(FOCUSED_JS)
+            raise AssertionError(f"not within {timeout_s} s: {true} {argument}; the focus is on {focused}")
         await page.wait_for_timeout(50)
 
 

@@ -1,7 +1,7 @@
 // Owns the questions that stop everything else: a modal with a title; Escape and the close button give `onClose`.
 
 import type { ComponentChildren, JSX } from "preact";
-import { useEffect, useId, useRef } from "preact/hooks";
+import { useId, useLayoutEffect, useRef } from "preact/hooks";
 import { t } from "../i18n";
 import { place } from "./focus";
 import { Icon } from "./icons";
@@ -18,7 +18,8 @@ interface DialogProps {
 export function Dialog({ title, onClose, children, testId, after }: DialogProps): JSX.Element {
   const element = useRef<HTMLDialogElement>(null);
   const titleId = useId();
-  useEffect(() => {
+  // Before the next key can be pressed: a modal that opens after painting would take a Tab's new place for its opener.
+  useLayoutEffect(() => {
     const dialog = element.current;
     if (!dialog) return;
     dialog.showModal();
