@@ -2,9 +2,9 @@
 //! machine or a radio link delays single packets and then hands over all at once; a line that is too full delays every
 //! one (the criterion of RFC 8289). Pure arithmetic.
 
-/// The least wait of this long a time is the standing queue.
+/// The least wait of this long a time is the standing queue: longer than a machine or a radio stops for a moment.
 const BUCKET_US: u64 = 50_000;
-const BUCKETS: usize = 5;
+const BUCKETS: usize = 8;
 /// The shortest way is looked for anew in each such period and kept for one more, so that clocks may drift and paths change.
 const BASE_PERIOD_US: u64 = 15_000_000;
 /// A jump of the receiver's clock, not a wait.
@@ -83,7 +83,18 @@ mod tests {
     fn single_delays_are_no_standing_queue_but_a_wait_of_all_is() {
         assert_eq!(after(300, |_| 0), 0);
         assert_eq!(after(300, |number| if number % 5 == 0 { 0 } else { 90_000 }), 0);
-        assert_eq!(after(300, |number| number.cast_signed() * 500), (300 - 25) * 500);
+        assert_eq!(after(300, |number| number.cast_signed() * 500), (300 - 40) * 500);
+    }
+
+    #[test]
+    fn a_stop_of_a_quarter_second_is_no_standing_queue() {
+        for seen in 200..260 {
+            // What is sent during the stop is handed over at its end.
+            let wait_us = |number: u64| {
+                if (200..225).contains(&number) { (225 - number).cast_signed() * 10_000 } else { 0 }
+            };
+            assert_eq!(after(seen, wait_us), 0, "after {seen} packets");
+        }
     }
 
     #[test]
