@@ -33,6 +33,8 @@ CODES: dict[str, Wire] = {
     "resumeFailed": Wire(410, None),
     "tooLarge": Wire(413, 4413),
     "wrongType": Wire(415, None),
+    "damaged": Wire(422, None),
+    "storageFailed": Wire(507, None),
     "preconditionRequired": Wire(428, None),
     "preconditionFailed": Wire(412, None),
     "tooMany": Wire(429, 4429),

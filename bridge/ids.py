@@ -11,6 +11,7 @@ SessionId = NewType("SessionId", str)
 InviteId = NewType("InviteId", str)
 PointId = NewType("PointId", str)
 ParticipantId = NewType("ParticipantId", str)
+RecordingId = NewType("RecordingId", str)
 
 _ID_BYTES = 10
 """80 random bits: never guessed, never met twice, and sixteen characters without padding."""
@@ -48,6 +49,23 @@ class SessionState(StrEnum):
 
     OPEN = "open"
     ENDED = "ended"
+
+
+class RecordMode(StrEnum):
+    """Whether a session is recorded: by itself as soon as two are there, when somebody says so, or never."""
+
+    AUTO = "auto"
+    MANUAL = "manual"
+    NEVER = "never"
+
+
+class RecordingState(StrEnum):
+    """`cut`: its server died while it ran; what was written is there. `shredded`: nobody can read it any more."""
+
+    RUNNING = "running"
+    ENDED = "ended"
+    CUT = "cut"
+    SHREDDED = "shredded"
 
 
 def new_id() -> str:

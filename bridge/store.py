@@ -25,6 +25,9 @@ from bridge.config import ConfigError
 from bridge.errors import Conflict, NotFound
 from bridge.ids import InviteId as InviteId
 from bridge.ids import PointId as PointId
+from bridge.ids import RecordingId as RecordingId
+from bridge.ids import RecordingState as RecordingState
+from bridge.ids import RecordMode as RecordMode
 from bridge.ids import Role as Role
 from bridge.ids import SessionFormat as SessionFormat
 from bridge.ids import SessionId as SessionId
@@ -35,6 +38,7 @@ from bridge.tables import Closed as Closed
 from bridge.tables import InviteRecord as InviteRecord
 from bridge.tables import NewInvite as NewInvite
 from bridge.tables import PointRecord as PointRecord
+from bridge.tables import RecordingRecord as RecordingRecord
 from bridge.tables import SessionRecord as SessionRecord
 
 BUSY_TIMEOUT_MS = 10_000
@@ -92,10 +96,22 @@ class Store:
         capacity: int,
         at_ms: int,
         invites: Sequence[NewInvite] = (),
+        record: RecordMode = RecordMode.MANUAL,
+        consent: bool = False,
     ) -> tuple[SessionRecord, list[InviteRecord]]:
         """Stores a new open session and its first invites, all or nothing."""
         session = SessionRecord(
-            SessionId(new_id()), title, kind, format, capacity, SessionState.OPEN, at_ms, None, ()
+            SessionId(new_id()),
+            title,
+            kind,
+            format,
+            capacity,
+            SessionState.OPEN,
+            at_ms,
+            None,
+            (),
+            record,
+            consent,
         )
         made = [tables.new_invite(session.id, invite, at_ms) for invite in invites]
         async with self._write() as connection:
@@ -230,6 +246,78 @@ class Store:
         async with self._read() as connection:
             return [PointRecord(*row) for row in await connection.execute(query)]
 
+    # Recordings
+
+    async def add_recording(self, recording: RecordingRecord) -> None:
+        """Stores a new one. Raises NotFound if there is no such session, Conflict if there is one of this id."""
+        try:
+            async with self._write() as connection:
+                await connection.execute(sa.insert(tables.recordings).values(tables.recording_row(recording)))
+        except sa.exc.IntegrityError as error:
+            if "FOREIGN KEY" in str(error.orig).upper():
+                raise NotFound("There is no such session.") from error
+            raise Conflict("There is already a recording of this id.") from error
+
+    async def get_recording(self, recording: RecordingId) -> RecordingRecord:
+        """Raises NotFound."""
+        query = sa.select(tables.recordings).where(tables.recordings.c.id == recording)
+        async with self._read() as connection:
+            row = (await connection.execute(query)).one_or_none()
+        if row is None:
+            raise NotFound("There is no such recording.")
+        return tables.recording_of(row._mapping)
+
+    async def list_recordings(
+        self, session: SessionId | None = None, state: RecordingState | None = None
+    ) -> list[RecordingRecord]:
+        """All, or those of a session or in a state; the newest first."""
+        query = sa.select(tables.recordings).order_by(
+            tables.recordings.c.started_at_ms.desc(), tables.recordings.c.id
+        )
+        if session is not None:
+            query = query.where(tables.recordings.c.session == session)
+        if state is not None:
+            query = query.where(tables.recordings.c.state == state.value)
+        async with self._read() as connection:
+            return [tables.recording_of(row._mapping) for row in await connection.execute(query)]
+
+    async def close_recording(
+        self,
+        recording: RecordingId,
+        state: RecordingState,
+        *,
+        duration_ms: int,
+        size_bytes: int,
+        retain_until_ms: int | None,
+    ) -> None:
+        """Notes that a recording is over, and what became of it. Raises NotFound."""
+        await self._change_recording(
+            recording,
+            state=state.value,
+            duration_ms=duration_ms,
+            size_bytes=size_bytes,
+            retain_until_ms=retain_until_ms,
+        )
+
+    async def hold_recording(self, recording: RecordingId, hold: bool) -> None:
+        """Puts it under legal hold, or lets it go. Raises NotFound."""
+        await self._change_recording(recording, hold=hold)
+
+    async def recording_shredded(self, recording: RecordingId) -> None:
+        """Notes that nobody can read it any more. Raises NotFound."""
+        await self._change_recording(recording, state=RecordingState.SHREDDED.value, size_bytes=0)
+
+    async def expired_recordings(self, at_ms: int) -> list[RecordingRecord]:
+        """Those that are kept no longer: over, past their time and not held."""
+        columns = tables.recordings.c
+        query = sa.select(tables.recordings).where(
+            columns.retain_until_ms <= at_ms,
+            columns.hold.is_(sa.false()),
+            columns.state.in_((RecordingState.ENDED.value, RecordingState.CUT.value)),
+        )
+        async with self._read() as connection:
+            return [tables.recording_of(row._mapping) for row in await connection.execute(query)]
+
     # Connections
 
     @asynccontextmanager
@@ -250,6 +338,14 @@ class Store:
             )
             if result.rowcount == 0:
                 raise NotFound("There is no such session.")
+
+    async def _change_recording(self, recording: RecordingId, **values: Any) -> None:
+        async with self._write() as connection:
+            result = await connection.execute(
+                sa.update(tables.recordings).where(tables.recordings.c.id == recording).values(values)
+            )
+            if result.rowcount == 0:
+                raise NotFound("There is no such recording.")
 
 
 def sqlite_url(path: Path) -> str:

@@ -10,7 +10,19 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from bridge.ids import InviteId, PointId, Role, SessionFormat, SessionId, SessionKind, SessionState, new_id
+from bridge.ids import (
+    InviteId,
+    PointId,
+    RecordingId,
+    RecordingState,
+    RecordMode,
+    Role,
+    SessionFormat,
+    SessionId,
+    SessionKind,
+    SessionState,
+    new_id,
+)
 
 metadata = sa.MetaData()
 
@@ -27,6 +39,8 @@ sessions = sa.Table(
     sa.Column("started_at_ms", sa.BigInteger),
     sa.Column("ended_at_ms", sa.BigInteger),
     sa.Column("stage", sa.JSON, nullable=False),
+    sa.Column("record", sa.String(16), nullable=False, server_default="manual"),
+    sa.Column("consent", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Index("sessions_by_creation", "created_at_ms"),
 )
 invites = sa.Table(
@@ -51,11 +65,30 @@ points = sa.Table(
     sa.Column("province", sa.String(200), nullable=False),
     sa.Column("created_at_ms", sa.BigInteger, nullable=False),
 )
+recordings = sa.Table(
+    "recordings",
+    metadata,
+    sa.Column("id", sa.String(32), primary_key=True),
+    sa.Column("session", sa.String(32), sa.ForeignKey("sessions.id"), nullable=False),
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("started_at_ms", sa.BigInteger, nullable=False),
+    sa.Column("duration_ms", sa.BigInteger, nullable=False),
+    sa.Column("size_bytes", sa.BigInteger, nullable=False),
+    sa.Column("hold", sa.Boolean, nullable=False),
+    sa.Column("retain_until_ms", sa.BigInteger),
+    sa.Column("clip_of", sa.String(32)),
+    sa.Index("recordings_by_session", "session"),
+    sa.Index("recordings_by_start", "started_at_ms"),
+)
 
 
 @dataclass(frozen=True, slots=True)
 class SessionRecord:
-    """One session as stored. `stage` holds participant ids in the order they were given the floor."""
+    """One session as stored.
+
+    `stage` holds participant ids in the order they were given the floor. `consent`: everybody is asked before anything
+    of them is recorded.
+    """
 
     id: SessionId
     title: str
@@ -66,6 +99,24 @@ class SessionRecord:
     created_at_ms: int
     started_at_ms: int | None
     stage: tuple[str, ...]
+    record: RecordMode
+    consent: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingRecord:
+    """One recording as the store knows it; what it holds is in the vault. Duration and size are right once it is not
+    running any more. `retain_until_ms` None is for ever; `hold` forbids shredding whatever it says."""
+
+    id: RecordingId
+    session: SessionId
+    state: RecordingState
+    started_at_ms: int
+    duration_ms: int = 0
+    size_bytes: int = 0
+    hold: bool = False
+    retain_until_ms: int | None = None
+    clip_of: RecordingId | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +181,7 @@ def session_row(session: SessionRecord) -> dict[str, Any]:
         "format": session.format.value,
         "state": session.state.value,
         "stage": list(session.stage),
+        "record": session.record.value,
     }
 
 
@@ -148,7 +200,19 @@ def session_of(row: sa.RowMapping) -> SessionRecord:
         created_at_ms=row["created_at_ms"],
         started_at_ms=row["started_at_ms"],
         stage=tuple(row["stage"]),
+        record=RecordMode(row["record"]),
+        consent=row["consent"],
     )
+
+
+def recording_row(recording: RecordingRecord) -> dict[str, Any]:
+    row = {name: getattr(recording, name) for name in RecordingRecord.__slots__}
+    return row | {"state": recording.state.value}
+
+
+def recording_of(row: sa.RowMapping) -> RecordingRecord:
+    fields = {name: row[name] for name in RecordingRecord.__slots__}
+    return RecordingRecord(**fields | {"state": RecordingState(row["state"])})
 
 
 def invite_of(row: sa.RowMapping) -> InviteRecord:

@@ -12,6 +12,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal, NewType, Protocol
 
+from bridge.ids import RecordingId
+from bridge.recordings import layout
+
 PeerId = NewType("PeerId", int)
 """One peer connection: the publishing or the receiving half of a participant."""
 TrackId = NewType("TrackId", str)
@@ -212,3 +215,70 @@ class Media(Protocol):
 
     async def close_peer(self, peer: PeerId) -> None:
         """Ends a peer and its tracks; unknown ones are ignored."""
+
+
+# Recording
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedTrack:
+    """A track that belongs into a recording.
+
+    While `held` (muted, blocked, paused) nothing of it is kept; it goes on in the same stream afterwards.
+    """
+
+    track: TrackId
+    participant: str
+    source: Source
+    kind: Kind
+    held: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class StorageChanged:
+    """Recordings cannot be written, or (`trouble` None) can be again.
+
+    `trouble` is `diskFull`, `readOnly`, `io` or `slow`. `lost_ms` is how much of this recording is missing so far.
+    """
+
+    recording: RecordingId
+    trouble: str | None
+    lost_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingClosed:
+    """A recording is whole and sealed on disk."""
+
+    recording: RecordingId
+    duration_ms: int
+    size_bytes: int
+
+
+RecorderEvent = StorageChanged | RecordingClosed
+
+
+class Recorder(Protocol):
+    """Writes recordings, encrypted, from the relay's taps.
+
+    Nothing here blocks, and a failing disk raises nothing: it is told on `events`, and recording goes on when the disk
+    is back. An unknown recording is ignored.
+    """
+
+    events: asyncio.Queue[RecorderEvent]
+    """News, bounded: the reader must keep up; it is one task."""
+
+    def begin(self, recording: RecordingId, started: layout.RecordingStarted) -> None:
+        """A new recording, whose clock is zero now."""
+
+    def follow(self, recording: RecordingId, tracks: Sequence[RecordedTrack]) -> None:
+        """Says all tracks that belong into it from now on; what is missing is ended."""
+
+    def note(self, recording: RecordingId, event: layout.Event) -> None:
+        """Keeps an event, at the present moment unless it has one."""
+
+    def clock_ms(self, recording: RecordingId) -> int:
+        """Now, on the recording's clock; 0 for an unknown one."""
+
+    def end(self, recording: RecordingId, reason: layout.RecordingEnded) -> None:
+        """Ends and seals it; `RecordingClosed` follows."""

@@ -1,0 +1,1 @@
+"""Recordings as they are stored in the vault, and all that is done with them after they were made."""
