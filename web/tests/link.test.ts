@@ -2,7 +2,7 @@
 
 import { expect, test } from "vitest";
 import { guessDevices, looksLikeCapture } from "../src/components/guess";
-import { readLink } from "../src/pages/link";
+import { readLink, replayLink } from "../src/pages/link";
 
 test.each([
   ["/", "", { page: "sessions", token: "", now: false }],
@@ -12,7 +12,18 @@ test.each([
   ["/join", "", { page: "join", token: "", now: false }],
   ["/join", "#aaa&nowhere", { page: "join", token: "aaa", now: false }],
 ])("%s%s", (path, hash, expected) => {
-  expect(readLink(path, hash)).toEqual(expected);
+  expect(readLink(path, hash)).toEqual({ recording: "", ...expected });
+});
+
+test.each([undefined, "01JABC", "odd & r=#%"])("a link to replay names the recording %s, and the token before it", (recording) => {
+  const link = new URL(replayLink("aaa.bbb.ccc", recording), "https://hub.example");
+  expect(link.search).toBe("");
+  const read = readLink(link.pathname, link.hash);
+  expect(read).toEqual({ page: "replay", token: "aaa.bbb.ccc", now: false, recording: recording ?? "" });
+});
+
+test("a fragment that is cut in an escape names no recording", () => {
+  expect(readLink("/replay", "#aaa&r=%E0%A4").recording).toBe("");
 });
 
 test.each([
