@@ -79,7 +79,8 @@ class PartNote(_Note, frozen=True, tag="part"):
     """About a second of a track.
 
     `frames`: how many. `key`: decoding can begin here. `damaged`: it refers to frames that were lost. `steps_us` are
-    the durations of the frames, unless they did not fit; the first begins at `start_us`.
+    the durations of the frames, unless they did not fit; the first begins at `start_us`. `init` is the number of the
+    part that holds its initialisation segment, so that its loss is noticed; 0 where that is not told.
     """
 
     start_us: int
@@ -88,6 +89,7 @@ class PartNote(_Note, frozen=True, tag="part"):
     key: bool = False
     damaged: bool = False
     layer: int = 0
+    init: int = 0
     steps_us: tuple[int, ...] = ()
     gaps: tuple[GapNote, ...] = ()
 

@@ -15,7 +15,8 @@ from pathlib import Path
 from bridge.durable import replace_private
 from bridge.vault.errors import Finding, Trouble, VaultError, disk_errors
 from bridge.vault.parts import END, ObjectRef, StreamKeys
-from bridge.vault.reading import BlobReader, StreamReader
+from bridge.vault.reading import BlobReader, StreamReader, read_part
+from bridge.vault.scan import Part
 from bridge.vault.writing import CHUNK_BYTES, BlobWriter, StreamWriter, blob_stream
 
 CONTENTS_STREAM = 0
@@ -124,6 +125,10 @@ class ObjectReader(_Object):
     def stream(self, number: int) -> StreamReader:
         """A stream's parts, to be closed by the caller. Raises VaultError."""
         return self._reader(number)
+
+    def read(self, stream: int, part: Part) -> bytes:
+        """The content of a part that was found before, without scanning its stream again. Raises VaultError."""
+        return read_part(self._keys(stream), self._path(stream), part)
 
     def blob(self, number: int) -> BlobReader:
         """A blob's ranges, to be closed by the caller. Raises VaultError."""

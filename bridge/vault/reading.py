@@ -40,6 +40,10 @@ class _OpenFile:
             raise
         self._closed = False
 
+    @property
+    def descriptor(self) -> int:
+        return self._file
+
     def __enter__(self) -> Self:
         return self
 
@@ -150,18 +154,33 @@ class StreamReader(_OpenFile):
         return self._open(part)
 
     def _open(self, part: Part) -> bytes | None:
-        header = part.header
-        with disk_errors():
-            frame = os.pread(self._file, header.frame_bytes, part.offset_bytes)
-        if not frame.startswith(header.raw):
-            return None
-        return self._keys.open_body(header, memoryview(frame)[header.body_offset :])
+        return _open_at(self._keys, self._file, part)
 
     def _absent(self, number: int) -> VaultError:
         for finding in self.findings():
             if finding.part == number:
                 return VaultError(finding.trouble, finding.text)
         return VaultError(Trouble.NOT_FOUND, f"Stream {self.stream} has no part {number}.")
+
+
+def read_part(keys: StreamKeys, path: Path, part: Part) -> bytes:
+    """One part that an earlier scan found. Raises VaultError, which names what is wrong with it."""
+    with _OpenFile(path, keys.stream) as file:
+        body = _open_at(keys, file.descriptor, part)
+    if body is None:
+        # It is damaged, or its writer took it back and put another in its place: only a scan can tell.
+        with StreamReader(keys, path) as reader:
+            return reader.read(part.number)
+    return body
+
+
+def _open_at(keys: StreamKeys, descriptor: int, part: Part) -> bytes | None:
+    header = part.header
+    with disk_errors():
+        frame = os.pread(descriptor, header.frame_bytes, part.offset_bytes)
+    if not frame.startswith(header.raw):
+        return None
+    return keys.open_body(header, memoryview(frame)[header.body_offset :])
 
 
 class BlobReader(_OpenFile):
