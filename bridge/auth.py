@@ -53,6 +53,38 @@ class StaffGrant:
     expires_at_ms: int
 
 
+class ReplayRefused(NotAuthorised):
+    """Somebody who is known asked for recordings that it may not see; `who` is for the audit."""
+
+    default_code = "notAllowed"
+
+    def __init__(self, who: str) -> None:
+        super().__init__("This link does not open these recordings.")
+        self.who = who
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayGrant:
+    """Who asks for recordings, proved by a token. `session` None is the staff: every session."""
+
+    who: str
+    """`staff` or `invite:ID`, as the audit has it."""
+    session: SessionId | None
+    role: Role | None
+    point: str
+
+    def require(self, session: SessionId | None) -> None:
+        """Raises ReplayRefused unless it may replay what was recorded of this session (None: of all)."""
+        if self.session is None:
+            return
+        if self.role not in (Role.ORGANISER, Role.HUB) or self.session != session:
+            raise ReplayRefused(self.who)
+
+    def require_staff(self) -> None:
+        """Raises ReplayRefused."""
+        self.require(None)
+
+
 class Auth:
     """Signs tokens and checks them against the store."""
 
@@ -87,20 +119,27 @@ class Auth:
 
         Raises NotAuthorised (`notAuthorised`, `tokenExpired`, `inviteRevoked`) or BridgeError (`sessionEnded`).
         """
-        claims = self._verify(token, "invite")
+        invite = await self._invite(self._verify(token, "invite"))
         try:
-            invite = await self._store.get_invite(InviteId(_text(claims, "inv")))
             session = await self._store.get_session(invite.session)
         except NotFound as error:
             raise NotAuthorised(_FORGED) from error
-        claimed = (_text(claims, "ses"), _text(claims, "role"), _text(claims, "point"))
-        if claimed != (invite.session, invite.role.value, invite.point):
-            raise NotAuthorised(_FORGED)
-        if invite.revoked:
-            raise NotAuthorised("This invite was withdrawn.", "inviteRevoked")
         if session.state is SessionState.ENDED:
             raise BridgeError("This session is over.", "sessionEnded")
         return Grant(invite.id, invite.session, invite.role, invite.point, invite.seats, invite.expires_at_ms)
+
+    async def replay(self, token: str) -> ReplayGrant:
+        """Who asks for recordings; its `require` says of which session. An invite is good after the session too.
+
+        Raises NotAuthorised (`notAuthorised`, `tokenExpired`, `inviteRevoked`).
+        """
+        claims = self._verify(token, None)
+        if claims["use"] == "staff":
+            return ReplayGrant("staff", None, None, "")
+        if claims["use"] != "invite":
+            raise NotAuthorised("This link is for something else.")
+        invite = await self._invite(claims)
+        return ReplayGrant(f"invite:{invite.id}", invite.session, invite.role, invite.point)
 
     async def staff(self, token: str) -> StaffGrant:
         """Checks a staff token. Raises NotAuthorised (`notAuthorised`, `tokenExpired`)."""
@@ -109,6 +148,19 @@ class Auth:
     def use_of(self, token: str) -> str:
         """`invite` or `staff`, of a token whose signature is good. Raises like `staff`."""
         return _text(self._verify(token, None), "use")
+
+    async def _invite(self, claims: dict[str, Any]) -> InviteRecord:
+        """The invite behind a good signature, if it stands. Raises NotAuthorised."""
+        try:
+            invite = await self._store.get_invite(InviteId(_text(claims, "inv")))
+        except NotFound as error:
+            raise NotAuthorised(_FORGED) from error
+        claimed = (_text(claims, "ses"), _text(claims, "role"), _text(claims, "point"))
+        if claimed != (invite.session, invite.role.value, invite.point):
+            raise NotAuthorised(_FORGED)
+        if invite.revoked:
+            raise NotAuthorised("This invite was withdrawn.", "inviteRevoked")
+        return invite
 
     def _sign(self, claims: dict[str, Any]) -> str:
         return jwt.encode(claims, self._key, algorithm=ALGORITHM)

@@ -6,25 +6,23 @@ raised; `bridge.guard` puts them on the wire.
 
 from __future__ import annotations
 
-import asyncio
 import importlib.metadata
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Annotated, Any, Protocol, TypeVar
+from typing import Annotated, Protocol
 
-import msgspec
 from aiohttp import web
 from msgspec import Meta, Struct
 
 from bridge.auth import Auth
 from bridge.desk import Desk, InviteWish, SessionWish
-from bridge.errors import BridgeError, LimitExceeded, NotAuthorised, ProtocolError
+from bridge.errors import BridgeError, NotAuthorised
+from bridge.exchange import bearer, json_answer, read_body
 from bridge.guard import Clients
 from bridge.health import Health
 from bridge.ids import InviteId, Role, SessionFormat, SessionId, SessionKind
 from bridge.messages import ParticipantObject
 from bridge.store import InviteRecord, PointRecord, SessionRecord, Store
 
-BODY_TIMEOUT_S = 10.0
 ID_PATTERN = "[a-z0-9]{1,32}"
 
 
@@ -39,7 +37,6 @@ _VERSION = _version()
 
 _Text = Annotated[str, Meta(max_length=1000)]
 _Number = Annotated[int, Meta(ge=0, le=2**31)]
-_Body = TypeVar("_Body", bound=Struct)
 
 
 class Live(Protocol):
@@ -126,36 +123,36 @@ class Api:
     async def get_health(self, _request: web.Request) -> web.Response:
         failing = await self._health.failing()
         if failing:
-            return _json({"status": "failing", "version": _VERSION, "failing": failing}, 503)
-        return _json({"status": "ok", "version": _VERSION})
+            return json_answer({"status": "failing", "version": _VERSION, "failing": failing}, 503)
+        return json_answer({"status": "ok", "version": _VERSION})
 
     async def get_own_invite(self, request: web.Request) -> web.Response:
-        grant = await self._auth.admit(_bearer(request))
+        grant = await self._auth.admit(bearer(request))
         session = await self._store.get_session(grant.session)
         shown = {name: _session(session)[name] for name in ("id", "title", "kind", "format", "state")}
-        return _json({"session": shown, "role": grant.role, "point": grant.point, "host": self._title})
+        return json_answer({"session": shown, "role": grant.role, "point": grant.point, "host": self._title})
 
     async def list_sessions(self, request: web.Request) -> web.Response:
-        await self._auth.staff(_bearer(request))
+        await self._auth.staff(bearer(request))
         sessions = [
             _session(session)
             | {"createdAt": session.created_at_ms, "connected": self._live.connected(session.id)}
             for session in await self._store.list_sessions()
         ]
-        return _json({"sessions": sessions})
+        return json_answer({"sessions": sessions})
 
     async def create_session(self, request: web.Request) -> web.Response:
-        await self._auth.staff(_bearer(request))
-        body = await _read(request, _NewSession)
+        await self._auth.staff(bearer(request))
+        body = await read_body(request, _NewSession)
         made = await self._desk.create_session(SessionWish(body.title, body.kind, body.format, body.capacity))
-        return _json(self._desk.created(made, self._clients.base_url(request)), 201)
+        return json_answer(self._desk.created(made, self._clients.base_url(request)), 201)
 
     async def get_session(self, request: web.Request) -> web.Response:
         session = await self._manages(request)
         record = await self._store.get_session(session)
         invites = [self._invite(invite) for invite in await self._store.list_invites(session)]
         participants = self._live.participants(session)
-        return _json({"session": _session(record), "participants": participants, "invites": invites})
+        return json_answer({"session": _session(record), "participants": participants, "invites": invites})
 
     async def end_session(self, request: web.Request) -> web.Response:
         session = await self._manages(request)
@@ -164,10 +161,10 @@ class Api:
 
     async def create_invite(self, request: web.Request) -> web.Response:
         session = await self._manages(request)
-        body = await _read(request, _NewInvite)
+        body = await read_body(request, _NewInvite)
         wish = InviteWish(body.role, body.point, body.seats, body.expires_in_s)
         invite = await self._desk.create_invite(session, wish)
-        return _json({"invite": invite.id, **self._link(request, invite)}, 201)
+        return json_answer({"invite": invite.id, **self._link(request, invite)}, 201)
 
     async def revoke_invite(self, request: web.Request) -> web.Response:
         session = await self._manages(request)
@@ -180,17 +177,17 @@ class Api:
         invite = await self._desk.invite_of(session, _invite_id(request))
         if invite.revoked:
             raise BridgeError("This invite was withdrawn.", "conflict")
-        return _json(self._link(request, invite))
+        return json_answer(self._link(request, invite))
 
     async def list_points(self, request: web.Request) -> web.Response:
-        await self._auth.staff(_bearer(request))
-        return _json({"points": [_point(point) for point in await self._store.list_points()]})
+        await self._auth.staff(bearer(request))
+        return json_answer({"points": [_point(point) for point in await self._store.list_points()]})
 
     async def create_point(self, request: web.Request) -> web.Response:
-        await self._auth.staff(_bearer(request))
-        body = await _read(request, _NewPoint)
+        await self._auth.staff(bearer(request))
+        body = await read_body(request, _NewPoint)
         point = await self._desk.create_point(body.name, body.organisation, body.province)
-        return _json(_point(point), 201)
+        return json_answer(_point(point), 201)
 
     async def nothing(self, _request: web.Request) -> web.Response:
         raise web.HTTPNotFound
@@ -198,7 +195,7 @@ class Api:
     async def _manages(self, request: web.Request) -> SessionId:
         """The session of the path, if the token is the staff's or its organiser's."""
         session = SessionId(request.match_info["session"])
-        token = _bearer(request)
+        token = bearer(request)
         if self._auth.use_of(token) == "staff":
             await self._auth.staff(token)
             return session
@@ -244,39 +241,5 @@ def _point(point: PointRecord) -> dict[str, object]:
     }
 
 
-def _bearer(request: web.Request) -> str:
-    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-    if scheme.lower() != "bearer" or not token.strip():
-        raise NotAuthorised("A link's token is needed here.")
-    return token.strip()
-
-
 def _invite_id(request: web.Request) -> InviteId:
     return InviteId(request.match_info["invite"])
-
-
-async def _read(request: web.Request, shape: type[_Body]) -> _Body:
-    """The JSON body. Raises ProtocolError (`malformed`, `wrongType`) or LimitExceeded (`tooLarge`)."""
-    if request.content_type != "application/json":
-        raise ProtocolError("The body must be application/json.", "wrongType")
-    try:
-        async with asyncio.timeout(BODY_TIMEOUT_S):
-            body = await request.read()
-    except TimeoutError:
-        raise ProtocolError("The body did not arrive in time.", "joinTimeout") from None
-    except web.HTTPRequestEntityTooLarge:
-        raise LimitExceeded("The body is too large.", "tooLarge") from None
-    try:
-        return msgspec.json.decode(body, type=shape)
-    except msgspec.ValidationError as error:
-        # msgspec quotes values of enumerations before the place; only the place goes back.
-        where = str(error).rpartition("`$")[2].strip("`.")
-        raise ProtocolError(
-            f"The field {where} has a wrong value." if where else "A field is missing."
-        ) from None
-    except (msgspec.DecodeError, UnicodeError, RecursionError):
-        raise ProtocolError("The body is not JSON.") from None
-
-
-def _json(content: Any, status: int = 200) -> web.Response:
-    return web.Response(status=status, body=msgspec.json.encode(content), content_type="application/json")

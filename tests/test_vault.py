@@ -305,7 +305,7 @@ def test_a_full_disk_is_told_and_the_stream_goes_on_when_there_is_room(full_disk
 
     with pytest.raises(VaultError) as caught:
         fill()
-    assert (caught.value.trouble, caught.value.code) == (Trouble.DISK_FULL, "internal")
+    assert (caught.value.trouble, caught.value.code) == (Trouble.DISK_FULL, "storageFailed")
     assert stream.next_number == len(kept)
     with vault.open(writer.ref).stream(1) as reader:
         assert [finding.trouble for finding in reader.findings()] == [Trouble.UNENDED]

@@ -33,6 +33,8 @@ SYSTEM = "system"
 class AuditError(BridgeError):
     """The audit cannot be written: what was to be recorded must not be done."""
 
+    default_code = "storageFailed"
+
 
 @dataclass(slots=True)
 class _End:

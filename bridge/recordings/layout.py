@@ -33,7 +33,7 @@ class UnreadableRecording(BridgeError):
     """What is stored cannot be understood, although it is whole."""
 
     def __init__(self, text: str) -> None:
-        super().__init__(text, "internal")
+        super().__init__(text, "damaged")
 
 
 class _Note(Struct, frozen=True, kw_only=True, rename="camel", tag_field="k", omit_defaults=True):

@@ -46,7 +46,15 @@ class Trouble(StrEnum):
     STREAM_UNKNOWN = "streamUnknown"
 
 
-_CODES = {Trouble.NOT_FOUND: "notFound", Trouble.KEY_MISSING: "notFound", Trouble.EXISTS: "conflict"}
+_CODES = {
+    Trouble.NOT_FOUND: "notFound",
+    Trouble.KEY_MISSING: "notFound",
+    Trouble.EXISTS: "conflict",
+    Trouble.DISK_FULL: "storageFailed",
+    Trouble.READ_ONLY: "storageFailed",
+    Trouble.IO: "storageFailed",
+}
+"""On the wire; all else is damage."""
 _DISK = {
     errno.ENOSPC: (Trouble.DISK_FULL, "The disk is full."),
     errno.EDQUOT: (Trouble.DISK_FULL, "The disk quota is used up."),
@@ -61,7 +69,7 @@ class VaultError(BridgeError):
     """Why something cannot be stored or read; `trouble` says it in one word."""
 
     def __init__(self, trouble: Trouble, text: str) -> None:
-        super().__init__(text, _CODES.get(trouble, "internal"))
+        super().__init__(text, _CODES.get(trouble, "damaged"))
         self.trouble = trouble
 
 
