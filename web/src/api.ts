@@ -1,7 +1,18 @@
 // Owns the HTTP calls of the pages. The token goes into the Authorization header and nowhere else.
 
 import { asErrorCode } from "./protocol";
-import type { ErrorCode, InviteId, Participant, Role, Session, SessionFormat, SessionId, SessionKind } from "./protocol";
+import type {
+  ErrorCode,
+  InviteId,
+  Participant,
+  RecordMode,
+  RecordingId,
+  Role,
+  Session,
+  SessionFormat,
+  SessionId,
+  SessionKind,
+} from "./protocol";
 
 const TIMEOUT_MS = 15_000;
 const JSON_TYPE = "application/json";
@@ -40,6 +51,26 @@ export interface NewSession {
   readonly kind?: SessionKind;
   readonly format?: SessionFormat;
   readonly capacity?: number;
+  readonly record?: RecordMode;
+  readonly consent?: boolean;
+}
+
+/** How sessions of this installation are recorded where nothing else is said. */
+export type Usual = Pick<Session, "record" | "consent">;
+
+export interface SessionList {
+  readonly sessions: readonly SessionEntry[];
+  readonly usual: Usual;
+}
+
+/** What the list of recordings says of one; times in ms. */
+export interface RecordedEntry {
+  readonly id: RecordingId;
+  readonly state: "running" | "ended" | "cut" | "shredded";
+  readonly startedAt: number;
+  readonly beginMs: number;
+  readonly endMs: number;
+  readonly clipOf: RecordingId | null;
 }
 
 export interface CreatedSession {
@@ -86,13 +117,14 @@ export class ApiError extends Error {
 
 export interface Api {
   invite(): Promise<InviteInfo>;
-  sessions(): Promise<readonly SessionEntry[]>;
+  sessions(): Promise<SessionList>;
   createSession(wish: NewSession): Promise<CreatedSession>;
   session(id: SessionId): Promise<SessionDetail>;
   createInvite(session: SessionId, wish: NewInvite): Promise<InviteLink & { readonly invite: InviteId }>;
   revokeInvite(session: SessionId, invite: InviteId): Promise<void>;
   inviteLink(session: SessionId, invite: InviteId): Promise<InviteLink>;
   endSession(session: SessionId): Promise<void>;
+  recordings(session: SessionId): Promise<readonly RecordedEntry[]>;
   points(): Promise<readonly Point[]>;
   createPoint(wish: NewPoint): Promise<Point>;
 }
@@ -126,12 +158,14 @@ export function createApi(token: string, request: typeof fetch = (...args) => fe
 
   return {
     invite: () => call("GET", "/api/invite"),
-    sessions: async () => (await call<{ sessions: SessionEntry[] }>("GET", "/api/sessions")).sessions,
+    sessions: () => call("GET", "/api/sessions"),
     createSession: (wish) => call("POST", "/api/sessions", wish),
     session: (id) => call("GET", session(id)),
     createInvite: (id, wish) => call("POST", `${session(id)}/invites`, wish),
     revokeInvite: (id, which) => call("DELETE", invite(id, which)),
     inviteLink: (id, which) => call("GET", `${invite(id, which)}/link`),
+    recordings: async (id) =>
+      (await call<{ recordings: RecordedEntry[] }>("GET", `/api/recordings?session=${encodeURIComponent(id)}`)).recordings,
     endSession: (id) => call("POST", `${session(id)}/end`),
     points: async () => (await call<{ points: Point[] }>("GET", "/api/points")).points,
     createPoint: (wish) => call("POST", "/api/points", wish),

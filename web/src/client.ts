@@ -2,7 +2,8 @@
 // what is live is published, what broke is brought back. Knows no elements; all that is the browser's comes from outside.
 
 import { computed, effect, signal } from "@preact/signals";
-import type { ReadonlySignal } from "@preact/signals";
+import { roomActions } from "./actions";
+import type { Request } from "./actions";
 import { browserSurroundings } from "./browser";
 import { Captures } from "./captures";
 import type { CaptureSurroundings, KeyValueStore } from "./captures";
@@ -10,15 +11,15 @@ import { ServerClock } from "./clock";
 import { Connection } from "./connection";
 import type { ConnectionStatus, ConnectionSurroundings } from "./connection";
 import { Measurements } from "./measurements";
-import { CHAT_MAX_CHARACTERS, NAME_MAX_CHARACTERS, SOURCES } from "./protocol";
-import type { ClientMessage, Joined, News, Permission, Resumed, Source, TrackId } from "./protocol";
+import { OwnTracks } from "./own";
+import { NAME_MAX_CHARACTERS } from "./protocol";
+import type { ClientMessage, Joined, News, Resumed, Source, TrackId } from "./protocol";
 import { Publisher } from "./publisher";
 import type { PublisherSurroundings } from "./publisher";
-import { ownTrack, Room } from "./room";
-import { RequestError } from "./requests";
+import { Room } from "./room";
 import type { AnswerTo } from "./requests";
 import { Seats } from "./seats";
-import type { Client, JoinWish, LocalTrack, Phase, RemoteTrack } from "./state";
+import type { Client, JoinWish, Phase, State } from "./state";
 import { Subscriber } from "./subscriber";
 import type { SubscriberSurroundings } from "./subscriber";
 import { HIDDEN_AFTER_MS, Viewing } from "./viewing";
@@ -39,10 +40,10 @@ export interface Surroundings
 }
 
 export function createClient(surroundings: Surroundings = browserSurroundings()): Client {
-  return new Engine(surroundings);
+  return new Engine(surroundings).client();
 }
 
-class Engine implements Client {
+class Engine {
   readonly #room: Room;
   readonly #captures: Captures;
   readonly #connection: Connection;
@@ -55,15 +56,12 @@ class Engine implements Client {
 
   readonly #phase = signal<Phase>({ name: "idle" });
   readonly #streams = signal<ReadonlyMap<TrackId, MediaStream>>(new Map());
+  readonly #own: OwnTracks;
+  readonly #request: Request;
   readonly #ended: (() => void)[];
-  /** What each own track was last told to be; asked for again after every new start. */
-  readonly #toldMuted = new Map<TrackId, boolean>();
   #inSession = false;
   #lostAtMs = 0;
   #cancelHiding: () => void = () => undefined;
-
-  readonly locals: ReadonlySignal<ReadonlyMap<Source, LocalTrack>>;
-  readonly tracks: ReadonlySignal<readonly RemoteTrack[]>;
 
   constructor(private readonly surroundings: Surroundings) {
     const after = (delayMs: number, callback: () => void) => surroundings.after(delayMs, callback);
@@ -83,6 +81,7 @@ class Engine implements Client {
     });
     const request = <M extends ClientMessage>(message: M): Promise<AnswerTo<M["type"]>> =>
       this.#connection.request(message);
+    this.#request = request;
     this.#publisher = new Publisher(
       {
         createPeer: () => surroundings.createPeer(),
@@ -119,78 +118,56 @@ class Engine implements Client {
       // The timers stood still: the machine slept.
       () => this.#wake(false),
     );
-    this.locals = computed(() => this.#localTracks());
-    this.tracks = computed(() => this.#remoteTracks());
+    this.#own = new OwnTracks(this.#room, this.#captures, this.#publisher, request);
     this.#ended = [
-      effect(() => this.#publish()),
-      effect(() => this.#tellMuted()),
+      ...this.#own.follow(),
       effect(() => this.#rememberSources()),
-      this.#watchPermissions(),
       surroundings.onWake((networkChanged) => this.#wake(networkChanged)),
       surroundings.onVisibility((visible) => this.#onVisibility(visible)),
     ];
   }
 
-  // ---- state
+  client(): Client {
+    return {
+      ...this.#state(),
+      ...roomActions(this.#request),
+      join: (wish) => this.#join(wish),
+      resume: (token) => this.#resume(token),
+      rejoin: () => this.#rejoin(),
+      leave: () => this.#leave(),
+      dispose: () => this.#dispose(),
+      start: (source, deviceId) => this.#captures.start(source, deviceId),
+      stop: (source) => this.#captures.stop(source),
+      setMuted: (source, muted) => this.#setMuted(source, muted),
+      refreshDevices: () => this.#captures.refresh(),
+      rememberedDevice: (source) => this.#captures.remembered(source),
+      setChatShown: (shown) => this.#room.setChatShown(shown),
+      setName: (name) => this.#setName(name),
+      serverNowMs: () => this.surroundings.nowMs() + (this.#clock.offsetMs() ?? 0),
+      setShownHeight: (track, heightPx) => this.#setShownHeight(track, heightPx),
+      dismissNotice: (id) => this.#room.dismiss(id),
+    };
+  }
 
-  get phase() {
-    return this.#phase;
-  }
-  get self() {
-    return this.#room.self;
-  }
-  get session() {
-    return this.#room.session;
-  }
-  get participants() {
-    return this.#room.participants;
-  }
-  get audience() {
-    return this.#room.audience;
-  }
-  get stage() {
-    return this.#room.stage;
-  }
-  get onStage() {
-    return this.#room.onStage;
-  }
-  get hands() {
-    return this.#room.hands;
-  }
-  get handRaised() {
-    return this.#room.handRaised;
-  }
-  get chat() {
-    return this.#room.chat;
-  }
-  get unread() {
-    return this.#room.unread;
-  }
-  get speakers() {
-    return this.#room.speakers;
-  }
-  get permissions() {
-    return this.#room.permissions;
-  }
-  get devices() {
-    return this.#captures.devices;
-  }
-  get levels() {
-    return this.#captures.levels;
-  }
-  get facts() {
-    return this.#measurements.facts;
-  }
-  get line() {
-    return this.#measurements.line;
-  }
-  get notices() {
-    return this.#room.notices;
+  #state(): State {
+    const { self, session, participants, audience, stage, onStage, hands, handRaised } = this.#room;
+    const { chat, unread, speakers, permissions, consentWording, marks, notices } = this.#room;
+    return {
+      phase: this.#phase,
+      ...{ self, session, participants, audience, stage, onStage, hands, handRaised },
+      ...{ chat, unread, speakers, permissions, consentWording, marks, notices },
+      locals: computed(() => this.#own.locals()),
+      tracks: computed(() => this.#own.all(this.#streams)),
+      devices: this.#captures.devices,
+      levels: this.#captures.levels,
+      facts: this.#measurements.facts,
+      line: this.#measurements.line,
+    };
   }
 
   // ---- coming and going
 
-  join(wish: JoinWish): void {
+  #join(wish: JoinWish): void {
     const seat = { ...wish, name: wish.name.trim().slice(0, NAME_MAX_CHARACTERS), client: CLIENT_NAME };
     this.#inSession = false;
     this.#seats.keep(seat);
@@ -198,24 +175,24 @@ class Engine implements Client {
     this.#connection.join(seat);
   }
 
-  resume(token?: string): boolean {
+  #resume(token?: string): boolean {
     const kept = this.#seats.kept();
     if (!kept || (token !== undefined && token !== kept.token)) return false;
     const wishes = this.#seats.sources();
-    this.join(kept);
+    this.#join(kept);
     void this.#captures.restore(wishes);
     return true;
   }
 
-  rejoin(): void {
+  #rejoin(): void {
     const seat = this.#seats.last();
     if (!seat) return;
     const wishes = this.#seats.sources();
-    this.join(seat);
+    this.#join(seat);
     void this.#captures.restore(wishes.filter(({ source }) => this.#captures.get(source).state === "off"));
   }
 
-  async leave(): Promise<void> {
+  async #leave(): Promise<void> {
     const wishes = this.#captures.wishes();
     this.#captures.stopAll();
     await this.#connection.leave();
@@ -223,11 +200,7 @@ class Engine implements Client {
     this.#seats.keepSources(wishes);
   }
 
-  async endSession(): Promise<void> {
-    await this.#connection.request({ type: "endSession" });
-  }
-
-  dispose(): void {
+  #dispose(): void {
     for (const end of this.#ended) end();
     this.#measurements.stop();
     this.#cancelHiding();
@@ -239,73 +212,24 @@ class Engine implements Client {
 
   // ---- own devices
 
-  start(source: Source, deviceId?: string): Promise<void> {
-    return this.#captures.start(source, deviceId);
-  }
-
-  stop(source: Source): Promise<void> {
-    return this.#captures.stop(source);
-  }
-
-  async setMuted(source: Source, muted: boolean): Promise<void> {
-    if (!muted && this.locals.value.get(source)?.blocked) {
+  async #setMuted(source: Source, muted: boolean): Promise<void> {
+    if (!muted && this.#own.locals().get(source)?.blocked) {
       this.#room.fail("notAllowed");
       return;
     }
     await this.#captures.setMuted(source, muted);
   }
 
-  refreshDevices(): Promise<void> {
-    return this.#captures.refresh();
-  }
-
-  rememberedDevice(source: Source): string | null {
-    return this.#captures.remembered(source);
-  }
-
   // ---- the room
 
-  async setHand(raised: boolean, participant?: string): Promise<void> {
-    await this.#connection.request({ type: "setHand", raised, ...(participant === undefined ? {} : { participant }) });
-  }
-
-  async sendChat(text: string): Promise<void> {
-    const trimmed = text.trim().slice(0, CHAT_MAX_CHARACTERS);
-    if (trimmed !== "") await this.#connection.request({ type: "sendChat", text: trimmed });
-  }
-
-  setChatShown(shown: boolean): void {
-    this.#room.setChatShown(shown);
-  }
-
-  async giveFloor(participant: string): Promise<void> {
-    await this.#connection.request({ type: "giveFloor", participant });
-  }
-
-  async takeFloor(participant: string): Promise<void> {
-    await this.#connection.request({ type: "takeFloor", participant });
-  }
-
-  async blockTrack(track: TrackId, blocked: boolean): Promise<void> {
-    await this.#connection.request({ type: "blockTrack", track, blocked });
-  }
-
-  async removeParticipant(participant: string): Promise<void> {
-    await this.#connection.request({ type: "removeParticipant", participant });
-  }
-
-  async setName(name: string): Promise<void> {
+  async #setName(name: string): Promise<void> {
     await this.#connection.request({ type: "setName", name: name.trim().slice(0, NAME_MAX_CHARACTERS) });
     this.#seats.rename(name.trim());
   }
 
-  setShownHeight(track: TrackId, heightPx: number): void {
+  #setShownHeight(track: TrackId, heightPx: number): void {
     const known = this.#room.tracks.peek().get(track);
     if (known?.kind === "video" && known.participant !== this.#room.selfId.peek()) this.#viewing.show(track, heightPx);
-  }
-
-  dismissNotice(id: number): void {
-    this.#room.dismiss(id);
   }
 
   // ---- what the connection says
@@ -349,11 +273,11 @@ class Engine implements Client {
   #onJoined(joined: Joined): void {
     this.#seats.keepResumeToken(joined.resumeToken);
     const back = this.#inSession;
-    this.#toldMuted.clear();
+    this.#own.forgetTold();
     this.#clock.forgetReport();
     this.#room.snapshot(joined);
     this.#subscriber.joined();
-    this.#publish();
+    this.#own.publish();
     this.#publisher.joined();
     this.#viewing.begin(new Set(joined.tracks.map(({ id }) => id)));
     this.#entered(back);
@@ -364,9 +288,9 @@ class Engine implements Client {
     this.#publisher.resumed(resumed.publisher);
     this.#subscriber.resumed(resumed.subscriber);
     this.#viewing.resume();
-    this.#toldMuted.clear();
+    this.#own.forgetTold();
     this.#entered(true);
-    this.#tellMuted();
+    this.#own.tellMuted();
   }
 
   #entered(back: boolean): void {
@@ -406,73 +330,9 @@ class Engine implements Client {
     if (visible) this.#viewing.setHidden(false);
   }
 
-  /** Publishes what is live and allowed, and nothing else. */
-  #publish(): void {
-    const permissions = this.#room.permissions.value;
-    const captures = this.#captures.all.value;
-    for (const source of SOURCES) {
-      const capture = captures.get(source);
-      const starting = capture?.state === "starting" && (capture.stream !== null || this.#publisher.has(source));
-      if (capture && permissions.has(`publish:${source}`) && (capture.state === "live" || starting)) {
-        this.#publisher.set(source, { track: capture.stream?.getTracks()[0] ?? null, muted: capture.muted });
-      } else {
-        this.#publisher.remove(source);
-      }
-    }
-  }
-
-  /** Makes the server's idea of what is muted agree with ours. */
-  #tellMuted(): void {
-    const tracks = this.#room.tracks.value;
-    const self = this.#room.selfId.value;
-    for (const { source, muted } of this.#captures.all.value.values()) {
-      const track = ownTrack(tracks, self, source);
-      if (!track || (this.#toldMuted.get(track.id) ?? track.muted) === muted) continue;
-      this.#toldMuted.set(track.id, muted);
-      this.#connection.request({ type: "setTrackMuted", track: track.id, muted }).catch((error: unknown) => {
-        // Offline: resuming tells it again. Refused: a moderator's block stands, so it stays as the server has it.
-        if (error instanceof RequestError && error.code !== "offline") this.#room.fail(error.code);
-      });
-    }
-  }
-
-  /** Who lost the floor is no longer filmed. */
-  #watchPermissions(): () => void {
-    let before: ReadonlySet<Permission> = new Set();
-    return effect(() => {
-      const now = this.#room.permissions.value;
-      for (const source of SOURCES) {
-        if (before.has(`publish:${source}`) && !now.has(`publish:${source}`)) void this.#captures.stop(source);
-      }
-      before = now;
-    });
-  }
-
   #rememberSources(): void {
     const wishes = this.#captures.wishes();
     if (this.#phase.value.name === "inSession") this.#seats.keepSources(wishes);
-  }
-
-  #localTracks(): ReadonlyMap<Source, LocalTrack> {
-    const tracks = this.#room.tracks.value;
-    const self = this.#room.selfId.value;
-    return new Map(
-      [...this.#captures.all.value].map(([source, capture]) => {
-        const track = ownTrack(tracks, self, source);
-        return [source, { ...capture, blocked: track?.blocked ?? false, track: track?.id ?? null }] as const;
-      }),
-    );
-  }
-
-  #remoteTracks(): readonly RemoteTrack[] {
-    const self = this.#room.selfId.value;
-    const pictures = this.#room.pictures.value;
-    return [...this.#room.tracks.value.values()].map((track) => {
-      const own = track.participant === self;
-      const stream = own ? this.#captures.all.value.get(track.source)?.stream : this.#streams.value.get(track.id);
-      const picture = pictures.get(track.id);
-      return { ...track, own, stream: stream ?? null, layer: picture?.layer ?? null, limited: picture?.limited ?? false };
-    });
   }
 }
 

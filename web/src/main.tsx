@@ -12,6 +12,7 @@ import "./styles/side.css";
 import "./styles/panels.css";
 import "./styles/bar.css";
 import "./styles/sizes.css";
+import "./styles/recording.css";
 import { render } from "preact";
 import { createClient } from "./client";
 import { keepFocus } from "./components/focus";

@@ -1,7 +1,7 @@
 // Owns the numbers of requests and who waits for which answer. Knows neither the socket nor what the messages mean.
 
 import { asErrorCode, encode } from "./protocol";
-import type { ClientMessage, Clock, ErrorCode, PublishAnswer, ServerMessage } from "./protocol";
+import type { ClientMessage, Clock, ErrorCode, MarkAdded, PublishAnswer, ServerMessage } from "./protocol";
 
 /** `offline`: no answer came; whether the server acted on it is not known. */
 export class RequestError extends Error {
@@ -19,7 +19,9 @@ export type AnswerTo<T extends ClientMessage["type"]> = T extends "publishOffer"
   ? PublishAnswer
   : T extends "syncClock"
     ? Clock
-    : Ok;
+    : T extends "addMark"
+      ? MarkAdded
+      : Ok;
 
 interface Pending {
   readonly resolve: (answer: ServerMessage) => void;

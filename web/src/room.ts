@@ -9,6 +9,7 @@ import type {
   ErrorCode,
   Joined,
   LeaveReason,
+  Mark,
   News,
   Participant,
   ParticipantId,
@@ -43,6 +44,8 @@ export class Room {
   readonly unread = signal(0);
   readonly speakers = signal<readonly Speaker[]>([]);
   readonly permissions = signal<ReadonlySet<Permission>>(new Set());
+  readonly consentWording = signal<string | null>(null);
+  readonly marks = signal<readonly Mark[]>([]);
   readonly notices = signal<readonly Notice[]>([]);
   readonly byId = signal<ReadonlyMap<ParticipantId, Participant>>(new Map());
   readonly tracks = signal<ReadonlyMap<TrackId, Track>>(new Map());
@@ -71,6 +74,8 @@ export class Room {
       this.hands.value = joined.hands;
       this.speakers.value = [];
       this.permissions.value = new Set(joined.permissions);
+      this.consentWording.value = joined.consentWording;
+      this.marks.value = inTime(joined.marks);
       this.#snapshotChat(joined.chat);
     });
   }
@@ -145,10 +150,13 @@ export class Room {
         this.#chatSent(change.line);
         break;
       case "sessionChanged":
-        this.session.value = change.session;
+        this.#sessionChanged(change.session);
         break;
       case "permissionsChanged":
         this.permissions.value = new Set(change.permissions);
+        break;
+      case "marksChanged":
+        this.marks.value = inTime(change.marks);
         break;
     }
   }
@@ -170,6 +178,15 @@ export class Room {
     this.tracks.value = withEntry(this.tracks.value, track.id, track);
     if (before && before.blocked !== track.blocked && track.participant === this.selfId.value) {
       this.notice({ kind: track.blocked ? "blocked" : "unblocked", source: track.source });
+    }
+  }
+
+  #sessionChanged(session: Session): void {
+    const before = this.session.value?.recording ?? null;
+    this.session.value = session;
+    const now = session.recording;
+    if (before !== null && before.trouble !== null && now?.id === before.id && now.trouble === null) {
+      this.notice({ kind: "storageBack", lostMs: now.lostMs });
     }
   }
 
@@ -214,6 +231,10 @@ export function ownTrack(
   source: Source,
 ): Track | undefined {
   return [...tracks.values()].find((track) => track.participant === self && track.source === source);
+}
+
+function inTime(marks: readonly Mark[]): readonly Mark[] {
+  return [...marks].sort((a, b) => a.at - b.at);
 }
 
 function includes(ids: readonly ParticipantId[], id: ParticipantId | null): boolean {

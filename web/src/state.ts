@@ -6,6 +6,8 @@ import type {
   ChatLine,
   ErrorCode,
   Language,
+  Mark,
+  MarkId,
   Participant,
   ParticipantId,
   Permission,
@@ -124,6 +126,7 @@ export type Notice = { readonly id: number; readonly atMs: number } & (
   | { readonly kind: "deviceLost"; readonly source: Source }
   | { readonly kind: "ultrasoundSlow" }
   | { readonly kind: "back" }
+  | { readonly kind: "storageBack"; readonly lostMs: number }
   | { readonly kind: "failed"; readonly code: ErrorCode }
 );
 
@@ -149,6 +152,10 @@ export interface State {
   /** Loudest first, empty in silence. */
   readonly speakers: ReadonlySignal<readonly Speaker[]>;
   readonly permissions: ReadonlySignal<ReadonlySet<Permission>>;
+  /** What everybody is asked about being recorded; null where nobody is. Own answer: `self.consent`. */
+  readonly consentWording: ReadonlySignal<string | null>;
+  /** In order of time; only for who may `mark`. */
+  readonly marks: ReadonlySignal<readonly Mark[]>;
   readonly locals: ReadonlySignal<ReadonlyMap<Source, LocalTrack>>;
   readonly devices: ReadonlySignal<Devices>;
   /** 0..1, about ten times a second while the microphone (or ultrasound sound) is live. */
@@ -165,8 +172,28 @@ export interface JoinWish {
   readonly language: Language;
 }
 
-/** Actions that ask the server reject with ActionError; those on own devices never reject, they set `problem`. */
-export interface Actions {
+/** What is asked of the server about the room; rejects with ActionError. */
+export interface RoomActions {
+  endSession(): Promise<void>;
+  setHand(raised: boolean, participant?: ParticipantId): Promise<void>;
+  sendChat(text: string): Promise<void>;
+  giveFloor(participant: ParticipantId): Promise<void>;
+  takeFloor(participant: ParticipantId): Promise<void>;
+  blockTrack(track: TrackId, blocked: boolean): Promise<void>;
+  removeParticipant(participant: ParticipantId): Promise<void>;
+
+  /** May be answered anew at any time. */
+  answerConsent(agreed: boolean): Promise<void>;
+  startRecording(): Promise<void>;
+  pauseRecording(paused: boolean): Promise<void>;
+  stopRecording(): Promise<void>;
+  /** `at`: the moment by the server's clock; without it, now. */
+  addMark(text: string, at?: number): Promise<Mark>;
+  removeMark(mark: MarkId): Promise<void>;
+}
+
+/** `leave` and `setName` reject with ActionError; those on own devices never reject, they set `problem`. */
+export interface Actions extends RoomActions {
   /** Sources that are live by then are published. Resolves once in the session; never if refused: watch `phase`. */
   join(wish: JoinWish): void;
   /** After a reload: goes on where this tab was. False if there is nothing to go on with. `token`: only that link's. */
@@ -174,7 +201,6 @@ export interface Actions {
   /** After `refused` with `again`, e.g. to take the seat back. */
   rejoin(): void;
   leave(): Promise<void>;
-  endSession(): Promise<void>;
 
   /** Asks for the device (remembered or given) and shows its preview; publishes it when in a session. Also switches. */
   start(source: Source, deviceId?: string): Promise<void>;
@@ -184,15 +210,11 @@ export interface Actions {
   /** The remembered choice for a source, or null. */
   rememberedDevice(source: Source): string | null;
 
-  setHand(raised: boolean, participant?: ParticipantId): Promise<void>;
-  sendChat(text: string): Promise<void>;
   /** The page shows the chat: while true, lines do not count as unread. */
   setChatShown(shown: boolean): void;
-  giveFloor(participant: ParticipantId): Promise<void>;
-  takeFloor(participant: ParticipantId): Promise<void>;
-  blockTrack(track: TrackId, blocked: boolean): Promise<void>;
-  removeParticipant(participant: ParticipantId): Promise<void>;
   setName(name: string): Promise<void>;
+  /** Now by the server's clock, as far as it is known. */
+  serverNowMs(): number;
 
   /** How tall (device pixels) the page shows a received picture; 0 while hidden. Call freely, it is debounced. */
   setShownHeight(track: TrackId, heightPx: number): void;

@@ -12,7 +12,7 @@ function setUp(status: number, body: string) {
 
 test("the token goes into the header and nowhere else", async () => {
   const { api, asked } = setUp(200, '{"sessions":[]}');
-  await expect(api.sessions()).resolves.toEqual([]);
+  await expect(api.sessions()).resolves.toEqual({ sessions: [] });
   expect(asked[0]?.init.headers).toMatchObject({ Authorization: "Bearer secret-token" });
   expect(asked[0]?.url).not.toContain("secret");
 });

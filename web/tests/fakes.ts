@@ -128,6 +128,7 @@ export function participant(id: string, changes: Partial<Participant> = {}): Par
     loss: null,
     clockOffsetMs: null,
     language: "vi",
+    consent: null,
     ...changes,
   };
 }
@@ -163,6 +164,9 @@ export function joined(changes: Partial<Joined> = {}): Joined {
       state: "open",
       capacity: 10,
       startedAt: null,
+      record: "auto",
+      consent: false,
+      recording: null,
     },
     participants: [participant("me", { role: "hub" })],
     tracks: [],
@@ -170,6 +174,8 @@ export function joined(changes: Partial<Joined> = {}): Joined {
     hands: [],
     chat: [],
     permissions: ["publish:camera", "publish:ultrasound", "chat"],
+    consentWording: null,
+    marks: [],
     ...changes,
   };
 }

@@ -29,7 +29,7 @@ afterEach(async () => {
 });
 
 function person(id: string, name: string, role: Role): Participant {
-  return { id, name, role, point: "", connected: true, quality: 2, rttMs: 10, loss: 0, clockOffsetMs: 0, language: "en" };
+  return { id, name, role, point: "", connected: true, quality: 2, rttMs: 10, loss: 0, clockOffsetMs: 0, language: "en", consent: null };
 }
 
 const HUB = person("h", "Dr Khai", "hub");
@@ -200,7 +200,8 @@ test("a working device says nothing", () => {
 
 test("sessions stand by what goes on in them, the newest first", () => {
   const entry = (id: string, state: "open" | "ended", connected: number, createdAt: number) => {
-    const session = { id, title: id, kind: "advice", format: "consult", state, capacity: 24, startedAt: null } as const;
+    const how = { record: "auto", consent: false, recording: null } as const;
+    const session = { id, title: id, kind: "advice", format: "consult", state, capacity: 24, startedAt: null, ...how } as const;
     return { ...session, createdAt, connected };
   };
   const groups = groupSessions([entry("a", "open", 0, 1), entry("b", "open", 2, 2), entry("c", "ended", 0, 3), entry("d", "open", 0, 4)]);

@@ -18,7 +18,7 @@ function track(id: string, participant: string, source: Source, more: Partial<Re
 }
 
 function person(id: string, role: Role, name = id): Participant {
-  return { id, name, role, point: "", connected: true, quality: 3, rttMs: 10, loss: 0, clockOffsetMs: 0, language: "vi" };
+  return { id, name, role, point: "", connected: true, quality: 3, rttMs: 10, loss: 0, clockOffsetMs: 0, language: "vi", consent: null };
 }
 
 const WISH: MainWish = { pictures: [], pinned: null, last: null, speaker: null, ownFirst: false };

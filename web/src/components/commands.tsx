@@ -26,13 +26,15 @@ export interface Command {
   readonly danger?: boolean;
   /** Hidden behind "more" where there is little room. */
   readonly secondary?: boolean;
+  /** Secondary, and hidden behind "more" even where there is room. */
+  readonly rare?: boolean;
   readonly badge?: { readonly figure: string; readonly spoken: string };
   readonly testId: string;
 }
 
 export function CommandButton({ command }: { readonly command: Command }): JSX.Element {
-  const { id, icon, word, note, key, run, pressed, lit = pressed, disabled = false, marked = false, danger = false, badge, testId } = command;
-  const kinds = ["control", lit === true ? "lit" : "", marked ? "marked" : "", danger ? "danger" : ""].filter(Boolean).join(" ");
+  const { id, icon, word, note, key, run, pressed, lit = pressed, disabled = false, marked = false, danger = false, rare = false, badge, testId } = command;
+  const kinds = ["control", lit === true ? "lit" : "", marked ? "marked" : "", danger ? "danger" : "", rare ? "rare" : ""].filter(Boolean).join(" ");
   return (
     <button
       type="button"

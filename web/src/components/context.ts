@@ -50,6 +50,8 @@ const TOLD_AS: Readonly<Record<ErrorCode | "offline" | "network", Told>> = {
   removed: "removed",
   tooLarge: "tooLarge",
   wrongType: "malformed",
+  damaged: "damaged",
+  storageFailed: "storageFailed",
   preconditionRequired: "malformed",
   preconditionFailed: "conflict",
   tooMany: "tooMany",

@@ -41,14 +41,14 @@ function Bridge({ link }: { readonly link: Link }): JSX.Element {
       return link.token === "" ? <Refusal code="notAuthorised" onAgain={null} /> : <JoinPage token={link.token} now={link.now} />;
     case "joining":
       // A person who was in the session already keeps seeing it; a newcomer keeps the join page.
-      return client.session.value ? <SessionPage /> : <JoinPage token={link.token} now={link.now} />;
+      return client.session.value ? <SessionPage token={link.token} /> : <JoinPage token={link.token} now={link.now} />;
     case "inSession":
     case "reconnecting":
-      return client.session.value ? <SessionPage /> : <Returning client={client} />;
+      return client.session.value ? <SessionPage token={link.token} /> : <Returning client={client} />;
     case "refused":
       return <Refusal code={phase.code} onAgain={phase.again ? () => client.rejoin() : null} />;
     case "ended":
-      return <EndedPage />;
+      return <EndedPage token={link.token} />;
     case "left":
       return <LeftPage />;
   }

@@ -1,15 +1,16 @@
 // Owns the form that makes a session.
 
 import { useSignal } from "@preact/signals";
+import type { Signal } from "@preact/signals";
 import type { JSX } from "preact";
 import { ApiError } from "../api";
-import type { Api, CreatedSession, NewSession } from "../api";
+import type { Api, CreatedSession, NewSession, Usual } from "../api";
 import { toldAs } from "../components/context";
 import { Icon } from "../components/icons";
 import { Problem } from "../components/problem";
 import { t } from "../i18n";
-import { SESSION_KINDS } from "../protocol";
-import type { SessionFormat, SessionId, SessionKind } from "../protocol";
+import { RECORD_MODES, SESSION_KINDS } from "../protocol";
+import type { RecordMode, SessionFormat, SessionId, SessionKind } from "../protocol";
 import type { Fault } from "./sessions";
 
 const TITLE_MAX_CHARACTERS = 200;
@@ -17,15 +18,20 @@ const FORMATS: readonly SessionFormat[] = ["consult", "event"];
 
 interface FormProps {
   readonly api: Api;
+  /** Null until the server has said it. */
+  readonly usual: Usual | null;
   readonly onCreated: (session: SessionId) => void;
 }
 
-export function NewSessionForm({ api, onCreated }: FormProps): JSX.Element {
+export function NewSessionForm({ api, usual, onCreated }: FormProps): JSX.Element {
   const title = useSignal("");
   const kind = useSignal<SessionKind>("consultation");
   const format = useSignal<SessionFormat>("consult");
   /** Empty: as many as the server usually gives. */
   const capacity = useSignal("");
+  /** Null: as is usual here. */
+  const record = useSignal<RecordMode | null>(null);
+  const consent = useSignal<boolean | null>(null);
   const busy = useSignal(false);
   const fault = useSignal<Fault>(null);
 
@@ -39,6 +45,8 @@ export function NewSessionForm({ api, onCreated }: FormProps): JSX.Element {
         kind: kind.value,
         format: format.value,
         ...(format.value === "event" && places > 0 ? { capacity: places } : {}),
+        ...(record.value === null ? {} : { record: record.value }),
+        ...(consent.value === null ? {} : { consent: consent.value }),
       };
       const created = await api.createSession(wish);
       fault.value = null;
@@ -107,6 +115,7 @@ export function NewSessionForm({ api, onCreated }: FormProps): JSX.Element {
           />
         </label>
       )}
+      <RecordChoice usual={usual} record={record} consent={consent} />
       {fault.value !== null && (
         <Problem code={fault.value}>
           <p>{t(`refused.${toldAs(fault.value)}`)}</p>
@@ -128,5 +137,44 @@ export function NewSessionForm({ api, onCreated }: FormProps): JSX.Element {
         {t("sessions.startHub")}
       </button>
     </form>
+  );
+}
+
+interface RecordChoiceProps {
+  readonly usual: Usual | null;
+  readonly record: Signal<RecordMode | null>;
+  readonly consent: Signal<boolean | null>;
+}
+
+function RecordChoice({ usual, record, consent }: RecordChoiceProps): JSX.Element {
+  const mode = record.value ?? usual?.record ?? null;
+  return (
+    <fieldset class="field radios">
+      <legend>{t("recording.title")}</legend>
+      {RECORD_MODES.map((one) => (
+        <label class="check" key={one}>
+          <input
+            type="radio"
+            name="record"
+            value={one}
+            data-testid={`record-${one}`}
+            checked={mode === one}
+            onChange={() => (record.value = one)}
+          />
+          {t(`recording.choice.${one}`)}
+        </label>
+      ))}
+      {mode !== "never" && (
+        <label class="check">
+          <input
+            type="checkbox"
+            data-testid="ask-consent"
+            checked={consent.value ?? usual?.consent ?? false}
+            onChange={(event) => (consent.value = event.currentTarget.checked)}
+          />
+          {t("consent.choice")}
+        </label>
+      )}
+    </fieldset>
   );
 }

@@ -7,6 +7,7 @@ import { Icon } from "../components/icons";
 import type { IconName } from "../components/icons";
 import { t } from "../i18n";
 import type { ErrorCode } from "../protocol";
+import { replayLink } from "./link";
 
 interface RefusalProps {
   readonly code: ErrorCode | "offline" | "network";
@@ -28,8 +29,19 @@ export function Refusal({ code, onAgain }: RefusalProps): JSX.Element {
   );
 }
 
-export function EndedPage(): JSX.Element {
-  return <Outcome icon="end" title={t("refused.sessionEnded")} todo={t("refused.sessionEnded.todo")} code="sessionEnded" />;
+export function EndedPage({ token }: { readonly token: string }): JSX.Element {
+  const client = useClient();
+  const watch = client.permissions.value.has("replay") && client.session.value?.record !== "never";
+  return (
+    <Outcome icon="end" title={t("refused.sessionEnded")} todo={t("refused.sessionEnded.todo")} code="sessionEnded">
+      {watch && (
+        <a class="button primary large" href={replayLink(token)} data-testid="watch">
+          <Icon name="recordings" />
+          {t("recording.watch")}
+        </a>
+      )}
+    </Outcome>
+  );
 }
 
 export function LeftPage(): JSX.Element {

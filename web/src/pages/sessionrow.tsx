@@ -13,6 +13,7 @@ import { Problem } from "../components/problem";
 import { formatWhen, t } from "../i18n";
 import type { Participant, Role } from "../protocol";
 import { InviteForm, InviteRow } from "./invites";
+import { Recordings } from "./recordings";
 import { LineQuality } from "./session/strip";
 import type { Fault } from "./sessions";
 
@@ -20,13 +21,14 @@ const REFRESH_MS = 5_000;
 
 interface RowProps {
   readonly api: Api;
+  readonly token: string;
   readonly entry: SessionEntry;
   readonly open: boolean;
   readonly onToggle: () => void;
   readonly onChanged: () => void;
 }
 
-export function SessionRow({ api, entry, open, onToggle, onChanged }: RowProps): JSX.Element {
+export function SessionRow({ api, token, entry, open, onToggle, onChanged }: RowProps): JSX.Element {
   const asked = useSignal(false);
   const fault = useSignal<Fault>(null);
   const running = entry.state === "open";
@@ -50,13 +52,13 @@ export function SessionRow({ api, entry, open, onToggle, onChanged }: RowProps):
               ? t("sessions.created", { when: formatWhen(entry.createdAt, Date.now()) })
               : t("sessions.started", { when: formatWhen(entry.startedAt, Date.now()) })}
             {running && ` · ${t("sessions.connected", { count: entry.connected })}`}
+            {running && ` · ${t(`recording.mode.${entry.record}`)}`}
           </p>
         </div>
-        {running && (
-          <button type="button" class="button" aria-expanded={open} data-testid="session-details" onClick={onToggle}>
-            <Icon name="down" />
-            {t(open ? "sessions.hide" : "sessions.details")}
-          </button>
+        {running ? (
+          <Toggle open={open} word={t("sessions.details")} testId="session-details" onToggle={onToggle} />
+        ) : (
+          <Toggle open={open} word={t("recording.list")} testId="session-recordings" onToggle={onToggle} />
         )}
       </div>
       {fault.value !== null && (
@@ -65,6 +67,7 @@ export function SessionRow({ api, entry, open, onToggle, onChanged }: RowProps):
         </Problem>
       )}
       {running && open && <Details api={api} entry={entry} act={act} onEnd={() => (asked.value = true)} />}
+      {open && (entry.record !== "never" || !running) && <Recordings api={api} token={token} session={entry.id} />}
       {asked.value && (
         <Confirm
           question={t("sessions.endAsk", { title: entry.title })}
@@ -74,6 +77,22 @@ export function SessionRow({ api, entry, open, onToggle, onChanged }: RowProps):
         />
       )}
     </li>
+  );
+}
+
+interface ToggleProps {
+  readonly open: boolean;
+  readonly word: string;
+  readonly testId: string;
+  readonly onToggle: () => void;
+}
+
+function Toggle({ open, word, testId, onToggle }: ToggleProps): JSX.Element {
+  return (
+    <button type="button" class="button" aria-expanded={open} data-testid={testId} onClick={onToggle}>
+      <Icon name="down" />
+      {open ? t("sessions.hide") : word}
+    </button>
   );
 }
 

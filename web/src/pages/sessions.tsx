@@ -5,7 +5,7 @@ import type { Signal } from "@preact/signals";
 import type { JSX } from "preact";
 import { useCallback, useEffect, useMemo } from "preact/hooks";
 import { ApiError, createApi } from "../api";
-import type { Api, SessionEntry } from "../api";
+import type { Api, SessionEntry, SessionList } from "../api";
 import { toldAs } from "../components/context";
 import { Page } from "../components/header";
 import { Icon } from "../components/icons";
@@ -37,10 +37,10 @@ export function SessionsPage({ token }: { readonly token: string }): JSX.Element
 
 function Sessions({ token }: { readonly token: string }): JSX.Element {
   const api = useMemo(() => createApi(token), [token]);
-  const sessions = useSignal<readonly SessionEntry[] | null>(null);
+  const list = useSignal<SessionList | null>(null);
   const fault = useSignal<Fault>(null);
   const opened = useSignal<SessionId | null>(null);
-  const load = useLoading(api, sessions, fault);
+  const load = useLoading(api, list, fault);
   return (
     <Page wide title={t("sessions.title")}>
       <div class="sessions">
@@ -56,10 +56,11 @@ function Sessions({ token }: { readonly token: string }): JSX.Element {
               </button>
             </Problem>
           )}
-          <List api={api} sessions={sessions} opened={opened} fault={fault} load={load} />
+          <List api={api} token={token} list={list} opened={opened} fault={fault} load={load} />
         </div>
         <NewSessionForm
           api={api}
+          usual={list.value?.usual ?? null}
           onCreated={(id) => {
             opened.value = id;
             void load();
@@ -72,24 +73,26 @@ function Sessions({ token }: { readonly token: string }): JSX.Element {
 
 interface ListProps {
   readonly api: Api;
-  readonly sessions: Signal<readonly SessionEntry[] | null>;
+  readonly token: string;
+  readonly list: Signal<SessionList | null>;
   readonly opened: Signal<SessionId | null>;
   readonly fault: Signal<Fault>;
   readonly load: () => Promise<void>;
 }
 
-function List({ api, sessions, opened, fault, load }: ListProps): JSX.Element {
-  const groups = useComputed(() => groupSessions(sessions.value ?? []));
-  if (sessions.value === null) {
+function List({ api, token, list, opened, fault, load }: ListProps): JSX.Element {
+  const groups = useComputed(() => groupSessions(list.value?.sessions ?? []));
+  if (list.value === null) {
     return <p role="status">{fault.value === null ? t("app.loading") : ""}</p>;
   }
-  if (sessions.value.length === 0) return <p class="sessions-none">{t("sessions.none")}</p>;
+  if (list.value.sessions.length === 0) return <p class="sessions-none">{t("sessions.none")}</p>;
   const rows = (entries: readonly SessionEntry[]) => (
     <ul class="session-rows">
       {entries.map((entry) => (
         <SessionRow
           key={entry.id}
           api={api}
+          token={token}
           entry={entry}
           open={opened.value === entry.id}
           onToggle={() => (opened.value = opened.value === entry.id ? null : entry.id)}
@@ -139,15 +142,15 @@ export function groupSessions(sessions: readonly SessionEntry[]): Groups {
   };
 }
 
-function useLoading(api: Api, sessions: Signal<readonly SessionEntry[] | null>, fault: Signal<Fault>): () => Promise<void> {
+function useLoading(api: Api, list: Signal<SessionList | null>, fault: Signal<Fault>): () => Promise<void> {
   const load = useCallback(async () => {
     try {
-      sessions.value = await api.sessions();
+      list.value = await api.sessions();
       fault.value = null;
     } catch (error) {
       fault.value = error instanceof ApiError ? error.code : "internal";
     }
-  }, [api, sessions, fault]);
+  }, [api, list, fault]);
   useEffect(() => {
     void load();
     const timer = setInterval(() => {

@@ -1,6 +1,6 @@
 // Owns what is shown where: which picture is the main one, who comes in which order, how figures are written. Pure.
 
-import { formatNumber, t } from "../i18n";
+import { formatNumber, language, t } from "../i18n";
 import type { Participant, ParticipantId, Source, Speaker, TrackId } from "../protocol";
 import type { RemoteTrack, TrackFacts } from "../state";
 
@@ -164,4 +164,18 @@ export function initials(name: string): string {
   const words = name.split(/[\s.,]+/).filter((word) => /^\p{L}/u.test(word));
   const letters = words.slice(-2).map((word) => Array.from(word)[0] ?? "");
   return letters.join("").toLocaleUpperCase() || "?";
+}
+
+/** A stretch of time as a clock shows it: 4:07, 1:04:07. */
+export function duration(lengthMs: number): string {
+  const seconds = Math.max(0, Math.floor(lengthMs / 1000));
+  const two = (value: number) => String(value).padStart(2, "0");
+  const minutes = Math.floor(seconds / 60) % 60;
+  const hours = Math.floor(seconds / 3600);
+  return hours > 0 ? `${hours}:${two(minutes)}:${two(seconds % 60)}` : `${minutes}:${two(seconds % 60)}`;
+}
+
+/** The time of day to the second, for moments that lie near each other. */
+export function clockTime(atMs: number): string {
+  return new Intl.DateTimeFormat(language.value, { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" }).format(atMs);
 }

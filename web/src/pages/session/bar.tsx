@@ -20,7 +20,7 @@ export function Bar({ room, commands }: { readonly room: Room; readonly commands
   const first = commands.filter(({ secondary, id }) => secondary !== true && id !== "leave");
   const more = commands.filter(({ secondary }) => secondary === true);
   return (
-    <nav class="bar" aria-label={t("session.controls")}>
+    <nav class="bar" data-rare={more.some(({ rare }) => rare === true)} aria-label={t("session.controls")}>
       <div class="bar-main">
         {first.map((command) => (
           <CommandButton key={command.id} command={command} />

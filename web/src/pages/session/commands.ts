@@ -6,7 +6,9 @@ import type { Command } from "../../components/commands";
 import { t } from "../../i18n";
 import type { Source } from "../../protocol";
 import type { LocalTrack } from "../../state";
-import type { Panel, Room } from "./room";
+import { recordingCommands } from "./recordingcommands";
+import { dialogCommand, panelCommand } from "./opening";
+import type { Room } from "./room";
 
 /** Follows the browser, which may leave full screen by itself. */
 export const fullScreen = signal(false);
@@ -22,6 +24,7 @@ export function sessionCommands(room: Room): readonly Command[] {
     // A satellite has the written word beside its picture always.
     ...(satellite ? [] : [panelCommand(room, "chat", "c", client.unread.value)]),
     { ...panelCommand(room, "people", "p", 0), secondary: satellite || room.narrow.value },
+    ...recordingCommands(room),
     ...(flavour.value === "viewer" ? [] : sourceCommand(room, "screen", "s", "screen-button")),
     {
       id: "layout",
@@ -136,37 +139,6 @@ function handCommand({ client }: Room): Command[] {
       testId: "hand-button",
     },
   ];
-}
-
-function panelCommand(room: Room, panel: Exclude<Panel, null>, key: string, unread: number): Command {
-  return {
-    id: panel,
-    icon: panel,
-    word: t(`control.${panel}`),
-    key,
-    pressed: room.panel.value === panel,
-    run: () => {
-      room.panel.value = room.panel.value === panel ? null : panel;
-      room.moreShown.value = false;
-    },
-    ...(unread > 0 ? { badge: { figure: String(unread), spoken: t("control.unread", { count: unread }) } } : {}),
-    testId: `${panel}-button`,
-  };
-}
-
-function dialogCommand(room: Room, question: "devices" | "keys", key: string): Command {
-  return {
-    id: question,
-    icon: question,
-    word: t(`control.${question}`),
-    key,
-    run: () => {
-      room.moreShown.value = false;
-      room.question.value = question;
-    },
-    secondary: true,
-    testId: `${question}-button`,
-  };
 }
 
 function toggleFullScreen(): void {

@@ -16,19 +16,23 @@ import { t } from "../../i18n";
 import { Bar } from "./bar";
 import { Chat } from "./chat";
 import { fullScreen, sessionCommands } from "./commands";
+import { ConsentDialog, ConsentReminder, useConsentQuestion } from "./consent";
+import { MarkNews, MarksPanel } from "./marks";
 import { Banner, News } from "./news";
 import { PeoplePanel } from "./people";
+import { RecordingDialog, RecordingSign, RecordingSpoken, StorageAlarm } from "./recording";
 import { createRoom } from "./room";
 import type { Room } from "./room";
 import { Side } from "./side";
 import { Stage } from "./stage";
 
-export function SessionPage(): JSX.Element {
+export function SessionPage({ token }: { readonly token: string }): JSX.Element {
   const client = useClient();
-  const room = useMemo(() => createRoom(client), [client]);
+  const room = useMemo(() => createRoom(client, token), [client, token]);
   useEffect(() => () => room.dispose(), [room]);
   useFullScreen();
   useTitle(t("session.word"));
+  useConsentQuestion(room);
   const commands = sessionCommands(room);
   const onEscape = useCallback(() => closeOne(room), [room]);
   useKeys(commands, onEscape);
@@ -38,9 +42,15 @@ export function SessionPage(): JSX.Element {
       <Stage room={room} />
       <Side room={room} />
       <SidePanel room={room} />
-      <News room={room} />
+      <div class="news">
+        <News room={room} />
+        <MarkNews room={room} />
+      </div>
+      <RecordingSpoken room={room} />
       <div class="banners">
         <Banner />
+        <StorageAlarm room={room} />
+        <ConsentReminder room={room} />
         <Sounds />
       </div>
       <Bar room={room} commands={commands} />
@@ -54,11 +64,13 @@ function SidePanel({ room }: { readonly room: Room }): JSX.Element | null {
   const element = useRef<HTMLElement>(null);
   // Before its button in the order of the page, so the keyboard has to be brought to it; the chat takes it by itself.
   useEffect(() => {
-    if (panel === "people") element.current?.focus();
-  }, [panel]);
+    const writing = panel === "chat" || (panel === "marks" && room.noting.peek() !== null);
+    if (panel !== null && !writing) element.current?.focus();
+  }, [panel, room]);
   if (panel === null) return null;
   return (
     <section ref={element} class="panel" aria-label={t(`${panel}.title`)} data-testid={`${panel}-panel`} {...place(panel, opener(panel))}>
+      <RecordingSign room={room} />
       <div class="panel-head">
         <h2>{t(`${panel}.title`)}</h2>
         {panel === "people" && <span class="panel-count">{t("people.count", { count: room.people.value.size })}</span>}
@@ -67,7 +79,9 @@ function SidePanel({ room }: { readonly room: Room }): JSX.Element | null {
           {t("app.close")}
         </button>
       </div>
-      {panel === "chat" ? <Chat room={room} autoFocus /> : <PeoplePanel room={room} />}
+      {panel === "chat" && <Chat room={room} autoFocus />}
+      {panel === "people" && <PeoplePanel room={room} />}
+      {panel === "marks" && <MarksPanel room={room} />}
     </section>
   );
 }
@@ -81,6 +95,10 @@ function Questions({ room, commands }: { readonly room: Room; readonly commands:
       return <KeysDialog commands={commands} onClose={close} />;
     case "devices":
       return <DevicesDialog room={room} onClose={close} />;
+    case "recording":
+      return <RecordingDialog room={room} onClose={close} />;
+    case "consent":
+      return <ConsentDialog room={room} onClose={close} />;
     default:
       return null;
   }

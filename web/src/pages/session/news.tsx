@@ -67,7 +67,7 @@ export function News({ room }: { readonly room: Room }): JSX.Element {
   const written = useWritten(room);
   useFading(client, notices);
   return (
-    <div class="news" role="status" aria-live="polite" data-testid="news">
+    <div class="news-lines" role="status" aria-live="polite" data-testid="news">
       {notices.map((notice) => (
         <p key={notice.id} class="news-line" data-kind={notice.kind}>
           <span>{noticeText(notice)}</span>
@@ -137,6 +137,8 @@ function noticeText(notice: Notice): string {
       return t("session.ultrasoundSlow");
     case "back":
       return t("connection.back");
+    case "storageBack":
+      return t("recording.storageBack", { count: Math.ceil(notice.lostMs / 1000) });
     case "failed":
       return failureText(notice.code);
   }

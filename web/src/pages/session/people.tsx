@@ -11,6 +11,7 @@ import { t } from "../../i18n";
 import type { Key } from "../../i18n";
 import type { Participant } from "../../protocol";
 import { groupPeople } from "../view";
+import { openConsents } from "./consent";
 import type { Room } from "./room";
 import { PersonLine } from "./strip";
 
@@ -18,6 +19,7 @@ export function PeoplePanel({ room }: { readonly room: Room }): JSX.Element {
   const { client } = room;
   const asked = useSignal<Participant | null>(null);
   const leaving = asked.value;
+  const open = openConsents(room).length;
   const groups = groupPeople(client.participants.value, client.stage.value, client.hands.value);
   const group = (title: Key, people: readonly Participant[]) =>
     people.length > 0 && (
@@ -32,6 +34,12 @@ export function PeoplePanel({ room }: { readonly room: Room }): JSX.Element {
     );
   return (
     <div class="people" data-testid="people-list">
+      {open > 0 && (
+        <p class="consents-open" data-testid="consents-open">
+          <Icon name="consent" />
+          {t("consent.openCount", { count: open })}
+        </p>
+      )}
       {group("people.hands", groups.hands)}
       {group("people.onStage", groups.onStage)}
       {group("people.others", groups.others)}
@@ -66,6 +74,12 @@ function Person({ person, room, onRemove }: PersonProps): JSX.Element {
         {t(`role.${person.role}`)}
         {client.stage.value.includes(person.id) && ` · ${t("session.hasFloor")}`}
       </span>
+      {moderates && (person.consent === "pending" || person.consent === "declined") && (
+        <span class="person-consent" data-testid="person-consent" data-consent={person.consent}>
+          <Icon name="consent" />
+          {t(`consent.person.${person.consent}`)}
+        </span>
+      )}
       {(moderates || (own && client.onStage.value)) && <Moderation person={person} room={room} own={own} onRemove={onRemove} />}
     </li>
   );

@@ -2,14 +2,19 @@
 
 import { computed, signal } from "@preact/signals";
 import type { ReadonlySignal, Signal } from "@preact/signals";
-import type { Participant, ParticipantId, TrackId } from "../../protocol";
+import type { Mark, MarkId, Participant, ParticipantId, TrackId } from "../../protocol";
 import type { Client, RemoteTrack } from "../../state";
 import { LAYOUTS, mainPicture, secondPicture, visiblePictures } from "../view";
 import type { Layout } from "../view";
 
-export type Panel = "chat" | "people" | null;
+export type Panel = "chat" | "people" | "marks" | null;
 export type Flavour = "hub" | "satellite" | "viewer";
-export type Question = "leave" | "keys" | "devices" | null;
+export type Question = "leave" | "keys" | "devices" | "recording" | "consent" | null;
+/** What was just done with a mark, to be taken back by one press. */
+export interface MarkDeed {
+  readonly done: "added" | "removed";
+  readonly mark: Mark;
+}
 
 /** A cough must not take the picture: somebody speaks only after this long. */
 const SPEAKER_SETTLES_MS = 1_200;
@@ -26,6 +31,8 @@ const FACTS_FROM: Readonly<Record<Flavour, string>> = {
 
 export interface Room {
   readonly client: Client;
+  /** The own link's, for pages that open beside this one. */
+  readonly token: string;
   readonly flavour: ReadonlySignal<Flavour>;
   readonly panel: Signal<Panel>;
   readonly question: Signal<Question>;
@@ -35,6 +42,9 @@ export interface Room {
   readonly moreShown: Signal<boolean>;
   /** What is written but not yet sent. */
   readonly draft: Signal<string>;
+  readonly markDeed: Signal<MarkDeed | null>;
+  /** The mark whose note is being written. */
+  readonly noting: Signal<MarkId | null>;
   /** A telephone: fewer controls fit beside each other. */
   readonly narrow: ReadonlySignal<boolean>;
   readonly pictures: ReadonlySignal<readonly RemoteTrack[]>;
@@ -46,7 +56,7 @@ export interface Room {
   dispose(): void;
 }
 
-export function createRoom(client: Client): Room {
+export function createRoom(client: Client, token = ""): Room {
   const settledSpeaker = signal<ParticipantId | null>(null);
   const pinned = signal<TrackId | null>(null);
   const layout = signal<Layout>("focus");
@@ -98,6 +108,7 @@ export function createRoom(client: Client): Room {
 
   return {
     client,
+    token,
     flavour,
     panel: signal<Panel>(null),
     question: signal<Question>(null),
@@ -106,6 +117,8 @@ export function createRoom(client: Client): Room {
     factsShown: signal(roomForFacts(flavour.peek())),
     moreShown: signal(false),
     draft: signal(""),
+    markDeed: signal<MarkDeed | null>(null),
+    noting: signal<MarkId | null>(null),
     narrow,
     pictures,
     main,

@@ -9,6 +9,7 @@ import { t } from "../../i18n";
 import { hubFace, initials } from "../view";
 import { Chat } from "./chat";
 import { PictureFacts } from "./facts";
+import { RecordingSign } from "./recording";
 import { PersonLine, Strip } from "./strip";
 import type { Room } from "./room";
 
@@ -32,6 +33,7 @@ function SessionTitle({ room }: { readonly room: Room }): JSX.Element {
   return (
     <header class="session-title">
       <h2 title={session?.title}>{session?.title}</h2>
+      <RecordingSign room={room} />
       {audience > 0 && (
         <p class="audience">
           <Icon name="people" />

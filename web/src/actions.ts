@@ -1,0 +1,35 @@
+// Owns what the pages can ask of the server about the room: each action is one request and its answer. Knows no state.
+
+import { CHAT_MAX_CHARACTERS, MARK_MAX_CHARACTERS } from "./protocol";
+import type { ClientMessage } from "./protocol";
+import type { AnswerTo } from "./requests";
+import type { RoomActions } from "./state";
+
+export type Request = <M extends ClientMessage>(message: M) => Promise<AnswerTo<M["type"]>>;
+
+export function roomActions(request: Request): RoomActions {
+  const tell = async (message: ClientMessage): Promise<void> => {
+    await request(message);
+  };
+  return {
+    endSession: () => tell({ type: "endSession" }),
+    setHand: (raised, participant) => tell({ type: "setHand", raised, ...(participant === undefined ? {} : { participant }) }),
+    sendChat: async (text) => {
+      const trimmed = text.trim().slice(0, CHAT_MAX_CHARACTERS);
+      if (trimmed !== "") await tell({ type: "sendChat", text: trimmed });
+    },
+    giveFloor: (participant) => tell({ type: "giveFloor", participant }),
+    takeFloor: (participant) => tell({ type: "takeFloor", participant }),
+    blockTrack: (track, blocked) => tell({ type: "blockTrack", track, blocked }),
+    removeParticipant: (participant) => tell({ type: "removeParticipant", participant }),
+    answerConsent: (agreed) => tell({ type: "answerConsent", agreed }),
+    startRecording: () => tell({ type: "startRecording" }),
+    pauseRecording: (paused) => tell({ type: "pauseRecording", paused }),
+    stopRecording: () => tell({ type: "stopRecording" }),
+    addMark: async (text, at) => {
+      const trimmed = text.trim().slice(0, MARK_MAX_CHARACTERS);
+      return (await request({ type: "addMark", text: trimmed, ...(at === undefined ? {} : { at }) })).mark;
+    },
+    removeMark: (mark) => tell({ type: "removeMark", mark }),
+  };
+}

@@ -1,0 +1,157 @@
+// Owns the messages of the WebSocket as types, both ways (docs/protocol.md, "WebSocket").
+
+import type { ErrorCode } from "./errors";
+import type {
+  ChatLine,
+  Language,
+  Mark,
+  MarkId,
+  Participant,
+  ParticipantId,
+  Permission,
+  Session,
+  Source,
+  Speaker,
+  Track,
+  TrackId,
+} from "./objects";
+
+export interface MidTrack {
+  readonly mid: string;
+  readonly track: TrackId;
+}
+
+export interface TrackWish {
+  readonly mid: string;
+  readonly source: Source;
+  readonly muted: boolean;
+}
+
+// ---- client to server
+
+export type ClientMessage =
+  | { type: "join"; token: string; name: string; language: Language; client: string; resumeToken?: string }
+  | { type: "resume"; resumeToken: string; seq: number }
+  | { type: "leave" }
+  | { type: "publishOffer"; sdp: string; tracks: readonly TrackWish[]; fresh?: boolean }
+  | { type: "setTrackMuted"; track: TrackId; muted: boolean }
+  | { type: "subscribeAnswer"; negotiation: number; sdp: string }
+  | { type: "setSubscription"; track: TrackId; maxHeight: number }
+  | { type: "restartSubscriber"; fresh: boolean }
+  | { type: "setHand"; raised: boolean; participant?: ParticipantId }
+  | { type: "sendChat"; text: string }
+  | { type: "giveFloor"; participant: ParticipantId }
+  | { type: "takeFloor"; participant: ParticipantId }
+  | { type: "blockTrack"; track: TrackId; blocked: boolean }
+  | { type: "removeParticipant"; participant: ParticipantId }
+  | { type: "endSession" }
+  | { type: "setName"; name: string }
+  | { type: "reportClock"; clockOffsetMs: number }
+  | { type: "syncClock"; clientAt: number }
+  | { type: "answerConsent"; agreed: boolean }
+  | { type: "startRecording" }
+  | { type: "pauseRecording"; paused: boolean }
+  | { type: "stopRecording" }
+  | { type: "addMark"; text: string; at?: number }
+  | { type: "removeMark"; mark: MarkId };
+
+// ---- server to client
+
+export type PeerState = "up" | "down" | "none";
+
+export interface Joined {
+  readonly type: "joined";
+  readonly participant: ParticipantId;
+  readonly resumeToken: string;
+  readonly resumeWithinS: number;
+  readonly seq: number;
+  readonly serverTimeAt: number;
+  readonly session: Session;
+  readonly participants: readonly Participant[];
+  readonly tracks: readonly Track[];
+  readonly stage: readonly ParticipantId[];
+  readonly hands: readonly ParticipantId[];
+  readonly chat: readonly ChatLine[];
+  readonly permissions: readonly Permission[];
+  /** What everybody is asked about being recorded; null where nobody is. */
+  readonly consentWording: string | null;
+  /** Empty without the permission `mark`. */
+  readonly marks: readonly Mark[];
+}
+
+export interface Resumed {
+  readonly type: "resumed";
+  readonly resumeToken: string;
+  readonly missed: readonly Change[];
+  readonly serverTimeAt: number;
+  readonly publisher: PeerState;
+  readonly subscriber: PeerState;
+}
+
+export interface PublishAnswer {
+  readonly type: "publishAnswer";
+  readonly sdp: string;
+  readonly tracks: readonly MidTrack[];
+}
+
+export interface SubscribeOffer {
+  readonly type: "subscribeOffer";
+  readonly negotiation: number;
+  readonly sdp: string;
+  readonly tracks: readonly MidTrack[];
+  readonly fresh: boolean;
+}
+
+export interface Clock {
+  readonly type: "clock";
+  readonly clientAt: number;
+  readonly serverTimeAt: number;
+}
+
+export interface MarkAdded {
+  readonly type: "markAdded";
+  readonly mark: Mark;
+}
+
+export interface WireError {
+  readonly type: "error";
+  readonly code: ErrorCode;
+  readonly text: string;
+  readonly request?: number;
+}
+
+export type LeaveReason = "left" | "lost" | "removed" | "joinedElsewhere";
+
+/** Numbered changes: `seq` has no gaps on one connection. */
+export type Change = { readonly seq: number } & (
+  | { readonly type: "participantJoined"; readonly participant: Participant }
+  | { readonly type: "participantLeft"; readonly participant: ParticipantId; readonly reason: LeaveReason }
+  | { readonly type: "participantChanged"; readonly participant: Participant }
+  | { readonly type: "audienceChanged"; readonly count: number }
+  | { readonly type: "trackPublished"; readonly track: Track }
+  | { readonly type: "trackChanged"; readonly track: Track }
+  | { readonly type: "trackUnpublished"; readonly track: TrackId }
+  | { readonly type: "stageChanged"; readonly stage: readonly ParticipantId[] }
+  | { readonly type: "handsChanged"; readonly hands: readonly ParticipantId[] }
+  | { readonly type: "chatSent"; readonly line: ChatLine }
+  | { readonly type: "sessionChanged"; readonly session: Session }
+  | { readonly type: "permissionsChanged"; readonly permissions: readonly Permission[] }
+  | { readonly type: "marksChanged"; readonly marks: readonly Mark[] }
+);
+
+export type News =
+  | SubscribeOffer
+  | { readonly type: "speakersChanged"; readonly speakers: readonly Speaker[] }
+  | { readonly type: "pictureChanged"; readonly track: TrackId; readonly layer: string | null; readonly limited: boolean }
+  | { readonly type: "publisherDown" };
+
+export type Answer =
+  | Joined
+  | Resumed
+  | PublishAnswer
+  | Clock
+  | MarkAdded
+  | { readonly type: "ok"; readonly request?: number }
+  | WireError;
+
+export type ServerMessage = (Answer | Change | News) & { readonly request?: number };

@@ -1,0 +1,122 @@
+// Owns the nouns of the protocol as types: sessions, people, tracks, lines, marks, and the limits of what is sent.
+
+export const SUBPROTOCOL = "bridge.v1";
+/** The server refuses longer messages, so there is no use in sending one. */
+export const MESSAGE_MAX_BYTES = 256 * 1024;
+export const CHAT_MAX_CHARACTERS = 2000;
+export const NAME_MAX_CHARACTERS = 80;
+export const MARK_MAX_CHARACTERS = 200;
+
+export type SessionId = string & { readonly __id?: "session" };
+export type ParticipantId = string & { readonly __id?: "participant" };
+export type TrackId = string & { readonly __id?: "track" };
+export type InviteId = string & { readonly __id?: "invite" };
+export type RecordingId = string & { readonly __id?: "recording" };
+export type MarkId = string & { readonly __id?: "mark" };
+
+export const SOURCES = ["microphone", "camera", "ultrasound", "ultrasoundSound", "screen", "microscope"] as const;
+export type Source = (typeof SOURCES)[number];
+export type Kind = "audio" | "video";
+export type Role = "organiser" | "hub" | "satellite" | "viewer";
+export type Language = "vi" | "ru" | "en";
+export const SESSION_KINDS = ["advice", "consultation", "radiology", "pathology", "surgery", "training"] as const;
+export type SessionKind = (typeof SESSION_KINDS)[number];
+export type SessionFormat = "consult" | "event";
+/** By itself, when somebody says so, or not at all. */
+export const RECORD_MODES = ["auto", "manual", "never"] as const;
+export type RecordMode = (typeof RECORD_MODES)[number];
+export type Permission =
+  | `publish:${Source}`
+  | "moderate"
+  | "endSession"
+  | "chat"
+  | "raiseHand"
+  | "record"
+  | "mark"
+  | "replay";
+
+export const STORAGE_TROUBLES = ["diskFull", "readOnly", "io", "slow"] as const;
+export type StorageTrouble = (typeof STORAGE_TROUBLES)[number];
+
+export interface Recording {
+  readonly id: RecordingId;
+  readonly state: "recording" | "paused";
+  readonly startedAt: number;
+  /** It cannot be written now; only told to who may `record`. A trouble of a newer server is `io`. */
+  readonly trouble: StorageTrouble | null;
+  /** Missing so far because of that. */
+  readonly lostMs: number;
+}
+
+export interface Session {
+  readonly id: SessionId;
+  readonly title: string;
+  readonly kind: SessionKind;
+  readonly format: SessionFormat;
+  readonly state: "open" | "ended";
+  readonly capacity: number;
+  readonly startedAt: number | null;
+  readonly record: RecordMode;
+  /** Everybody is asked whether they agree to be recorded. */
+  readonly consent: boolean;
+  readonly recording: Recording | null;
+}
+
+export type Consent = "pending" | "given" | "declined";
+
+/** 0 lost, 1 bad, 2 weak, 3 good, null unknown. */
+export type Quality = 0 | 1 | 2 | 3 | null;
+
+export interface Participant {
+  readonly id: ParticipantId;
+  readonly name: string;
+  readonly role: Role;
+  readonly point: string;
+  readonly connected: boolean;
+  readonly quality: Quality;
+  readonly rttMs: number | null;
+  readonly loss: number | null;
+  readonly clockOffsetMs: number | null;
+  readonly language: Language;
+  /** Null where nobody is asked. */
+  readonly consent: Consent | null;
+}
+
+export interface Track {
+  readonly id: TrackId;
+  readonly participant: ParticipantId;
+  readonly source: Source;
+  readonly kind: Kind;
+  readonly muted: boolean;
+  readonly blocked: boolean;
+  readonly flowing: boolean;
+  readonly layers: readonly string[];
+  readonly codec: string;
+}
+
+export interface ChatLine {
+  readonly id: string;
+  readonly from: ParticipantId;
+  readonly name: string;
+  readonly text: string;
+  readonly sentAt: number;
+}
+
+/** A moment to come back to; the text may be empty. */
+export interface Mark {
+  readonly id: MarkId;
+  readonly participant: ParticipantId;
+  readonly name: string;
+  readonly text: string;
+  readonly at: number;
+}
+
+export interface Speaker {
+  readonly participant: ParticipantId;
+  /** dBov: 0 is the loudest, -127 silence. */
+  readonly level: number;
+}
+
+export function sourceKind(source: Source): Kind {
+  return source === "microphone" || source === "ultrasoundSound" ? "audio" : "video";
+}
