@@ -84,8 +84,7 @@ class PartEntry:
     def size_bytes(self) -> int:
         return len(self.part.data) + PART_OVERHEAD_BYTES
 
-    @property
-    def note(self) -> bytes:
+    def note(self, init: int) -> bytes:
         part, gaps = self.part, list(self.part.gaps)
         if self.before is not None:
             gaps.insert(0, self.before)
@@ -97,6 +96,7 @@ class PartEntry:
                 key=part.keyframe,
                 damaged=part.damaged,
                 layer=part.layer,
+                init=init,
                 steps_us=_steps_us(part),
                 gaps=_gap_notes(gaps),
             )
@@ -113,12 +113,11 @@ class EventsEntry:
     """Events on their way to the disk."""
 
     body: bytes
-    note: bytes
+    about: EventsNote
     init: None = None
 
-    @property
-    def size_bytes(self) -> int:
-        return len(self.body)
+    def note(self, init: int) -> bytes:
+        return encode_note(self.about)
 
 
 class EventsBacklog:
@@ -159,7 +158,7 @@ class EventsBacklog:
             return None
         times_ms = [event.at_ms or 0 for event in events]
         note = EventsNote(from_ms=min(times_ms), until_ms=max(times_ms), count=len(events))
-        return EventsEntry(encode_events(events), encode_note(note))
+        return EventsEntry(encode_events(events), note)
 
     def give_back(self, entries: list[EventsEntry]) -> None:
         """What could not be written, to be taken again in the same order."""

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Protocol
 
 import structlog
 
@@ -18,7 +19,7 @@ from bridge.errors import NotFound
 from bridge.ids import RecordingId
 from bridge.media._native import TapPackets
 from bridge.media.contract import RecordedTrack, RecorderEvent, RecordingClosed, StorageChanged, TrackId
-from bridge.media.engine import Engine
+from bridge.media.intake import TapListener
 from bridge.media.recorder.backlog import MEMORY_BYTES, Memory, RecordingBacklog, TrackBacklog
 from bridge.media.recorder.making import Maker
 from bridge.media.recorder.writing import Writer
@@ -55,12 +56,19 @@ class _Recording:
         return (_now_us() - self.backlog.origin_us) // 1_000
 
 
+class Taps(Protocol):
+    """What is needed of `engine.Engine`. Both raise NotFound for a track that is gone."""
+
+    def set_tap(self, track: TrackId, listener: TapListener) -> Callable[[], None]: ...
+    def request_keyframe(self, track: TrackId) -> None: ...
+
+
 class DiskRecorder:
     """Made on the event loop. `contract.Recorder` says the rest."""
 
     events: asyncio.Queue[RecorderEvent]
 
-    def __init__(self, engine: Engine, vault: Vault, *, memory_bytes: int = MEMORY_BYTES) -> None:
+    def __init__(self, engine: Taps, vault: Vault, *, memory_bytes: int = MEMORY_BYTES) -> None:
         self.events = asyncio.Queue(MAX_NEWS)
         self._engine = engine
         self._loop = asyncio.get_running_loop()

@@ -26,8 +26,8 @@ class Entry(Protocol):
     def init(self) -> Init | None: ...
     @property
     def body(self) -> bytes: ...
-    @property
-    def note(self) -> bytes: ...
+    def note(self, init: int) -> bytes:
+        """`init`: the number of the part that holds its initialisation segment."""
 
 
 E = TypeVar("E", bound=Entry)
@@ -65,8 +65,9 @@ class StoredStream(Generic[E]):
         self._head = head
         self._writer: StreamWriter | None = None
         self._began = False
-        self._init: Init | None = None
-        self._confirmed: tuple[bool, Init | None] = (False, None)
+        self._init: tuple[Init | None, int] = (None, 0)
+        """The newest initialisation segment, and the number of its part."""
+        self._confirmed: tuple[bool, tuple[Init | None, int]] = (False, (None, 0))
         """`_began` and `_init` as of the last sync."""
         self._unsure: dict[E, int] = {}
         """Appended since the last sync, with their numbers."""
@@ -131,7 +132,7 @@ class StoredStream(Generic[E]):
 
     def _begin(self) -> StreamWriter:
         writer = self._writer = self._shelf.new_stream()
-        self._began, self._init, self._confirmed = False, None, (False, None)
+        self._began, self._init = self._confirmed = (False, (None, 0))
         if self._suspect is not None:
             stream, entries = self._suspect
             numbers = self._numbers_in(stream)
@@ -144,7 +145,7 @@ class StoredStream(Generic[E]):
             writer.append(b"", self._head, durable=False)
         self._began = True
         init = entry.init
-        if init is not None and init != self._init:
+        if init is not None and init != self._init[0]:
             configuration = init.configuration
             note = InitNote(
                 media_type=init.media_type,
@@ -152,9 +153,8 @@ class StoredStream(Generic[E]):
                 width=configuration.width,
                 height=configuration.height,
             )
-            writer.append(init.data, encode_note(note), durable=False)
-            self._init = init
-        return writer.append(entry.body, entry.note, durable=False)
+            self._init = (init, writer.append(init.data, encode_note(note), durable=False))
+        return writer.append(entry.body, entry.note(self._init[1]), durable=False)
 
     def _numbers_in(self, stream: int) -> set[int]:
         try:
