@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -90,12 +90,32 @@ class ObjectWriter(_Object):
         can be sealed after a crash; one that is still being written should be ended first.
         """
         rows = [self._summary(stream) for stream in self.streams()]
+        self._write_contents(rows)
+        return rows
+
+    def seal_more(self, streams: Sequence[int]) -> None:
+        """Adds streams to the list as it was sealed. What it says of the others stays, so that damage to them
+        stays visible. An object that was never sealed is left so. Raises VaultError.
+        """
+        try:
+            rows = self.contents()
+        except (ValueError, TypeError):
+            raise VaultError(Trouble.ALTERED, "The list of streams is altered.") from None
+        if rows is not None:
+            kept = [row for row in rows if row.stream not in streams]
+            self._write_contents([*kept, *(self._summary(stream) for stream in streams)])
+
+    def discard(self, stream: int) -> None:
+        """Removes a stream that is not wanted after all. Raises VaultError."""
+        with disk_errors():
+            self._path(stream).unlink(missing_ok=True)
+
+    def _write_contents(self, rows: Sequence[StreamSummary]) -> None:
         content = json.dumps([asdict(row) for row in rows]).encode("ascii")
         keys = self._keys(CONTENTS_STREAM)
         sealed = b"".join((*keys.seal(0, 0, b"", content), *keys.seal(1, END, b"", b"")))
         with disk_errors():
             replace_private(self._path(CONTENTS_STREAM), sealed)
-        return rows
 
     def _new(self, make: Callable[[StreamKeys, Path], StreamWriter]) -> StreamWriter:
         with self._lock, disk_errors():
