@@ -1,0 +1,111 @@
+"""What a recording's events tell of it, for people who open a file elsewhere: names, chapters, chat. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from bridge.recordings import layout
+from bridge.recordings.export.lanes import Lane
+
+# How long a line of chat stays, if nothing follows.
+CAPTION_US = 6_000_000
+SHORTEST_CAPTION_US = 1_000_000
+UNKNOWN_LANGUAGE = "und"
+# ISO 639-1, as pages say it, to ISO 639-2, as containers do.
+LANGUAGES = {"vi": "vie", "ru": "rus", "en": "eng"}
+SOURCES_IN_WORDS = {"ultrasoundSound": "ultrasound sound"}
+
+
+class Caption(NamedTuple):
+    """A text that is shown for a while. Times are on the recording's clock."""
+
+    start_us: int
+    end_us: int
+    text: str
+
+
+@dataclass
+class Story:
+    """What is known of people and moments."""
+
+    session: str = ""
+    title: str = ""
+    started_at_ms: int = 0
+    names: dict[str, str] = field(default_factory=dict)
+    languages: dict[str, str] = field(default_factory=dict)
+    moments: list[tuple[int, str]] = field(default_factory=list)
+    """Changes of the floor and marks, in order: when, and what."""
+    chat: list[tuple[int, str]] = field(default_factory=list)
+
+    def name_of(self, lane: Lane) -> str:
+        """Whose track it is and what it shows, such as `Sa Pa: ultrasound`."""
+        who = self.names.get(lane.participant, "")
+        what = SOURCES_IN_WORDS.get(lane.source, lane.source)
+        return f"{who}: {what}" if who else what
+
+    def language_of(self, lane: Lane) -> str:
+        """Of the one whose track it is, as ISO 639-2."""
+        return LANGUAGES.get(self.languages.get(lane.participant, ""), UNKNOWN_LANGUAGE)
+
+    def chapters(self, begin_us: int, end_us: int) -> list[Caption]:
+        """Each lasts until the next one begins; what began before the window goes on in it."""
+        before = [moment for moment in self.moments if moment[0] <= begin_us][-1:]
+        inside = [moment for moment in self.moments if begin_us < moment[0] < end_us]
+        shown = [(max(at_us, begin_us), text) for at_us, text in before + inside]
+        return [each._replace(text=each.text.replace("\n", "; ")) for each in _lasting(shown, end_us)]
+
+    def captions(self, begin_us: int, end_us: int) -> list[Caption]:
+        """The chat as subtitles."""
+        said = [line for line in self.chat if begin_us <= line[0] < end_us]
+        return [
+            caption._replace(end_us=min(caption.end_us, caption.start_us + CAPTION_US))
+            for caption in _lasting(said, end_us + CAPTION_US, SHORTEST_CAPTION_US)
+        ]
+
+
+def story_of(events: Sequence[dict[str, Any]]) -> Story:
+    """Reads events in the order of time; those of later versions are passed over."""
+    story = Story()
+    known = [event for event in map(layout.event_of, events) if event is not None]
+    removed = {event.mark for event in known if isinstance(event, layout.MarkRemoved)}
+    for event in known:
+        _learn(story, event)
+    for event in known:
+        at_us = (event.at_ms or 0) * 1_000
+        match event:
+            case layout.StageChanged(stage=stage) if stage:
+                on_stage = ", ".join(name for each in stage if (name := story.names.get(each)))
+                story.moments.append((at_us, on_stage or "Stage"))
+            case layout.MarkAdded(mark=mark, text=text) if mark not in removed:
+                story.moments.append((at_us, text))
+            case layout.ChatSent(name=name, text=text):
+                story.chat.append((at_us, f"{name}: {text}" if name else text))
+    story.moments.sort(key=lambda moment: moment[0])
+    story.chat.sort(key=lambda line: line[0])
+    return story
+
+
+def _learn(story: Story, event: layout.AnyEvent) -> None:
+    match event:
+        case layout.RecordingStarted():
+            story.session, story.title = event.session, event.title
+            story.started_at_ms = event.started_at
+        case layout.ParticipantJoined(participant=participant, name=name, point=point):
+            if name or participant not in story.names:
+                story.names[participant] = name or point
+        case layout.ParticipantRenamed(participant=participant, name=name) if name:
+            story.names[participant] = name
+        case layout.ConsentAnswered(participant=participant, language=language):
+            story.languages[participant] = language
+
+
+def _lasting(moments: Sequence[tuple[int, str]], end_us: int, shortest_us: int = 1) -> Iterator[Caption]:
+    """Each until the next; of several at one moment, all in one."""
+    merged: dict[int, list[str]] = {}
+    for at_us, text in moments:
+        merged.setdefault(at_us, []).append(text)
+    starts = [*merged, end_us]
+    for place, (at_us, texts) in enumerate(merged.items()):
+        yield Caption(at_us, max(starts[place + 1], at_us + shortest_us), "\n".join(texts))
