@@ -20,7 +20,7 @@ from bridge.commands import SERVING, WHERE, seconds, with_settings
 from bridge.config import ConfigError, Settings
 from bridge.desk import InviteWish, SessionWish
 from bridge.errors import BridgeError
-from bridge.ids import InviteId, Role, SessionFormat, SessionId, SessionKind
+from bridge.ids import InviteId, RecordMode, Role, SessionFormat, SessionId, SessionKind
 from bridge.office import base_url, open_office
 from bridge.store import InviteRecord
 from bridge.vault_cli import audit_cli, vault_cli
@@ -78,10 +78,17 @@ def session_create(
     satellite_point: Annotated[
         list[str] | None, typer.Option(metavar="NAME", help="A satellite's point; may be repeated.")
     ] = None,
+    record: Annotated[
+        RecordMode | None, typer.Option(help="Whether it is recorded: by itself, when told to, or never.")
+    ] = None,
+    consent: Annotated[
+        bool | None, typer.Option(help="Whether everybody is asked before anything of them is recorded.")
+    ] = None,
     as_json: _Json = False,
 ) -> None:
     """Make a session and its links; the server need not run."""
-    wish = SessionWish(title, kind, format, capacity, seconds(expires_in), tuple(satellite_point or ()))
+    points = tuple(satellite_point or ())
+    wish = SessionWish(title, kind, format, capacity, seconds(expires_in), points, record, consent)
 
     async def work() -> None:
         async with open_office(settings) as office:
@@ -117,6 +124,8 @@ def session_list(settings: Settings, as_json: _Json = False) -> None:
                         "capacity": session.capacity,
                         "createdAt": session.created_at_ms,
                         "startedAt": session.started_at_ms,
+                        "record": session.record,
+                        "consent": session.consent,
                     }
                     for session in sessions
                 ]

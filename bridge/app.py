@@ -16,22 +16,29 @@ from typing import IO
 import structlog
 from aiohttp import web
 
+from bridge.audit import AUDIT_FOLDER, Audit, Entry, Event
 from bridge.bus import Bus, LocalBus
 from bridge.config import ConfigError, Settings
+from bridge.consent import wording
 from bridge.doors import RoomDoors
 from bridge.guard import BadTokens, Clients, Handler, errors_middleware, security_headers
 from bridge.health import Health
 from bridge.http import Api
+from bridge.ids import SessionKind
 from bridge.media import whip
 from bridge.media._native import RelayStats
 from bridge.media.addresses import reachable_addresses
 from bridge.media.engine import Engine, MediaSettings
+from bridge.media.recorder import DiskRecorder
 from bridge.metrics import Metrics, metrics_handler
 from bridge.office import Office, data_folder, open_office, remember_address, served_url
 from bridge.pages import Pages
+from bridge.recordbook import RecordBook
+from bridge.recordkeeping import SYSTEM, RecordingRules, RecordKeeper
 from bridge.rooms import Rooms
 from bridge.signaling import Signaling
 from bridge.tls import Tls, open_tls
+from bridge.vault import Vault
 
 BACKLOG = 1024
 """Connections that wait to be accepted: a whole event comes back within the same seconds after a restart."""
@@ -41,6 +48,8 @@ FIRST_REQUEST_S = 15.0
 HOUSEKEEPING_S = 1.0
 CERTIFICATE_CHECK_S = 10.0
 LOCK_FILE = "serve.lock"
+RECORDER_STOPS_WITHIN_S = 2.0
+"""After recordings had their time to be sealed: a disk that still refuses does so for longer than anybody waits."""
 
 _log = structlog.get_logger(__name__)
 
@@ -53,6 +62,9 @@ class Server:
     office: Office
     engine: Engine
     rooms: Rooms
+    vault: Vault
+    audit: Audit
+    keeper: RecordKeeper
     bus: Bus
     tls: Tls | None
     port: int
@@ -71,10 +83,18 @@ async def running(settings: Settings) -> AsyncIterator[Server]:
         stack.push_async_callback(engine.close)
         bus = LocalBus()
         stack.push_async_callback(bus.close)
-        rooms = Rooms(engine, office.store, now_ms)
+        vault, audit = await asyncio.to_thread(_open_vault, settings)
+        stack.callback(audit.close)
+        keeper = await stack.enter_async_context(_recording(settings, office, engine, vault, audit))
+        rooms = Rooms(engine, office.store, keeper, now_ms)
         signaling = Signaling(rooms, office.auth, now_ms, _origins(settings))
-        metrics = Metrics(lambda: _relay_stats(engine), rooms.counts)
-        health = Health(engine.stats, office.store.check_writable, lambda: metrics.loop_lag.usual_s)
+        metrics = Metrics(lambda: _relay_stats(engine), rooms.counts, keeper.counts)
+        health = Health(
+            engine.stats,
+            office.store.check_writable,
+            lambda: metrics.loop_lag.usual_s,
+            lambda: keeper.counts().in_trouble > 0,
+        )
         newcomers = _Newcomers()
         web_app = _web_app(settings, office, rooms, signaling, metrics, health, newcomers)
         runner = web.AppRunner(
@@ -97,7 +117,8 @@ async def running(settings: Settings) -> AsyncIterator[Server]:
         urls = _urls(settings, port)
         remember_address(settings, settings.public_url or urls[0])
         _log.info("server started", http_port=port, media_port=engine.port, tls=settings.tls)
-        yield Server(settings, office, engine, rooms, bus, tls, port, served_url(settings, port), urls)
+        url = served_url(settings, port)
+        yield Server(settings, office, engine, rooms, vault, audit, keeper, bus, tls, port, url, urls)
         _log.info("server stops")
 
 
@@ -159,6 +180,37 @@ def _open_engine(settings: Settings) -> Engine:
         raise ConfigError(f"UDP port {settings.media_port} cannot be used: {_reason(error)}.") from error
     except ValueError as error:
         raise ConfigError(f"media_host cannot be used: {error}.") from error
+
+
+def _open_vault(settings: Settings) -> tuple[Vault, Audit]:
+    """Raises ConfigError, as for a key file that others may read."""
+    folder = data_folder(settings)
+    return Vault(folder), Audit(folder / AUDIT_FOLDER)
+
+
+@asynccontextmanager
+async def _recording(
+    settings: Settings, office: Office, engine: Engine, vault: Vault, audit: Audit
+) -> AsyncIterator[RecordKeeper]:
+    """Recordings can be made until the block ends; then all of them are ended and sealed."""
+    recorder = DiskRecorder(engine, vault)
+    rules = RecordingRules(
+        {kind: getattr(settings, f"retention_days_{kind.value}") for kind in SessionKind},
+        wording(
+            {"vi": settings.consent_text_vi, "ru": settings.consent_text_ru, "en": settings.consent_text_en}
+        ),
+    )
+    book = RecordBook(office.store, audit.record)
+    keeper = RecordKeeper(recorder, book, rules, now_ms)
+    recorder.start()
+    keeper.start()
+    book.note(Entry(Event.APPLICATION_STARTED, SYSTEM))
+    try:
+        yield keeper
+    finally:
+        book.note(Entry(Event.APPLICATION_STOPPED, SYSTEM))
+        await keeper.close()
+        await recorder.close(RECORDER_STOPS_WITHIN_S)
 
 
 async def _listen(runner: web.AppRunner, settings: Settings, tls: Tls | None) -> int:

@@ -32,7 +32,7 @@ from bridge.demo.sound import voice
 from bridge.demo.tracks import CineTrack, VoiceTrack
 from bridge.desk import SessionWish
 from bridge.errors import BridgeError
-from bridge.ids import Role
+from bridge.ids import RecordMode, Role
 from bridge.pages import FOLDER
 
 CALL_TIMEOUT_S = 20.0
@@ -194,7 +194,7 @@ async def _loopback_server(folder: Path) -> AsyncIterator[Server]:
 
 async def _see_and_hear(server: Server, note: Callable[[Finding], None]) -> None:
     desk = server.office.desk
-    made = await desk.create_session(SessionWish("Check"))
+    made = await desk.create_session(SessionWish("Check", record=RecordMode.NEVER))
     tracks: dict[str, MediaStreamTrack] = {
         "camera": CineTrack(draw_room()),
         "microphone": VoiceTrack(voice()),

@@ -45,7 +45,8 @@ class Participant:
     """One participant, joined by an invite token.
 
     `tracks` maps a source (`camera`, `ultrasound`, `microphone`, ...) to what is published as it. What arrives is
-    in `received`, by track id. `on_message` sees every message of the server after the state here was updated.
+    in `received`, by track id. `consent` is what is answered where it is asked whether this may be recorded; None does
+    not answer. `on_message` sees every message of the server after the state here was updated.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class Participant:
         receive: bool = True,
         language: str = "en",
         tls: ssl.SSLContext | bool = True,
+        consent: bool | None = True,
         on_message: Callable[[Message], None] | None = None,
     ) -> None:
         self.address = address.rstrip("/")
@@ -71,6 +73,7 @@ class Participant:
         self.chat: list[Message] = []
         self.speakers: list[Message] = []
         self.permissions: list[str] = []
+        self.marks: list[Message] = []
         self.received: dict[str, MediaStreamTrack] = {}
         self.joined = asyncio.Event()
         self._token = token
@@ -78,6 +81,7 @@ class Participant:
         self._receive = receive
         self._language = language
         self._tls = tls
+        self._consent = consent
         self._on_message = on_message
         self._changed = asyncio.Condition()
         self._numbers = itertools.count(1)
@@ -89,6 +93,12 @@ class Participant:
         self._subscriber: RTCPeerConnection | None = None
         self._offers: asyncio.Queue[Message] = asyncio.Queue(maxsize=64)
         self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def recording(self) -> Message | None:
+        """The recording that runs, as told: its id, state and beginning."""
+        running: Message | None = self.session.get("recording")
+        return running
 
     async def run(self) -> None:
         """Takes part until cancelled; raises the server's BridgeError when it is refused for good."""
@@ -224,8 +234,11 @@ class Participant:
         self.tracks = {t["id"]: t for t in joined["tracks"]}
         self.stage, self.hands = joined["stage"], joined["hands"]
         self.chat, self.permissions = joined["chat"], joined["permissions"]
+        self.marks = joined["marks"]
         self._resume_token, self._seq = joined["resumeToken"], joined["seq"]
         await self._report_clock()
+        if self._consent is not None and self.participants[self.id]["consent"] == "pending":
+            await self.request("answerConsent", agreed=self._consent)
         allowed = {p.removeprefix("publish:") for p in self.permissions if p.startswith("publish:")}
         self._publish = {source: track for source, track in self._publish.items() if source in allowed}
         if self._publish:
@@ -356,6 +369,7 @@ _HANDLERS: dict[str, Callable[[Participant, Message], None]] = {
     "handsChanged": _replace("hands", "hands"),
     "sessionChanged": _replace("session", "session"),
     "permissionsChanged": _replace("permissions", "permissions"),
+    "marksChanged": _replace("marks", "marks"),
     "speakersChanged": _replace("speakers", "speakers"),
     "chatSent": lambda participant, message: participant.chat.append(message["line"]),
 }

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from bridge.ids import SessionFormat, SessionKind
+from bridge.ids import RecordMode, SessionFormat, SessionKind
 
 PREFIX = "BRIDGE_"
 CONFIG_VARIABLE = "BRIDGE_CONFIG"
@@ -23,6 +23,10 @@ CONFIG_VARIABLE = "BRIDGE_CONFIG"
 
 _HOUR_S = 3600
 _DAY_S = 24 * _HOUR_S
+_CARE_DAYS = 3653
+"""Ten years, whichever of them have a leap day."""
+_LONGEST_DAYS = 36_525
+_WORDS_LIMIT = 4000
 
 
 class ConfigError(Exception):
@@ -40,6 +44,20 @@ def _text(value: object) -> str:
     if not isinstance(value, str) or not value.isprintable():
         raise _Refused("must be a text of one line")
     return value
+
+
+def _words(value: object) -> str:
+    text = _text(value)
+    if len(text) > _WORDS_LIMIT:
+        raise _Refused(f"must have at most {_WORDS_LIMIT} characters")
+    return text
+
+
+def _yes_or_no(value: object) -> bool:
+    said = {"true": True, "false": False}.get(str(value).lower())
+    if said is None:
+        raise _Refused("must be true or false")
+    return said
 
 
 def _path(value: object) -> Path | None:
@@ -196,6 +214,50 @@ class Settings:
         "The format of a session that was made without saying it.",
         _choice(*(format.value for format in SessionFormat)),
     )
+    session_record: str = _setting(
+        RecordMode.AUTO.value,
+        "`auto`, `manual` or `never`",
+        "Whether a session is recorded that was made without saying it: by itself as soon as two are there, when a "
+        "moderator says so, or never.",
+        _choice(*(mode.value for mode in RecordMode)),
+    )
+    session_consent: bool = _setting(
+        False,
+        "`true` or `false`",
+        "Whether everybody is asked before anything of them is recorded, in a session that was made without saying it.",
+        _yes_or_no,
+    )
+    consent_text_vi: str = _setting(
+        "", "text", "What is asked then, in Vietnamese; empty for the words of this program.", _words
+    )
+    consent_text_ru: str = _setting("", "text", "The same in Russian.", _words)
+    consent_text_en: str = _setting("", "text", "The same in English.", _words)
+    retention_days_advice: int = _setting(
+        _CARE_DAYS,
+        "days",
+        "How long a recording of remote advice is kept after it ended; 0 for ever. What is held stays. Advice, "
+        "consultation, radiology, pathology and surgery are care of a patient, and Viet Nam's law keeps records of "
+        "that for ten years at least.",
+        _whole(0, _LONGEST_DAYS),
+    )
+    retention_days_consultation: int = _setting(
+        _CARE_DAYS, "days", "The same for consultations.", _whole(0, _LONGEST_DAYS)
+    )
+    retention_days_radiology: int = _setting(
+        _CARE_DAYS, "days", "The same for radiology.", _whole(0, _LONGEST_DAYS)
+    )
+    retention_days_pathology: int = _setting(
+        _CARE_DAYS, "days", "The same for pathology.", _whole(0, _LONGEST_DAYS)
+    )
+    retention_days_surgery: int = _setting(
+        _CARE_DAYS, "days", "The same for surgery.", _whole(0, _LONGEST_DAYS)
+    )
+    retention_days_training: int = _setting(
+        2 * 365,
+        "days",
+        "The same for training: no record of a patient, and after two years what was taught is taught anew.",
+        _whole(0, _LONGEST_DAYS),
+    )
     consult_capacity: int = _setting(
         24, "people", "How many a consult holds that was made without saying it.", _whole(2, 10_000)
     )
@@ -334,4 +396,4 @@ def _check_together(settings: Settings) -> None:
 def _shown(default: object) -> str:
     if default in (None, "", ()):
         return "none"
-    return f"`{default}`"
+    return f"`{str(default).lower()}`" if isinstance(default, bool) else f"`{default}`"

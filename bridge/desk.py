@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from bridge.auth import Auth
 from bridge.config import Settings
 from bridge.errors import BridgeError, LimitExceeded, NotFound, ProtocolError
-from bridge.ids import InviteId, Role, SessionFormat, SessionId, SessionKind, SessionState
+from bridge.ids import InviteId, RecordMode, Role, SessionFormat, SessionId, SessionKind, SessionState
 from bridge.store import InviteRecord, NewInvite, PointRecord, SessionRecord, Store
 
 TITLE_LIMIT = 200
@@ -33,6 +33,8 @@ class SessionWish:
     capacity: int | None = None
     expires_in_s: int | None = None
     satellite_points: Sequence[str] = ()
+    record: RecordMode | None = None
+    consent: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +91,8 @@ class Desk:
             capacity=capacity,
             at_ms=self._now_ms(),
             invites=first,
+            record=wish.record or RecordMode(self._settings.session_record),
+            consent=self._settings.session_consent if wish.consent is None else wish.consent,
         )
         return MadeSession(session, {invite.role: invite for invite in made[:4]}, made[4:])
 

@@ -30,6 +30,7 @@ from bridge.media.contract import (
 from bridge.participant import Half, Participant, Publication
 from bridge.players import Player, choose
 from bridge.wiring import Wiring
+from bridge.witness import Witness
 
 _log = structlog.get_logger(__name__)
 
@@ -37,8 +38,11 @@ _log = structlog.get_logger(__name__)
 class Forwarding:
     """The media side of all sessions of this server."""
 
-    def __init__(self, media: Media, wiring: Wiring, errands: Errands, now_ms: Callable[[], int]) -> None:
+    def __init__(
+        self, media: Media, wiring: Wiring, witness: Witness, errands: Errands, now_ms: Callable[[], int]
+    ) -> None:
         self._media = media
+        self._witness = witness
         self._wiring = wiring
         self._errands = errands
         self._now_ms = now_ms
@@ -133,9 +137,7 @@ class Forwarding:
         """By its publisher. A muted track is not forwarded, whatever its publisher sends."""
         if publication.muted != muted:
             publication.muted = muted
-            self._pause(publication)
-            session.tell_track_changed(publication)
-            self._show_players(session)
+            self._tell_silent(session, publication)
 
     def set_blocked(self, session: LiveSession, publication: Publication, blocked: bool) -> None:
         """By a moderator; it holds for whatever the participant publishes as this source later on."""
@@ -146,9 +148,13 @@ class Forwarding:
             owner.blocked_sources.discard(publication.track.source)
         if publication.blocked != blocked:
             publication.blocked = blocked
-            self._pause(publication)
-            session.tell_track_changed(publication)
-            self._show_players(session)
+            self._tell_silent(session, publication)
+
+    def _tell_silent(self, session: LiveSession, publication: Publication) -> None:
+        self._pause(publication)
+        session.tell_track_changed(publication)
+        self._show_players(session)
+        self._witness.changed(session)
 
     def _pause(self, publication: Publication) -> None:
         with contextlib.suppress(NotFound):
@@ -163,6 +169,7 @@ class Forwarding:
         for participant in session.people.values():
             self._want(session, participant, everything)
         self._show_players(session, stage_tracks)
+        self._witness.changed(session)
 
     def refresh_one(self, session: LiveSession, participant: Participant) -> None:
         """The same for one who came or changed its wishes."""

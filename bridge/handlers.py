@@ -103,6 +103,35 @@ async def _sync_clock(call: Call, m: messages.SyncClock) -> Answer:
     return messages.Clock(client_at=m.client_at, server_time_at=call.now_ms)
 
 
+async def _answer_consent(call: Call, m: messages.AnswerConsent) -> Answer:
+    call.rooms.records.answer_consent(call.participant, m.agreed)
+    return None
+
+
+async def _start_recording(call: Call, m: messages.StartRecording) -> Answer:
+    call.rooms.records.start(call.participant)
+    return None
+
+
+async def _pause_recording(call: Call, m: messages.PauseRecording) -> Answer:
+    call.rooms.records.pause(call.participant, m.paused)
+    return None
+
+
+async def _stop_recording(call: Call, m: messages.StopRecording) -> Answer:
+    call.rooms.records.stop(call.participant)
+    return None
+
+
+async def _add_mark(call: Call, m: messages.AddMark) -> Answer:
+    return messages.MarkAdded(mark=call.rooms.records.add_mark(call.participant, m.text, m.at))
+
+
+async def _remove_mark(call: Call, m: messages.RemoveMark) -> Answer:
+    call.rooms.records.remove_mark(call.participant, m.mark)
+    return None
+
+
 async def _leave(call: Call, m: messages.Leave) -> Answer:
     call.rooms.leave(call.participant)
     return None
@@ -131,6 +160,12 @@ HANDLERS: dict[type[messages.ClientMessage], Handler] = {
     messages.SetName: _set_name,
     messages.ReportClock: _report_clock,
     messages.SyncClock: _sync_clock,
+    messages.AnswerConsent: _answer_consent,
+    messages.StartRecording: _start_recording,
+    messages.PauseRecording: _pause_recording,
+    messages.StopRecording: _stop_recording,
+    messages.AddMark: _add_mark,
+    messages.RemoveMark: _remove_mark,
 }
 
 COSTLY: frozenset[type[messages.ClientMessage]] = frozenset(
@@ -141,6 +176,12 @@ COSTLY: frozenset[type[messages.ClientMessage]] = frozenset(
         messages.SetHand,
         messages.SendChat,
         messages.SetName,
+        messages.AnswerConsent,
+        messages.StartRecording,
+        messages.PauseRecording,
+        messages.StopRecording,
+        messages.AddMark,
+        messages.RemoveMark,
     }
 )
 """What hundreds of others may be told of, or makes a new peer connection: not to be done 20 times a second."""

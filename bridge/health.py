@@ -1,4 +1,4 @@
-"""Whether this server can do its work now: the relay's thread answers, the store takes writes, the event loop is quick.
+"""Whether this server can do its work now: relay, store, recordings, event loop.
 
 Anybody may ask, often; so the answer is made at most once a second, whoever asks.
 """
@@ -28,11 +28,13 @@ class Health:
         relay_report: Callable[[], object | None],
         check_store: Callable[[], Awaitable[None]],
         loop_lag_s: Callable[[], float],
+        recordings_fail: Callable[[], bool],
         now_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self._relay_report = relay_report
         self._check_store = check_store
         self._loop_lag_s = loop_lag_s
+        self._recordings_fail = recordings_fail
         self._now_s = now_s
         self._last_report: object | None = None
         self._reported_at_s = now_s()
@@ -48,7 +50,7 @@ class Health:
             self._reported_at_s = self._now_s()
 
     async def failing(self) -> tuple[str, ...]:
-        """The names of the parts that fail: `relay`, `store`, `loop`."""
+        """The names of the parts that fail: `relay`, `store`, `loop`, `recordings` (they cannot be written)."""
         async with self._asking:
             if self._answered_at_s is None or self._now_s() - self._answered_at_s >= KEEP_S:
                 self._failing = await self._ask()
@@ -64,6 +66,8 @@ class Health:
             failing.append("store")
         if self._loop_lag_s() > LOOP_LAG_LIMIT_S:
             failing.append("loop")
+        if self._recordings_fail():
+            failing.append("recordings")
         return tuple(failing)
 
     async def _store_writes(self) -> bool:

@@ -19,8 +19,8 @@ from bridge.errors import BridgeError, NotAuthorised
 from bridge.exchange import bearer, json_answer, read_body
 from bridge.guard import Clients
 from bridge.health import Health
-from bridge.ids import InviteId, Role, SessionFormat, SessionId, SessionKind
-from bridge.messages import ParticipantObject
+from bridge.ids import InviteId, RecordMode, Role, SessionFormat, SessionId, SessionKind
+from bridge.messages import ParticipantObject, RecordingObject
 from bridge.store import InviteRecord, PointRecord, SessionRecord, Store
 
 ID_PATTERN = "[a-z0-9]{1,32}"
@@ -51,6 +51,9 @@ class Live(Protocol):
     def participants(self, session: SessionId) -> Sequence[ParticipantObject]:
         """All of them, as who moderates sees them."""
 
+    def recording(self, session: SessionId) -> RecordingObject | None:
+        """The one that runs, as who may record sees it."""
+
     async def end_session(self, session: SessionId) -> None:
         """Ends it in the store and for all who are in it. Raises NotFound."""
 
@@ -63,6 +66,8 @@ class _NewSession(Struct, rename="camel"):
     kind: SessionKind | None = None
     format: SessionFormat | None = None
     capacity: _Number | None = None
+    record: RecordMode | None = None
+    consent: bool | None = None
 
 
 class _NewInvite(Struct, rename="camel"):
@@ -135,7 +140,7 @@ class Api:
     async def list_sessions(self, request: web.Request) -> web.Response:
         await self._auth.staff(bearer(request))
         sessions = [
-            _session(session)
+            self._shown(session)
             | {"createdAt": session.created_at_ms, "connected": self._live.connected(session.id)}
             for session in await self._store.list_sessions()
         ]
@@ -144,7 +149,11 @@ class Api:
     async def create_session(self, request: web.Request) -> web.Response:
         await self._auth.staff(bearer(request))
         body = await read_body(request, _NewSession)
-        made = await self._desk.create_session(SessionWish(body.title, body.kind, body.format, body.capacity))
+        made = await self._desk.create_session(
+            SessionWish(
+                body.title, body.kind, body.format, body.capacity, record=body.record, consent=body.consent
+            )
+        )
         return json_answer(self._desk.created(made, self._clients.base_url(request)), 201)
 
     async def get_session(self, request: web.Request) -> web.Response:
@@ -152,7 +161,7 @@ class Api:
         record = await self._store.get_session(session)
         invites = [self._invite(invite) for invite in await self._store.list_invites(session)]
         participants = self._live.participants(session)
-        return json_answer({"session": _session(record), "participants": participants, "invites": invites})
+        return json_answer({"session": self._shown(record), "participants": participants, "invites": invites})
 
     async def end_session(self, request: web.Request) -> web.Response:
         session = await self._manages(request)
@@ -204,6 +213,9 @@ class Api:
             raise NotAuthorised("This link does not allow that.", "notAllowed")
         return session
 
+    def _shown(self, session: SessionRecord) -> dict[str, object]:
+        return _session(session) | {"recording": self._live.recording(session.id)}
+
     def _link(self, request: web.Request, invite: InviteRecord) -> dict[str, str]:
         base = self._clients.base_url(request)
         return {"token": self._desk.token(invite), "link": self._desk.link(invite, base)}
@@ -229,6 +241,8 @@ def _session(session: SessionRecord) -> dict[str, object]:
         "state": session.state,
         "capacity": session.capacity,
         "startedAt": session.started_at_ms,
+        "record": session.record,
+        "consent": session.consent,
     }
 
 

@@ -1,7 +1,7 @@
-"""One session while it is live: who is in it, the stage, hands, chat, and what each is told of the others.
+"""One session while it is live: coming and going, the stage, tracks, hands, chat, consents, marks.
 
-Policy only: it knows participants as objects with an outlet, and of media nothing but what is published. Who is told
-what follows from one rule: viewers off the stage are seen by moderators only (`docs/protocol.md`, Objects).
+Policy only: it knows participants as objects with an outlet, and of media nothing but what is published. Whether it is
+recorded is `recordkeeping`'s; here is what people are told of that.
 """
 
 from __future__ import annotations
@@ -13,114 +13,42 @@ from collections.abc import Callable, Iterable
 
 from bridge import messages, policy
 from bridge.allowance import Allowance
+from bridge.company import Company
 from bridge.errors import Conflict, NotAuthorised, NotFound
-from bridge.ids import InviteId, ParticipantId, Role
-from bridge.media.contract import PeerId, Source, TrackId
-from bridge.participant import Participant, Publication
-from bridge.players import Player
-from bridge.speakers import Speakers
+from bridge.ids import InviteId, ParticipantId
+from bridge.media.contract import Source, TrackId
+from bridge.participant import ConsentAnswer, Participant, Publication
 from bridge.store import SessionRecord
+from bridge.witness import Recording, Witness
 
 CHAT_KEPT = 200
-AUDIENCE_EVERY_MS = 2000
-"""Hundreds may join within a second; nobody watches the count that closely."""
-CHANGES_EVERY_MS = 1000
 
 
-class LiveSession:
+class LiveSession(Company):
     """All state of one session. It tells participants of changes itself; what they receive is `forwarding`'s."""
 
-    def __init__(self, record: SessionRecord, now_ms: Callable[[], int]) -> None:
+    def __init__(self, record: SessionRecord, witness: Witness, now_ms: Callable[[], int]) -> None:
+        super().__init__(record.stage, now_ms)
         self.id = record.id
         self.record = record
         self.started_at_ms = record.started_at_ms
         self.ended = False
-        self.people: dict[ParticipantId, Participant] = {}
         self.publications: dict[TrackId, Publication] = {}
-        self.players: dict[PeerId, Player] = {}
-        self.speakers = Speakers()
-        self.floor: list[ParticipantId] = [ParticipantId(id) for id in record.stage]
-        """Who has the floor, present or not: who was lost finds it again. `stage` is those that are here."""
         self.saved_floor = tuple(self.floor)
         self.saving = asyncio.Lock()
         self.barred: set[tuple[InviteId, int]] = set()
         self.revoked: set[InviteId] = set()
         self.comings: dict[InviteId, Allowance] = {}
         self.quiet_since_ms = now_ms()
-        self._now_ms = now_ms
+        self.recording: Recording | None = None
+        self.marks: list[messages.MarkObject] = []
+        self.hands: list[ParticipantId] = []
+        """The longest raised first."""
+        self._witness = witness
         self._stood_down: set[ParticipantId] = set()
-        self._hands: list[ParticipantId] = []
+        self._answers: dict[ParticipantId, ConsentAnswer] = {}
         self._chat: deque[messages.ChatLine] = deque(maxlen=CHAT_KEPT)
-        self._touched: dict[ParticipantId, bool] = {}
-        self._touched_told_at_ms = 0
-        self._audience_told = 0
-        self._audience_told_at_ms = 0
-
-    # Who is here, and who sees whom
-
-    @property
-    def stage(self) -> tuple[ParticipantId, ...]:
-        return tuple(id for id in self.floor if id in self.people)
-
-    @property
-    def occupied(self) -> int:
-        """Places taken of the capacity; who may still resume keeps the place."""
-        return len(self.people) + len(self.players)
-
-    @property
-    def audience(self) -> int:
-        """Who watches without being listed."""
-        return sum(not self._visible(participant) for participant in self.people.values()) + len(self.players)
-
-    def person(self, id: str) -> Participant:
-        """Raises NotFound."""
-        participant = self.people.get(ParticipantId(id))
-        if participant is None:
-            raise NotFound("There is no such participant.")
-        return participant
-
-    def publication(self, id: str) -> Publication:
-        """Raises NotFound."""
-        publication = self.publications.get(TrackId(id))
-        if publication is None:
-            raise NotFound("There is no such track.")
-        return publication
-
-    def on_stage(self, participant: Participant) -> bool:
-        return participant.id in self.floor
-
-    def published_by(self, participant: Participant) -> list[Publication]:
-        return [pub for pub in self.publications.values() if pub.participant == participant.id]
-
-    def stage_tracks(self) -> list[Publication]:
-        """What everybody receives, in the order of the stage."""
-        place = {id: index for index, id in enumerate(self.stage)}
-        tracks = [pub for pub in self.publications.values() if pub.participant in place]
-        return sorted(tracks, key=lambda pub: place[pub.participant])
-
-    def _visible(self, participant: Participant) -> bool:
-        return participant.grant.role is not Role.VIEWER or participant.id in self.floor
-
-    def _seen_by(self, whom: Participant) -> Iterable[Participant]:
-        if self._visible(whom):
-            return self.people.values()
-        return [who for who in self.people.values() if who is whom or who.moderates]
-
-    def _blind_to(self, whom: Participant) -> list[Participant]:
-        """Who sees this one on the stage only."""
-        if whom.grant.role is not Role.VIEWER:
-            return []
-        return [who for who in self.people.values() if who is not whom and not who.moderates]
-
-    def _tell(
-        self, who: Iterable[Participant], *changes: messages.Change, but: Participant | None = None
-    ) -> None:
-        now_ms = self._now_ms()
-        encoded = [messages.encode(change) for change in changes]
-        for participant in who:
-            if participant is not but:
-                for change in encoded:
-                    participant.change(change, now_ms)
+        self._session_told: dict[bool, messages.SessionObject] = {}
 
     # Coming and going
 
@@ -139,6 +67,11 @@ class LiveSession:
         elif participant.grant.seats > 1:
             # After a restart nobody knows who sat where on a link of many: the floor must not pass to a stranger.
             self._leave_floor(participant.id)
+        if not goes_on and participant.grant.seats > 1:
+            # Nobody else has agreed for whoever sits there now.
+            self._answers.pop(participant.id, None)
+        participant.asked = self.record.consent
+        participant.answer = None if participant.device else self._answers.get(participant.id)
         self.people[participant.id] = participant
         self._take_place_on_stage(participant)
         joined: messages.Change = messages.ParticipantJoined(participant=participant.to_wire())
@@ -147,6 +80,7 @@ class LiveSession:
         self._tell(self._seen_by(participant), joined, but=participant)
         if self.on_stage(participant):
             self._tell_stage(but=participant)
+        self._witness.changed(self)
 
     def _replace(self, participant: Participant, replaced: Participant, goes_on: bool) -> None:
         if goes_on:
@@ -186,6 +120,7 @@ class LiveSession:
         self.quiet_since_ms = self._now_ms()
         if was_on_stage:
             self._tell_stage()
+        self._witness.left(self, participant.id, reason)
 
     def line_lost(self, participant: Participant) -> None:
         """May still resume."""
@@ -195,13 +130,6 @@ class LiveSession:
     def line_back(self, participant: Participant) -> None:
         participant.away_since_ms = None
         self._tell_connected(participant)
-
-    def _tell_connected(self, participant: Participant) -> None:
-        if self.on_stage(participant):
-            changed = messages.ParticipantChanged(participant=participant.to_wire())
-            self._tell(self._seen_by(participant), changed, but=participant)
-        else:
-            self.touch(participant, everybody=True)
 
     # The stage
 
@@ -233,7 +161,7 @@ class LiveSession:
         )
         self._tell(not_told_more, messages.ParticipantLeft(participant=whom.id, reason="left"))
         self._tell_permissions(whom)
-        if whom.id in self._hands:
+        if whom.id in self.hands:
             self._tell_hands(self.people.values())
 
     def _leave_floor(self, id: ParticipantId) -> None:
@@ -250,6 +178,22 @@ class LiveSession:
             self._tell([whom], messages.PermissionsChanged(permissions=granted))
 
     # Tracks
+
+    def publication(self, id: str) -> Publication:
+        """Raises NotFound."""
+        publication = self.publications.get(TrackId(id))
+        if publication is None:
+            raise NotFound("There is no such track.")
+        return publication
+
+    def published_by(self, participant: Participant) -> list[Publication]:
+        return [pub for pub in self.publications.values() if pub.participant == participant.id]
+
+    def stage_tracks(self) -> list[Publication]:
+        """What everybody receives, in the order of the stage."""
+        place = {id: index for index, id in enumerate(self.stage)}
+        tracks = [pub for pub in self.publications.values() if pub.participant in place]
+        return sorted(tracks, key=lambda pub: place[pub.participant])
 
     def publish(self, publication: Publication) -> None:
         self.publications[publication.track.track] = publication
@@ -275,19 +219,21 @@ class LiveSession:
     # Hands, chat, names
 
     def raise_hand(self, whose: Participant) -> None:
-        if whose.id not in self._hands:
-            self._hands.append(whose.id)
+        if whose.id not in self.hands:
+            self.hands.append(whose.id)
             self._tell_hands({p.id: p for p in [*self._seen_by(whose)]}.values())
+            self._witness.changed(self)
 
     def lower_hand(self, whose: Participant) -> None:
-        if whose.id in self._hands:
-            self._hands.remove(whose.id)
+        if whose.id in self.hands:
+            self.hands.remove(whose.id)
             self._tell_hands(self._seen_by(whose))
+            self._witness.changed(self)
 
     def hands_for(self, who: Participant) -> tuple[ParticipantId, ...]:
         """The longest raised first; only of those whom this one sees."""
         return tuple(
-            id for id in self._hands if who.moderates or id == who.id or self._visible(self.people[id])
+            id for id in self.hands if who.moderates or id == who.id or self._visible(self.people[id])
         )
 
     def _tell_hands(self, who: Iterable[Participant]) -> None:
@@ -308,59 +254,43 @@ class LiveSession:
         )
         self._chat.append(line)
         self._tell(self.people.values(), messages.ChatSent(line=line))
+        self._witness.said(self, line)
 
     def rename(self, participant: Participant, name: str) -> None:
         participant.name = policy.clean_name(name)
         self._tell(self._seen_by(participant), messages.ParticipantChanged(participant=participant.to_wire()))
+        self._witness.changed(self)
 
-    # Telling in batches
+    # Consents and marks
 
-    def touch(self, participant: Participant, *, everybody: bool = False) -> None:
-        """Something about it changed that can wait for the next batch.
+    def answer_consent(self, participant: Participant, agreed: bool) -> None:
+        """Raises Conflict where nobody is asked."""
+        if not self.record.consent:
+            raise Conflict("Nobody is asked for consent in this session.")
+        answer = ConsentAnswer(agreed, participant.language, self._now_ms())
+        self._answers[participant.id] = participant.answer = answer
+        self._tell(self._seen_by(participant), messages.ParticipantChanged(participant=participant.to_wire()))
+        self._witness.changed(self)
 
-        In an event, lines and clocks of those off the stage are told to moderators only, unless `everybody`.
-        """
-        self._touched[participant.id] = everybody or self._touched.get(participant.id, False)
-
-    def tell_batches(self, now_ms: int) -> None:
-        """Tells what waited long enough."""
-        if self._touched and now_ms - self._touched_told_at_ms >= CHANGES_EVERY_MS:
-            self._touched_told_at_ms = now_ms
-            touched, self._touched = self._touched, {}
-            for id, everybody in touched.items():
-                self._tell_touched(self.people[id], everybody)
-        if self.audience != self._audience_told and now_ms - self._audience_told_at_ms >= AUDIENCE_EVERY_MS:
-            self._audience_told, self._audience_told_at_ms = self.audience, now_ms
-            self._tell(self.people.values(), messages.AudienceChanged(count=self._audience_told))
-        speakers = self.speakers.update(now_ms)
-        if speakers is not None:
-            news = self.speakers_news()
-            for participant in self.people.values():
-                participant.tell(news)
-
-    def _tell_touched(self, participant: Participant, everybody: bool) -> None:
-        seen_by = self._seen_by(participant)
-        if not (everybody or self.on_stage(participant)):
-            seen_by = [who for who in seen_by if who.moderates or who is participant]
-        but = None if participant.connected else participant
-        self._tell(seen_by, messages.ParticipantChanged(participant=participant.to_wire()), but=but)
-
-    def speakers_news(self) -> bytes:
-        return messages.encode(
-            messages.SpeakersChanged(
-                speakers=tuple(
-                    messages.Speaker(participant=id, level=level) for id, level in self.speakers.told
-                )
-            )
-        )
+    def tell_marks(self) -> None:
+        """To those who set them."""
+        markers = [who for who in self.people.values() if who.moderates]
+        self._tell(markers, messages.MarksChanged(marks=tuple(self.marks)))
 
     # Snapshots
 
     def tell_session(self) -> None:
-        self._tell(self.people.values(), messages.SessionChanged(session=self.to_wire()))
+        """To each what it may know of it, if that changed."""
+        for moderates in (True, False):
+            told = self.to_wire(trouble_too=moderates)
+            if told != self._session_told.get(moderates):
+                self._session_told[moderates] = told
+                those = [who for who in self.people.values() if who.moderates is moderates]
+                self._tell(those, messages.SessionChanged(session=told))
 
-    def to_wire(self) -> messages.SessionObject:
-        record = self.record
+    def to_wire(self, *, trouble_too: bool) -> messages.SessionObject:
+        """Trouble with the recording is told to those who may record, and nobody else is made to worry."""
+        record, recording = self.record, self.recording
         return messages.SessionObject(
             id=record.id,
             title=record.title,
@@ -369,9 +299,14 @@ class LiveSession:
             state="ended" if self.ended else "open",
             capacity=record.capacity,
             started_at=self.started_at_ms,
+            record=record.record.value,
+            consent=record.consent,
+            recording=None if recording is None else recording.to_wire(trouble_too=trouble_too),
         )
 
-    def snapshot(self, who: Participant, resume_token: str, resume_within_s: int) -> messages.Joined:
+    def snapshot(
+        self, who: Participant, resume_token: str, resume_within_s: int, wording: str
+    ) -> messages.Joined:
         """All that this participant may know now."""
         listed = {
             id: whom
@@ -384,18 +319,16 @@ class LiveSession:
             resume_within_s=resume_within_s,
             seq=who.journal.seq,
             server_time_at=self._now_ms(),
-            session=self.to_wire(),
+            session=self.to_wire(trouble_too=who.moderates),
             participants=tuple(whom.to_wire() for whom in listed.values()),
             tracks=tuple(pub.to_wire() for pub in self.publications.values() if pub.participant in listed),
             stage=self.stage,
             hands=self.hands_for(who),
             chat=tuple(self._chat),
             permissions=policy.permissions(who.grant.role, self.on_stage(who)),
+            consent_wording=wording if self.record.consent else None,
+            marks=tuple(self.marks) if who.moderates else (),
         )
-
-    def tell_audience_to(self, who: Participant) -> None:
-        """The count of those not listed, which no snapshot holds."""
-        self._tell([who], messages.AudienceChanged(count=self.audience))
 
 
 def require_moderator(actor: Participant) -> None:

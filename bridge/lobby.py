@@ -21,6 +21,7 @@ from bridge.forwarding import Forwarding
 from bridge.ids import InviteId, SessionId, SessionState
 from bridge.livesession import LiveSession
 from bridge.participant import Outlet, Participant
+from bridge.recordkeeping import RecordKeeper
 from bridge.seats import choose_seat
 from bridge.store import Store
 
@@ -37,11 +38,17 @@ class Lobby:
     """The sessions of this server that somebody has come to."""
 
     def __init__(
-        self, store: Store, forwarding: Forwarding, errands: Errands, now_ms: Callable[[], int]
+        self,
+        store: Store,
+        forwarding: Forwarding,
+        keeper: RecordKeeper,
+        errands: Errands,
+        now_ms: Callable[[], int],
     ) -> None:
         self.stopping = False
         self._store = store
         self._forwarding = forwarding
+        self._keeper = keeper
         self._errands = errands
         self._now_ms = now_ms
         self._sessions: dict[SessionId, LiveSession] = {}
@@ -100,11 +107,12 @@ class Lobby:
         record = await self._store.get_session(id)
         if record.state is SessionState.ENDED:
             raise BridgeError("This session is over.", "sessionEnded")
-        session = LiveSession(record, self._now_ms)
+        session = LiveSession(record, self._keeper, self._now_ms)
         if session.started_at_ms is None:
             session.started_at_ms = self._now_ms()
             await self._store.start_session(id, session.started_at_ms)
         session.revoked |= (await self._store.closed_among([id])).invites
+        await self._keeper.take_up(session)
         self._sessions[id] = session
         return session
 
@@ -221,6 +229,7 @@ class Lobby:
         if session is None:
             return
         session.ended = True
+        self._keeper.session_ended(session)
         session.tell_session()
         session.publications.clear()
         for player in list(session.players.values()):
@@ -263,6 +272,7 @@ class Lobby:
     def forget_quiet(self, session: LiveSession, now_ms: int) -> None:
         """Drops a session that nobody has been in for long."""
         if not session.occupied and now_ms - session.quiet_since_ms > FORGOTTEN_AFTER_MS:
+            self._keeper.forget(session)
             del self._sessions[session.id]
 
     def _dismiss(self, participant: Participant, code: str = "", text: str = "") -> None:

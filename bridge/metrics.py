@@ -1,4 +1,4 @@
-"""What is measured, as Prometheus reads it: the relay's counters, rooms' counts, HTTP answers, the event loop's lag.
+"""What is measured, as Prometheus reads it: the relay's counters, rooms and recordings, HTTP answers, loop lag.
 
 Each server has its own registry. No label holds a person, a session, a token or an address: routes stand as patterns.
 """
@@ -28,6 +28,7 @@ from prometheus_client.registry import Collector
 from bridge.errors import NotAuthorised
 from bridge.guard import Clients, Handler, contains, networks
 from bridge.media._native import TRANSIT_BOUNDS_US, RelayStats
+from bridge.recordkeeping import RecordingCounts
 from bridge.rooms import Counts
 
 LAG_INTERVAL_S = 0.25
@@ -35,6 +36,7 @@ LAG_WINDOW_S = 10.0
 LAG_BOUNDS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 DURATION_BOUNDS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _MICROSECONDS = 1e-6
+_MILLISECONDS = 1e-3
 
 # They double every counter for a time that nobody here asks for.
 disable_created_metrics()  # type: ignore[no-untyped-call]
@@ -90,7 +92,12 @@ class LoopLag:
 class Metrics:
     """The registry of one server, and its page."""
 
-    def __init__(self, relay: Callable[[], RelayStats | None], rooms: Callable[[], Counts]) -> None:
+    def __init__(
+        self,
+        relay: Callable[[], RelayStats | None],
+        rooms: Callable[[], Counts],
+        recordings: Callable[[], RecordingCounts],
+    ) -> None:
         self.registry = CollectorRegistry()
         self.loop_lag = LoopLag(self.registry)
         self._answers = Counter(
@@ -106,7 +113,7 @@ class Metrics:
             buckets=DURATION_BOUNDS_S,
             registry=self.registry,
         )
-        self.registry.register(_Live(relay, rooms))
+        self.registry.register(_Live(relay, rooms, recordings))
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
         GCCollector(registry=self.registry)
@@ -155,15 +162,35 @@ def metrics_handler(metrics: Metrics, clients: Clients, allow: Iterable[str]) ->
 class _Live(Collector):
     """Reads relay and rooms when Prometheus asks, so that nothing is copied in between."""
 
-    def __init__(self, relay: Callable[[], RelayStats | None], rooms: Callable[[], Counts]) -> None:
+    def __init__(
+        self,
+        relay: Callable[[], RelayStats | None],
+        rooms: Callable[[], Counts],
+        recordings: Callable[[], RecordingCounts],
+    ) -> None:
         self._relay = relay
         self._rooms = rooms
+        self._recordings = recordings
 
     def collect(self) -> Iterable[Metric]:
         rooms = self._rooms()
         yield GaugeMetricFamily("bridge_sessions", "Sessions with somebody in them.", value=rooms.sessions)
         yield GaugeMetricFamily("bridge_participants", "Connected participants.", value=rooms.participants)
         yield GaugeMetricFamily("bridge_tracks", "Published tracks.", value=rooms.tracks)
+        recordings = self._recordings()
+        yield GaugeMetricFamily(
+            "bridge_recordings", "Recordings that are being made.", value=recordings.running
+        )
+        yield GaugeMetricFamily(
+            "bridge_recordings_in_trouble",
+            "Recordings that cannot be written at this moment.",
+            value=recordings.in_trouble,
+        )
+        yield CounterMetricFamily(
+            "bridge_recordings_lost_seconds",
+            "What is missing from recordings because storage failed.",
+            value=recordings.lost_ms * _MILLISECONDS,
+        )
         relay = self._relay()
         if relay is not None:
             yield from _relay_metrics(relay)

@@ -16,7 +16,7 @@ from bridge.auth import Grant
 from bridge.errors import NotFound
 from bridge.ids import ParticipantId
 from bridge.media.contract import Line, OfferReady, PeerId, PublishedTrack, Source, Subscription, TrackId
-from bridge.messages import Language, ParticipantObject, PeerState, TrackObject, numbered
+from bridge.messages import ConsentName, Language, ParticipantObject, PeerState, TrackObject, numbered
 
 HISTORY_LIMIT = 2000
 HISTORY_MS = 60_000
@@ -112,6 +112,15 @@ class Publication:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class ConsentAnswer:
+    """What somebody answered when asked whether it may be recorded, and in which language it was asked."""
+
+    agreed: bool
+    language: Language
+    at_ms: int
+
+
 @dataclass(slots=True, eq=False)
 class Participant:
     """Present from joining until it left; the same id may come again as another object of this class.
@@ -128,6 +137,9 @@ class Participant:
     outlet: Outlet | None
     device: bool = False
     gone: bool = False
+    asked: bool = False
+    """Whether it must agree before anything of it is recorded."""
+    answer: ConsentAnswer | None = None
     away_since_ms: int | None = None
     clock_offset_ms: float | None = None
     resume_digest: bytes = b""
@@ -155,6 +167,15 @@ class Participant:
     @property
     def moderates(self) -> bool:
         return policy.moderates(self.grant.role)
+
+    @property
+    def consent(self) -> ConsentName | None:
+        """None where nobody is asked. Devices are taken as agreed: somebody set them up to be seen."""
+        if not self.asked:
+            return None
+        if self.device:
+            return "given"
+        return "pending" if self.answer is None else "given" if self.answer.agreed else "declined"
 
     @property
     def quality(self) -> int | None:
@@ -188,6 +209,7 @@ class Participant:
             loss=max((round(line.loss, 3) for line in lines), default=None),
             clock_offset_ms=self.clock_offset_ms,
             language=self.language,
+            consent=self.consent,
         )
 
 

@@ -60,12 +60,13 @@ def permissions(role: Role, on_stage: bool) -> tuple[str, ...]:
     """As told to clients."""
     granted = [f"publish:{source.value}" for source in publishable(role, on_stage)]
     if moderates(role):
-        granted += ["moderate", "endSession"]
+        granted += ["moderate", "endSession", "record", "mark", "replay"]
     return (*granted, "chat", "raiseHand")
 
 
 def moderates(role: Role) -> bool:
-    """May mute and remove others, give and take the floor, lower hands, end the session; sees all viewers."""
+    """May mute and remove others, give and take the floor, lower hands, record, mark, replay, end the session; sees all
+    viewers."""
     return role in _MODERATORS
 
 
@@ -97,6 +98,11 @@ def clean_text(text: str) -> str:
     if not cleaned:
         raise ProtocolError("The text is empty.")
     return cleaned
+
+
+def clean_mark(text: str) -> str:
+    """One line, which may be empty."""
+    return " ".join(_seen("".join(" " if char.isspace() else char for char in text)).split())
 
 
 def _seen(text: str) -> str:

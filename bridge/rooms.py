@@ -24,6 +24,8 @@ from bridge.media.contract import Description, Media, MediaEvent, Source
 from bridge.news import News
 from bridge.participant import Outlet, Participant, state_of
 from bridge.players import Player
+from bridge.recorddesk import RecordDesk
+from bridge.recordkeeping import RecordKeeper
 from bridge.store import Store
 from bridge.wiring import Wiring
 
@@ -57,15 +59,18 @@ class Counts:
 class Rooms:
     """The sessions of this server."""
 
-    def __init__(self, media: Media, store: Store, now_ms: Callable[[], int]) -> None:
+    def __init__(self, media: Media, store: Store, keeper: RecordKeeper, now_ms: Callable[[], int]) -> None:
         self._store = store
         self._now_ms = now_ms
         self._media = media
+        self._keeper = keeper
         self._errands = Errands()
         wiring = Wiring()
-        self._forwarding = Forwarding(media, wiring, self._errands, now_ms)
+        self._forwarding = Forwarding(media, wiring, keeper, self._errands, now_ms)
         self._news = News(wiring, self._forwarding, now_ms)
-        self._lobby = Lobby(store, self._forwarding, self._errands, now_ms)
+        self._lobby = Lobby(store, self._forwarding, keeper, self._errands, now_ms)
+        self.records = RecordDesk(self._lobby, keeper, now_ms)
+        """What participants ask of the recording."""
         self._store_looked_at_ms = 0
 
     # Coming in and going
@@ -89,7 +94,8 @@ class Rooms:
         former = self._lobby.former(grant, resume_token)
         participant = self._lobby.enter(session, grant, cleaned, language, outlet, former)
         token = self._lobby.new_resume_token(participant)
-        return Entry(participant, session.snapshot(participant, token, RESUME_WITHIN_S))
+        wording = self._keeper.rules.wording[language]
+        return Entry(participant, session.snapshot(participant, token, RESUME_WITHIN_S, wording))
 
     async def join_device(
         self,
@@ -322,6 +328,11 @@ class Rooms:
         live = self._lobby.find(session)
         return [] if live is None else [participant.to_wire() for participant in live.people.values()]
 
+    def recording(self, session: SessionId) -> messages.RecordingObject | None:
+        """The one that runs, as who may record sees it."""
+        live = self._lobby.find(session)
+        return None if live is None or live.recording is None else live.recording.to_wire(trouble_too=True)
+
     def counts(self) -> Counts:
         live = [session for session in self._lobby.sessions() if session.occupied]
         return Counts(
@@ -349,6 +360,7 @@ class Rooms:
             self._drop_lost(session, now_ms)
             session.tell_batches(now_ms)
             self._forwarding.follow_speaker(session)
+            self._keeper.look(session)
             self._lobby.forget_quiet(session, now_ms)
         if now_ms - self._store_looked_at_ms >= STORE_LOOKED_AT_EVERY_MS:
             self._store_looked_at_ms = now_ms
@@ -394,3 +406,4 @@ class Rooms:
     async def settle(self) -> None:
         """Waits for work that nobody waited for, such as saving the stage."""
         await self._errands.settle()
+        await self._keeper.settle()

@@ -16,7 +16,7 @@ import uvloop
 from bridge.app import Server, now_ms, reload_certificate, running
 from bridge.config import Settings
 from bridge.desk import SessionWish
-from bridge.ids import Role, SessionState
+from bridge.ids import RecordMode, Role, SessionState
 from bridge.store import InviteRecord
 
 DEMO_TITLE = "Demo: live ultrasound"
@@ -106,7 +106,9 @@ async def _demo_invites(server: Server) -> tuple[InviteRecord, InviteRecord]:
         }
         if {Role.HUB, Role.SATELLITE} <= usable.keys() and _still_good(usable[Role.HUB]):
             return usable[Role.HUB], usable[Role.SATELLITE]
-    made = await desk.create_session(SessionWish(DEMO_TITLE, satellite_points=(DEMO_POINT,)))
+    made = await desk.create_session(
+        SessionWish(DEMO_TITLE, satellite_points=(DEMO_POINT,), record=RecordMode.AUTO)
+    )
     return made.invites[Role.HUB], made.invites[Role.SATELLITE]
 
 

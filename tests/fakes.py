@@ -11,13 +11,15 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
+from bridge.audit import Entry
 from bridge.auth import Auth, Grant
+from bridge.consent import WORDING
 from bridge.errors import Conflict, MediaError, NotFound, ProtocolError
-from bridge.ids import Role, SessionFormat, SessionId, SessionKind
+from bridge.ids import RecordingId, RecordMode, Role, SessionFormat, SessionId, SessionKind
 from bridge.media.contract import (
     Description,
     MediaEvent,
@@ -27,6 +29,9 @@ from bridge.media.contract import (
     PeerId,
     PublishAnswer,
     PublishedTrack,
+    RecordedTrack,
+    RecorderEvent,
+    RecordingClosed,
     Source,
     Subscription,
     TrackId,
@@ -34,10 +39,14 @@ from bridge.media.contract import (
 )
 from bridge.messages import Wish
 from bridge.participant import Participant
+from bridge.recordbook import RecordBook
+from bridge.recordings import layout
+from bridge.recordkeeping import RecordingRules, RecordKeeper
 from bridge.rooms import Rooms
 from bridge.store import NewInvite, Store, sqlite_url
 
 KEY = bytes(range(32))
+_Event = TypeVar("_Event", bound=layout.Event)
 AUDIO = (Source.MICROPHONE, Source.ULTRASOUND_SOUND)
 
 
@@ -174,6 +183,71 @@ def _check(description: Description) -> None:
         raise MediaError("no common codec")
 
 
+@dataclass
+class FakeRecording:
+    started: layout.RecordingStarted
+    begun_at_ms: int
+    events: list[layout.Event] = field(default_factory=list)
+    followed: tuple[RecordedTrack, ...] = ()
+    ended: str | None = None
+
+    def of(self, kind: type[_Event]) -> list[_Event]:
+        """The events of a kind, in their order."""
+        return [event for event in self.events if isinstance(event, kind)]
+
+    @property
+    def open(self) -> set[tuple[str, Source]]:
+        """Whose tracks are kept at this moment."""
+        return {(track.participant, track.source) for track in self.followed if not track.held}
+
+
+class FakeRecorder:
+    """Keeps in memory what it is told, by the contract: an unknown recording is ignored, an ended one is unknown."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.events: asyncio.Queue[RecorderEvent] = asyncio.Queue(1000)
+        self.recordings: dict[RecordingId, FakeRecording] = {}
+        self.seals = True
+        self._clock = clock
+
+    @property
+    def newest(self) -> FakeRecording:
+        return list(self.recordings.values())[-1]
+
+    @property
+    def running(self) -> list[FakeRecording]:
+        return [recording for recording in self.recordings.values() if recording.ended is None]
+
+    def begin(self, recording: RecordingId, started: layout.RecordingStarted) -> None:
+        assert recording not in self.recordings
+        self.recordings[recording] = FakeRecording(started, self._clock())
+
+    def follow(self, recording: RecordingId, tracks: Sequence[RecordedTrack]) -> None:
+        if (known := self._known(recording)) is not None:
+            known.followed = tuple(tracks)
+
+    def note(self, recording: RecordingId, event: layout.Event) -> None:
+        if (known := self._known(recording)) is not None:
+            if event.at_ms is None:
+                event.at_ms = self.clock_ms(recording)
+            known.events.append(event)
+
+    def clock_ms(self, recording: RecordingId) -> int:
+        known = self._known(recording)
+        return 0 if known is None else self._clock() - known.begun_at_ms
+
+    def end(self, recording: RecordingId, reason: layout.RecordingEnded) -> None:
+        if (known := self._known(recording)) is not None:
+            duration_ms = self.clock_ms(recording)
+            known.ended, known.followed = reason.reason, ()
+            if self.seals:
+                self.events.put_nowait(RecordingClosed(recording, duration_ms, 1000))
+
+    def _known(self, recording: RecordingId) -> FakeRecording | None:
+        known = self.recordings.get(recording)
+        return known if known is not None and known.ended is None else None
+
+
 class Clock:
     """Moved by tests only."""
 
@@ -228,6 +302,10 @@ class House:
     auth: Auth
     session: SessionId
     clock: Clock
+    recorder: FakeRecorder
+    keeper: RecordKeeper
+    written: list[Entry] = field(default_factory=list)
+    """The audit."""
 
     @property
     def now_ms(self) -> int:
@@ -270,6 +348,9 @@ class House:
         while not self.media.events.empty():
             self.rooms.hear(self.media.events.get_nowait())
             await self.rooms.settle()
+        while not self.recorder.events.empty():
+            self.keeper.hear(self.recorder.events.get_nowait())
+            await self.rooms.settle()
 
     async def hear(self, *events: MediaEvent) -> None:
         for event in events:
@@ -286,7 +367,11 @@ class House:
 
 @asynccontextmanager
 async def a_house(
-    folder: Path, session_format: SessionFormat = SessionFormat.CONSULT, capacity: int = 50
+    folder: Path,
+    session_format: SessionFormat = SessionFormat.CONSULT,
+    capacity: int = 50,
+    record: RecordMode = RecordMode.MANUAL,
+    consent: bool = False,
 ) -> AsyncIterator[House]:
     """A server's rooms with one open session."""
     store = await Store.open(sqlite_url(folder / "bridge.db"))
@@ -298,16 +383,30 @@ async def a_house(
             format=session_format,
             capacity=capacity,
             at_ms=clock(),
+            record=record,
+            consent=consent,
         )
-        media = FakeMedia()
-        house = House(Rooms(media, store, clock), media, store, Auth(KEY, store, clock), session.id, clock)
+        media, recorder, written = FakeMedia(), FakeRecorder(clock), list[Entry]()
+        keeper = _keeper(recorder, store, written, clock)
+        rooms = Rooms(media, store, keeper, clock)
+        auth = Auth(KEY, store, clock)
+        house = House(rooms, media, store, auth, session.id, clock, recorder, keeper, written)
         yield house
         await house.settle()
+        await house.keeper.close()
     finally:
         await store.close()
 
 
 def restart(house: House) -> None:
     """The server was killed and started again on the same store."""
-    house.media = FakeMedia()
-    house.rooms = Rooms(house.media, house.store, house.clock)
+    house.media, house.recorder = FakeMedia(), FakeRecorder(house.clock)
+    house.keeper = _keeper(house.recorder, house.store, house.written, house.clock)
+    house.rooms = Rooms(house.media, house.store, house.keeper, house.clock)
+
+
+def _keeper(recorder: FakeRecorder, store: Store, written: list[Entry], clock: Clock) -> RecordKeeper:
+    rules = RecordingRules({kind: 0 for kind in SessionKind} | {SessionKind.CONSULTATION: 10}, WORDING)
+    keeper = RecordKeeper(recorder, RecordBook(store, written.append), rules, clock)
+    keeper.start()
+    return keeper

@@ -16,9 +16,16 @@ class Parts:
         self.report: object | None = object()
         self.store_fails = False
         self.lag_s = 0.0
+        self.recordings_fail = False
         self.now_s = 100.0
         self.store_asked = 0
-        self.health = Health(lambda: self.report, self.check_store, lambda: self.lag_s, lambda: self.now_s)
+        self.health = Health(
+            lambda: self.report,
+            self.check_store,
+            lambda: self.lag_s,
+            lambda: self.recordings_fail,
+            lambda: self.now_s,
+        )
 
     async def check_store(self) -> None:
         self.store_asked += 1
@@ -54,10 +61,10 @@ async def test_a_report_between_questions_counts_from_when_it_was_seen() -> None
     assert await parts.failing_after(RELAY_SILENT_S - 0.5) == ()
 
 
-async def test_store_and_loop_are_told_by_their_names() -> None:
+async def test_store_loop_and_recordings_are_told_by_their_names() -> None:
     parts = Parts()
-    parts.store_fails, parts.lag_s = True, LOOP_LAG_LIMIT_S + 0.1
-    assert await parts.failing_after(0) == ("store", "loop")
+    parts.store_fails, parts.lag_s, parts.recordings_fail = True, LOOP_LAG_LIMIT_S + 0.1, True
+    assert await parts.failing_after(0) == ("store", "loop", "recordings")
 
 
 async def test_a_crowd_of_questions_is_one_question_to_the_store() -> None:

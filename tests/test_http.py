@@ -68,6 +68,9 @@ async def test_sessions_are_listed_to_staff(house: House) -> None:
         "state": "open",
         "capacity": 24,
         "startedAt": None,
+        "record": "auto",
+        "consent": False,
+        "recording": None,
         "connected": 0,
     }
 

@@ -37,6 +37,7 @@ class Event(StrEnum):
     QUERIED = "queried"
     KEYS_ROTATED = "keysRotated"
     RECIPIENTS_CHANGED = "recipientsChanged"
+    CONSENT_ANSWERED = "consentAnswered"
     SECURITY_ALERT = "securityAlert"
 
 
@@ -69,6 +70,8 @@ CODINGS: dict[Event, Coding] = {
     Event.QUERIED: Coding("110112", None, "E", None),
     Event.KEYS_ROTATED: Coding("110113", "110135", "U", None),
     Event.RECIPIENTS_CHANGED: Coding("110113", "110129", "U", None),
+    # Patient Record: what the person it is about decided, each answer a new one.
+    Event.CONSENT_ANSWERED: Coding("110110", None, "C", 1),
     Event.SECURITY_ALERT: Coding("110113", None, "E", None),
 }
 

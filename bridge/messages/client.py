@@ -1,0 +1,169 @@
+"""What a client may say: one class a message, their union tagged by `type`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from bridge.messages.objects import (
+    MARK_LIMIT,
+    NAME_LIMIT,
+    TEXT_LIMIT,
+    TRACKS_LIMIT,
+    Id,
+    Language,
+    Milliseconds,
+    Name,
+    RequestNumber,
+    Sdp,
+    Sequence,
+    Token,
+    Wish,
+    type_name,
+)
+
+
+class ClientMessage(
+    Struct, kw_only=True, rename="camel", tag_field="type", tag=type_name, omit_defaults=True
+):
+    """What every message of a client may carry: the number under which it wants its answer."""
+
+    request: RequestNumber | UnsetType = UNSET
+
+
+class Join(ClientMessage):
+    token: Token
+    name: Name
+    language: Language
+    client: Annotated[str, Meta(max_length=NAME_LIMIT)] = ""
+    resume_token: Token | None = None
+
+
+class Resume(ClientMessage):
+    resume_token: Token
+    seq: Sequence
+
+
+class Leave(ClientMessage):
+    pass
+
+
+class PublishOffer(ClientMessage):
+    sdp: Sdp
+    tracks: Annotated[tuple[Wish, ...], Meta(max_length=TRACKS_LIMIT)]
+    fresh: bool = False
+
+
+class SetTrackMuted(ClientMessage):
+    track: Id
+    muted: bool
+
+
+class SubscribeAnswer(ClientMessage):
+    negotiation: Sequence
+    sdp: Sdp
+
+
+class SetSubscription(ClientMessage):
+    track: Id
+    max_height: Annotated[float, Meta(ge=0, le=100_000)]
+
+
+class RestartSubscriber(ClientMessage):
+    fresh: bool = False
+
+
+class SetHand(ClientMessage):
+    raised: bool
+    participant: Id | None = None
+
+
+class SendChat(ClientMessage):
+    text: Annotated[str, Meta(min_length=1, max_length=TEXT_LIMIT)]
+
+
+class GiveFloor(ClientMessage):
+    participant: Id
+
+
+class TakeFloor(ClientMessage):
+    participant: Id
+
+
+class BlockTrack(ClientMessage):
+    track: Id
+    blocked: bool
+
+
+class RemoveParticipant(ClientMessage):
+    participant: Id
+
+
+class EndSession(ClientMessage):
+    pass
+
+
+class SetName(ClientMessage):
+    name: Name
+
+
+class ReportClock(ClientMessage):
+    clock_offset_ms: Milliseconds
+
+
+class SyncClock(ClientMessage):
+    client_at: Milliseconds
+
+
+class AnswerConsent(ClientMessage):
+    agreed: bool
+
+
+class StartRecording(ClientMessage):
+    pass
+
+
+class PauseRecording(ClientMessage):
+    paused: bool
+
+
+class StopRecording(ClientMessage):
+    pass
+
+
+class AddMark(ClientMessage):
+    text: Annotated[str, Meta(max_length=MARK_LIMIT)]
+    at: Milliseconds | None = None
+
+
+class RemoveMark(ClientMessage):
+    mark: Id
+
+
+AnyClientMessage = (
+    Join
+    | Resume
+    | Leave
+    | PublishOffer
+    | SetTrackMuted
+    | SubscribeAnswer
+    | SetSubscription
+    | RestartSubscriber
+    | SetHand
+    | SendChat
+    | GiveFloor
+    | TakeFloor
+    | BlockTrack
+    | RemoveParticipant
+    | EndSession
+    | SetName
+    | ReportClock
+    | SyncClock
+    | AnswerConsent
+    | StartRecording
+    | PauseRecording
+    | StopRecording
+    | AddMark
+    | RemoveMark
+)

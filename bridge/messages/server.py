@@ -1,0 +1,186 @@
+"""What the server says: answers, numbered changes, and news of which only the newest counts."""
+
+from __future__ import annotations
+
+from msgspec import UNSET, Raw, Struct, UnsetType
+
+from bridge.messages.objects import (
+    ChatLine,
+    LeaveReason,
+    MarkObject,
+    MidTrack,
+    ParticipantObject,
+    PeerState,
+    SessionObject,
+    Speaker,
+    TrackObject,
+    type_name,
+)
+
+
+class ServerMessage(Struct, kw_only=True, rename="camel", tag_field="type", tag=type_name):
+    """Anything that the server says."""
+
+
+class Answer(ServerMessage, kw_only=True):
+    """An answer to a request; it carries the request's number if it had one."""
+
+    request: int | UnsetType = UNSET
+
+
+class Change(ServerMessage, kw_only=True):
+    """A numbered change. It is encoded once without its number, which `numbered` then writes for each receiver."""
+
+    seq: int | UnsetType = UNSET
+
+
+class Joined(Answer):
+    participant: str
+    resume_token: str
+    resume_within_s: int
+    seq: int
+    server_time_at: int
+    session: SessionObject
+    participants: tuple[ParticipantObject, ...]
+    tracks: tuple[TrackObject, ...]
+    stage: tuple[str, ...]
+    hands: tuple[str, ...]
+    chat: tuple[ChatLine, ...]
+    permissions: tuple[str, ...]
+    consent_wording: str | None
+    marks: tuple[MarkObject, ...]
+
+
+class Resumed(Answer):
+    """`missed` holds changes that are encoded and numbered already."""
+
+    resume_token: str
+    missed: tuple[Raw, ...]
+    server_time_at: int
+    publisher: PeerState
+    subscriber: PeerState
+
+
+class PublishAnswer(Answer):
+    sdp: str
+    tracks: tuple[MidTrack, ...]
+
+
+class Clock(Answer):
+    client_at: float
+    server_time_at: int
+
+
+class MarkAdded(Answer):
+    mark: MarkObject
+
+
+class Ok(Answer):
+    pass
+
+
+class Error(Answer):
+    code: str
+    text: str
+
+
+class ParticipantJoined(Change):
+    participant: ParticipantObject
+
+
+class ParticipantLeft(Change):
+    participant: str
+    reason: LeaveReason
+
+
+class ParticipantChanged(Change):
+    participant: ParticipantObject
+
+
+class AudienceChanged(Change):
+    count: int
+
+
+class TrackPublished(Change):
+    track: TrackObject
+
+
+class TrackChanged(Change):
+    track: TrackObject
+
+
+class TrackUnpublished(Change):
+    track: str
+
+
+class StageChanged(Change):
+    stage: tuple[str, ...]
+
+
+class HandsChanged(Change):
+    hands: tuple[str, ...]
+
+
+class ChatSent(Change):
+    line: ChatLine
+
+
+class SessionChanged(Change):
+    session: SessionObject
+
+
+class PermissionsChanged(Change):
+    permissions: tuple[str, ...]
+
+
+class MarksChanged(Change):
+    marks: tuple[MarkObject, ...]
+
+
+class SubscribeOffer(ServerMessage):
+    negotiation: int
+    sdp: str
+    tracks: tuple[MidTrack, ...]
+    fresh: bool
+
+
+class SpeakersChanged(ServerMessage):
+    speakers: tuple[Speaker, ...]
+
+
+class PictureChanged(ServerMessage):
+    track: str
+    layer: str | None
+    limited: bool
+
+
+class PublisherDown(ServerMessage):
+    pass
+
+
+AnyServerMessage = (
+    Joined
+    | Resumed
+    | PublishAnswer
+    | Clock
+    | MarkAdded
+    | Ok
+    | Error
+    | ParticipantJoined
+    | ParticipantLeft
+    | ParticipantChanged
+    | AudienceChanged
+    | TrackPublished
+    | TrackChanged
+    | TrackUnpublished
+    | StageChanged
+    | HandsChanged
+    | ChatSent
+    | SessionChanged
+    | PermissionsChanged
+    | MarksChanged
+    | SubscribeOffer
+    | SpeakersChanged
+    | PictureChanged
+    | PublisherDown
+)
