@@ -2,7 +2,7 @@
 // Tests src/pages and src/components as a person meets them: what is said, which keys work, what is asked before a slip hurts.
 
 import { signal } from "@preact/signals";
-import { cleanup, fireEvent, render, screen } from "@testing-library/preact";
+import { act, cleanup, fireEvent, render, screen } from "@testing-library/preact";
 import { afterEach, beforeAll, expect, test, vi } from "vitest";
 import { useKeys } from "../src/components/commands";
 import type { Command } from "../src/components/commands";
@@ -10,12 +10,15 @@ import { ClientContext } from "../src/components/context";
 import { setSingleKeys } from "../src/components/preferences";
 import { DeviceTrouble } from "../src/components/problem";
 import { setLanguage, startLanguage } from "../src/i18n";
-import { Refusal } from "../src/pages/outcome";
+import type { Api, NewSession } from "../src/api";
+import { NewSessionForm } from "../src/pages/newsession";
+import { EndedPage, Refusal } from "../src/pages/outcome";
 import { groupSessions } from "../src/pages/sessions";
 import { PeoplePanel } from "../src/pages/session/people";
 import { createRoom } from "../src/pages/session/room";
 import { ERROR_CODES } from "../src/protocol";
 import type { Participant, Permission, Role } from "../src/protocol";
+import { settle } from "./fakes";
 import type { Client, LocalTrack, RemoteTrack } from "../src/state";
 
 beforeAll(async () => {
@@ -208,4 +211,49 @@ test("sessions stand by what goes on in them, the newest first", () => {
   expect(groups.now.map(({ id }) => id)).toEqual(["b"]);
   expect(groups.ready.map(({ id }) => id)).toEqual(["d", "a"]);
   expect(groups.ended.map(({ id }) => id)).toEqual(["c"]);
+});
+
+async function makes(choose: () => void): Promise<NewSession | undefined> {
+  const createSession = vi.fn((_wish: NewSession) => Promise.resolve({ session: "s" }));
+  const api = { createSession } as unknown as Api;
+  render(<NewSessionForm api={api} usual={{ record: "manual", consent: true }} onCreated={() => undefined} />);
+  expect(screen.getByTestId<HTMLInputElement>("record-manual").checked).toBe(true);
+  expect(screen.getByTestId<HTMLInputElement>("ask-consent").checked).toBe(true);
+  fireEvent.input(screen.getByTestId("session-title"), { target: { value: "Echo" } });
+  choose();
+  await act(async () => {
+    fireEvent.submit(screen.getByRole("form"));
+    await settle();
+  });
+  return createSession.mock.calls[0]?.[0];
+}
+
+test("a new session is recorded as is usual here, unless it is said", async () => {
+  expect(await makes(() => undefined)).toEqual({ title: "Echo", kind: "consultation", format: "consult" });
+  cleanup();
+  const choose = () => {
+    fireEvent.click(screen.getByTestId("ask-consent"));
+    fireEvent.click(screen.getByTestId("record-auto"));
+  };
+  expect(await makes(choose)).toMatchObject({ record: "auto", consent: false });
+});
+
+test("consent is not asked about where nothing is recorded", async () => {
+  await makes(() => fireEvent.click(screen.getByTestId("record-never")));
+  expect(screen.queryByTestId("ask-consent")).toBeNull();
+});
+
+test.each([
+  [["replay"], "auto", 1],
+  [["replay"], "never", 0],
+  [[], "auto", 0],
+] as const)("after the end, with %j and recorded %s, the recording is offered %i times", (permissions, record, times) => {
+  const ended = { permissions: signal(new Set(permissions)), session: signal({ record }) } as unknown as Client;
+  render(
+    <ClientContext.Provider value={ended}>
+      <EndedPage token="aaa" />
+    </ClientContext.Provider>,
+  );
+  const links = screen.queryAllByTestId("watch");
+  expect(links.map((link) => link.getAttribute("href"))).toEqual(Array<string>(times).fill("/replay#aaa"));
 });

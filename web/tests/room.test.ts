@@ -90,3 +90,29 @@ test("notices are bounded and can be dismissed", () => {
   room.dismiss(room.notices.value[0]?.id ?? 0);
   expect(room.notices.value).toHaveLength(19);
 });
+
+test("marks come with the snapshot, are replaced by each change and stand in order of time", () => {
+  const mark = (id: string, at: number) => ({ id, participant: "me", name: "", text: "", at });
+  const room = setUp({ marks: [mark("b", 2), mark("a", 1)], consentWording: "May we?" });
+  expect(room.marks.value.map(({ id }) => id)).toEqual(["a", "b"]);
+  expect(room.consentWording.value).toBe("May we?");
+  room.apply({ type: "marksChanged", seq: 11, marks: [mark("c", 3), mark("b", 2)] });
+  expect(room.marks.value.map(({ id }) => id)).toEqual(["b", "c"]);
+});
+
+test("that the disk is back is told once, with what is missing; the end of a recording is not that", () => {
+  const recording = { id: "r", state: "recording", startedAt: 0, trouble: null, lostMs: 0 } as const;
+  const room = setUp();
+  const session = joined().session;
+  const now = (seq: number, changed: typeof session.recording) => room.apply({ type: "sessionChanged", seq, session: { ...session, recording: changed } });
+  now(11, recording);
+  now(12, { ...recording, trouble: "diskFull", lostMs: 900 });
+  now(13, { ...recording, trouble: "io", lostMs: 9000 });
+  expect(room.notices.value).toEqual([]);
+  now(14, { ...recording, lostMs: 12_000 });
+  now(15, { ...recording, lostMs: 12_000 });
+  expect(room.notices.value).toMatchObject([{ kind: "storageBack", lostMs: 12_000 }]);
+  now(16, { ...recording, trouble: "diskFull", lostMs: 13_000 });
+  now(17, null);
+  expect(kinds(room)).toEqual(["storageBack"]);
+});
