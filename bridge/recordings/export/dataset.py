@@ -10,9 +10,11 @@ import io
 import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from pydicom.charset import convert_encodings
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.filewriter import dcmwrite
 from pydicom.sequence import Sequence as DicomSequence
@@ -26,7 +28,7 @@ _FRAME_TIME = Tag(0x0018, 0x1063)
 _IMPLEMENTATION = UID(f"2.25.{uuid.uuid5(uuid.NAMESPACE_URL, 'bridge.recordings.export').int}")
 _UIDS = uuid.uuid5(uuid.NAMESPACE_URL, "bridge.recordings")
 # Longest values (PS3.5 6.2): what is longer is cut.
-_LONG_STRING, _NUMBER, _DECIMAL = 64, 12, 16
+_LONG_STRING, _SHORT_STRING, _NUMBER, _DECIMAL = 64, 16, 12, 16
 _MODULE_ULTRASOUND, _MODULE_VISIBLE_LIGHT = "US", "VL"
 
 
@@ -119,8 +121,10 @@ def head(shot: Shot, patient: Patient, counted: Counted) -> bytes:
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = sort.sop_class, shot.instance
     meta.TransferSyntaxUID, meta.ImplementationClassUID = shot.transfer_syntax, _IMPLEMENTATION
-    meta.ImplementationVersionName = f"BRIDGE_{version('bridge')}"[:16]
+    meta.ImplementationVersionName = f"BRIDGE_{_version()}"[:16]
     dataset.file_meta = meta
+    # Nothing is coded anew then, and numbers stay as long as they were made.
+    dataset.set_original_encoding(False, True, convert_encodings(dataset.SpecificCharacterSet))
     written = io.BytesIO()
     dcmwrite(written, dataset, enforce_file_format=True, implicit_vr=False, little_endian=True)
     return written.getvalue()
@@ -131,7 +135,7 @@ def _patient_and_study(dataset: Any, shot: Shot, patient: Patient) -> None:
     dataset.PatientBirthDate, dataset.PatientSex = patient.birth_date, patient.sex
     dataset.StudyInstanceUID = UID(patient.study_uid) if patient.study_uid else uid_of("study", shot.session)
     dataset.StudyDate, dataset.StudyTime = _date(shot.began_at), _time(shot.began_at)
-    dataset.ReferringPhysicianName, dataset.StudyID = "", ""
+    dataset.ReferringPhysicianName, dataset.StudyID = "", shot.session[:_SHORT_STRING]
     dataset.AccessionNumber = patient.accession_number
     if shot.title:
         dataset.StudyDescription = shot.title[:_LONG_STRING]
@@ -141,10 +145,11 @@ def _series_and_equipment(dataset: Any, shot: Shot, sort: Sort) -> None:
     dataset.Modality = sort.modality
     dataset.SeriesInstanceUID = uid_of("series", shot.series)
     dataset.SeriesNumber = 1
+    dataset.Laterality = ""
     dataset.SeriesDate, dataset.SeriesTime = _date(shot.began_at), _time(shot.began_at)
     dataset.SeriesDescription = shot.description[:_LONG_STRING]
     dataset.Manufacturer, dataset.ManufacturerModelName = "Bridge", "Bridge"
-    dataset.SoftwareVersions = version("bridge")
+    dataset.SoftwareVersions = _version()
 
 
 def _image(dataset: Any, shot: Shot) -> None:
@@ -178,14 +183,22 @@ def _frames(dataset: Any, shot: Shot, counted: Counted) -> None:
     dataset.StartTrim = 1
     _fixed(dataset, "StopTrim", "IS", str(frames), _NUMBER)
     dataset.PreferredPlaybackSequencing = 0
-    dataset.MultiplexedAudioChannelsDescriptionCodeSequence = DicomSequence()
     ratio = raw_bytes / max(1, counted.size_bytes)
     _fixed(dataset, "LossyImageCompressionRatio", "DS", f"{ratio:.3f}", _DECIMAL)
 
 
 def _fixed(dataset: Any, keyword: str, vr: str, value: str, length: int) -> None:
-    """Blanks around a number mean nothing (PS3.5 6.2)."""
-    dataset.add_new(keyword, vr, value.ljust(length))
+    """Blanks around a number mean nothing (PS3.5 6.2); it is put in as bytes, since pydicom would take them off."""
+    tag = Tag(keyword)
+    dataset[tag] = RawDataElement(tag, vr, length, value.ljust(length).encode("ascii"), 0, False, True)
+
+
+def _version() -> str:
+    try:
+        return version("bridge")
+    except PackageNotFoundError:
+        # Run from its source without being installed.
+        return "0"
 
 
 def _date(at: datetime) -> str:
