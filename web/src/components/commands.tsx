@@ -15,6 +15,8 @@ export interface Command {
   readonly note?: string;
   /** One key, as `KeyboardEvent.key` in lower case. */
   readonly key: string;
+  /** How the key is called where `key` itself says nothing to a person, such as the space bar. */
+  readonly keyWord?: string;
   readonly run: () => void;
   /** Undefined for what is not a switch, and where the word itself says what pressing does now. */
   readonly pressed?: boolean;
@@ -43,7 +45,7 @@ export function CommandButton({ command }: { readonly command: Command }): JSX.E
       data-command={id}
       aria-pressed={pressed}
       aria-disabled={disabled}
-      aria-keyshortcuts={singleKeys.value ? key.toUpperCase() : undefined}
+      aria-keyshortcuts={singleKeys.value ? (key === " " ? "Space" : key.toUpperCase()) : undefined}
       onClick={() => {
         if (!disabled) run();
       }}
@@ -86,10 +88,10 @@ export function useKeys(commands: readonly Command[], onEscape: () => void): voi
 export function KeyTable({ commands }: { readonly commands: readonly Command[] }): JSX.Element {
   return (
     <dl class="key-table">
-      {commands.map(({ id, word, key }) => (
+      {commands.map(({ id, word, key, keyWord }) => (
         <div key={id}>
           <dt>
-            <kbd>{key.toUpperCase()}</kbd>
+            <kbd>{keyWord ?? key.toUpperCase()}</kbd>
           </dt>
           <dd>{word}</dd>
         </div>

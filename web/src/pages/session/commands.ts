@@ -1,17 +1,14 @@
 // Owns which controls a person has in a session, by role, permission and state. The bar draws them.
 
-import { signal } from "@preact/signals";
 import { ask } from "../../components/context";
 import type { Command } from "../../components/commands";
+import { fullScreen, toggleFullScreen } from "../../components/fullscreen";
 import { t } from "../../i18n";
 import type { Source } from "../../protocol";
 import type { LocalTrack } from "../../state";
 import { recordingCommands } from "./recordingcommands";
 import { dialogCommand, panelCommand } from "./opening";
 import type { Room } from "./room";
-
-/** Follows the browser, which may leave full screen by itself. */
-export const fullScreen = signal(false);
 
 export function sessionCommands(room: Room): readonly Command[] {
   const { client, flavour } = room;
@@ -139,10 +136,4 @@ function handCommand({ client }: Room): Command[] {
       testId: "hand-button",
     },
   ];
-}
-
-function toggleFullScreen(): void {
-  // Refused where the browser has none (old tablets): the page is then as it was.
-  const done = document.fullscreenElement ? document.exitFullscreen() : document.documentElement.requestFullscreen();
-  done.catch(() => undefined);
 }

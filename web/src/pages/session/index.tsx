@@ -8,6 +8,7 @@ import { ask, useClient } from "../../components/context";
 import { MicrophonePreview, PicturePreview } from "../../components/devices";
 import { Dialog } from "../../components/dialog";
 import { opener, place } from "../../components/focus";
+import { useFullScreen } from "../../components/fullscreen";
 import { LanguageSelect, ThemeSwitch, useTitle } from "../../components/header";
 import { Icon } from "../../components/icons";
 import { setSingleKeys, singleKeys } from "../../components/preferences";
@@ -15,7 +16,7 @@ import { Sounds } from "../../components/sounds";
 import { t } from "../../i18n";
 import { Bar } from "./bar";
 import { Chat } from "./chat";
-import { fullScreen, sessionCommands } from "./commands";
+import { sessionCommands } from "./commands";
 import { ConsentDialog, ConsentReminder, useConsentQuestion } from "./consent";
 import { MarkNews, MarksPanel } from "./marks";
 import { Banner, News } from "./news";
@@ -168,13 +169,4 @@ function closeOne(room: Room): void {
   if (room.moreShown.value) room.moreShown.value = false;
   else if (room.panel.value !== null) room.panel.value = null;
   else room.pinned.value = null;
-}
-
-function useFullScreen(): void {
-  useEffect(() => {
-    const follow = () => (fullScreen.value = document.fullscreenElement !== null);
-    follow();
-    document.addEventListener("fullscreenchange", follow);
-    return () => document.removeEventListener("fullscreenchange", follow);
-  }, []);
 }
