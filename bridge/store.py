@@ -1,4 +1,4 @@
-"""The tables and every query on them: sessions, invites, points. SQLite by default, PostgreSQL by URL.
+"""The tables and every query on them: sessions, invites, recordings, studies. SQLite by default, PostgreSQL by URL.
 
 What a method here has returned from is durable: SQLite runs with write-ahead log and `synchronous=FULL`. Knows no
 tokens, no sockets and no rules of the room; callers check who may ask.
@@ -40,6 +40,7 @@ from bridge.tables import NewInvite as NewInvite
 from bridge.tables import PointRecord as PointRecord
 from bridge.tables import RecordingRecord as RecordingRecord
 from bridge.tables import SessionRecord as SessionRecord
+from bridge.tables import StudyRecord as StudyRecord
 
 BUSY_TIMEOUT_MS = 10_000
 """How long a writer waits for another one, such as the command line beside the server."""
@@ -317,6 +318,45 @@ class Store:
         )
         async with self._read() as connection:
             return [tables.recording_of(row._mapping) for row in await connection.execute(query)]
+
+    # Studies
+
+    async def save_study(self, study: StudyRecord) -> None:
+        """Stores a new one, or what changed of one. Raises Conflict if its hash is another one's."""
+        columns = tables.studies.c
+        row = {name: getattr(study, name) for name in StudyRecord.__slots__}
+        try:
+            async with self._write() as connection:
+                changed = await connection.execute(
+                    sa.update(tables.studies).where(columns.id == study.id).values(row)
+                )
+                if changed.rowcount == 0:
+                    await connection.execute(sa.insert(tables.studies).values(row))
+        except sa.exc.IntegrityError as error:
+            raise Conflict("There is already an entry of this study.") from error
+
+    async def find_study(self, uid_hash: str) -> StudyRecord | None:
+        """By the keyed hash of its UID."""
+        query = sa.select(tables.studies).where(tables.studies.c.uid_hash == uid_hash)
+        async with self._read() as connection:
+            row = (await connection.execute(query)).one_or_none()
+        return tables.study_of(row._mapping) if row is not None else None
+
+    async def list_studies(self, since_ms: int = 0) -> list[StudyRecord]:
+        """All, or those that changed at this time or later; the latest change last."""
+        columns = tables.studies.c
+        query = (
+            sa.select(tables.studies)
+            .where(columns.changed_at_ms >= since_ms)
+            .order_by(columns.changed_at_ms, columns.id)
+        )
+        async with self._read() as connection:
+            return [tables.study_of(row._mapping) for row in await connection.execute(query)]
+
+    async def remove_study(self, study: str) -> None:
+        """Forgets one that was shredded; repeating it is no error."""
+        async with self._write() as connection:
+            await connection.execute(sa.delete(tables.studies).where(tables.studies.c.id == study))
 
     # Connections
 

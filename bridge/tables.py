@@ -80,6 +80,16 @@ recordings = sa.Table(
     sa.Index("recordings_by_session", "session"),
     sa.Index("recordings_by_start", "started_at_ms"),
 )
+studies = sa.Table(
+    "studies",
+    metadata,
+    sa.Column("id", sa.String(32), primary_key=True),
+    sa.Column("uid_hash", sa.String(64), nullable=False, unique=True),
+    sa.Column("sealed", sa.LargeBinary, nullable=False),
+    sa.Column("settled", sa.Boolean, nullable=False),
+    sa.Column("changed_at_ms", sa.BigInteger, nullable=False),
+    sa.Index("studies_by_change", "changed_at_ms"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +127,18 @@ class RecordingRecord:
     hold: bool = False
     retain_until_ms: int | None = None
     clip_of: RecordingId | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StudyRecord:
+    """One study as the store knows it: nothing that names a patient is in the clear. `uid_hash` is a keyed hash of
+    StudyInstanceUID. `settled`: what is sealed here tells all that the study holds; if not, it is made anew from it."""
+
+    id: str
+    uid_hash: str
+    sealed: bytes
+    settled: bool
+    changed_at_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,6 +235,10 @@ def recording_row(recording: RecordingRecord) -> dict[str, Any]:
 def recording_of(row: sa.RowMapping) -> RecordingRecord:
     fields = {name: row[name] for name in RecordingRecord.__slots__}
     return RecordingRecord(**fields | {"state": RecordingState(row["state"])})
+
+
+def study_of(row: sa.RowMapping) -> StudyRecord:
+    return StudyRecord(**{name: row[name] for name in StudyRecord.__slots__})
 
 
 def invite_of(row: sa.RowMapping) -> InviteRecord:

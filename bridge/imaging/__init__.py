@@ -1,0 +1,1 @@
+"""Studies: DICOM objects read, kept encrypted and given back as they came."""
