@@ -34,7 +34,11 @@ from bridge.metrics import Metrics, metrics_handler
 from bridge.office import Office, data_folder, open_office, remember_address, served_url
 from bridge.pages import Pages
 from bridge.recordbook import RecordBook
+from bridge.recordings.library import Library
+from bridge.recordings.retention import KeepDays, keep_shredding
+from bridge.recordings.salvage import salvage_all
 from bridge.recordkeeping import SYSTEM, RecordingRules, RecordKeeper
+from bridge.replay import Replay
 from bridge.rooms import Rooms
 from bridge.signaling import Signaling
 from bridge.tls import Tls, open_tls
@@ -85,7 +89,13 @@ async def running(settings: Settings) -> AsyncIterator[Server]:
         stack.push_async_callback(bus.close)
         vault, audit = await asyncio.to_thread(_open_vault, settings)
         stack.callback(audit.close)
-        keeper = await stack.enter_async_context(_recording(settings, office, engine, vault, audit))
+        keep_days = _keep_days(settings)
+        await salvage_all(vault, audit, office.store, keep_days, now_ms)
+        keeper, recorder = await stack.enter_async_context(_recording(settings, office, engine, vault, audit))
+        library = Library(
+            vault=vault, audit=audit, store=office.store, running=recorder, keep_days=keep_days, now_ms=now_ms
+        )
+        stack.push_async_callback(library.close)
         rooms = Rooms(engine, office.store, keeper, now_ms)
         signaling = Signaling(rooms, office.auth, now_ms, _origins(settings))
         metrics = Metrics(lambda: _relay_stats(engine), rooms.counts, keeper.counts)
@@ -96,7 +106,7 @@ async def running(settings: Settings) -> AsyncIterator[Server]:
             lambda: keeper.counts().in_trouble > 0,
         )
         newcomers = _Newcomers()
-        web_app = _web_app(settings, office, rooms, signaling, metrics, health, newcomers)
+        web_app = _web_app(settings, office, rooms, library, signaling, metrics, health, newcomers)
         runner = web.AppRunner(
             web_app,
             access_log=None,
@@ -112,6 +122,11 @@ async def running(settings: Settings) -> AsyncIterator[Server]:
             _keep_going("loop lag", metrics.loop_lag.run),
             _keep_going("housekeeping", lambda: _keep_house(health, newcomers, runner)),
             _keep_going("certificate", lambda: _watch_certificate(tls)),
+            _keep_going("library", library.run),
+            _keep_going(
+                "retention",
+                lambda: keep_shredding(office.store, lambda id: library.shred(id, SYSTEM), now_ms),
+            ),
         ):
             stack.push_async_callback(_cancel, asyncio.create_task(task))
         urls = _urls(settings, port)
@@ -137,6 +152,7 @@ def _web_app(
     settings: Settings,
     office: Office,
     rooms: Rooms,
+    library: Library,
     signaling: Signaling,
     metrics: Metrics,
     health: Health,
@@ -158,6 +174,8 @@ def _web_app(
         clients=clients,
         health=health,
     )
+    Replay(office.auth, office.store, library).add_routes(app)
+    app.on_shutdown.append(library.break_off)
     api.add_routes(app)
     app.router.add_get("/metrics", metrics_handler(metrics, clients, settings.metrics_allow))
     signaling.add_routes(app)
@@ -188,14 +206,19 @@ def _open_vault(settings: Settings) -> tuple[Vault, Audit]:
     return Vault(folder), Audit(folder / AUDIT_FOLDER)
 
 
+def _keep_days(settings: Settings) -> KeepDays:
+    return lambda kind: int(getattr(settings, f"retention_days_{kind.value}"))
+
+
 @asynccontextmanager
 async def _recording(
     settings: Settings, office: Office, engine: Engine, vault: Vault, audit: Audit
-) -> AsyncIterator[RecordKeeper]:
+) -> AsyncIterator[tuple[RecordKeeper, DiskRecorder]]:
     """Recordings can be made until the block ends; then all of them are ended and sealed."""
     recorder = DiskRecorder(engine, vault)
+    keep_days = _keep_days(settings)
     rules = RecordingRules(
-        {kind: getattr(settings, f"retention_days_{kind.value}") for kind in SessionKind},
+        {kind: keep_days(kind) for kind in SessionKind},
         wording(
             {"vi": settings.consent_text_vi, "ru": settings.consent_text_ru, "en": settings.consent_text_en}
         ),
@@ -206,7 +229,7 @@ async def _recording(
     keeper.start()
     book.note(Entry(Event.APPLICATION_STARTED, SYSTEM))
     try:
-        yield keeper
+        yield keeper, recorder
     finally:
         book.note(Entry(Event.APPLICATION_STOPPED, SYSTEM))
         await keeper.close()

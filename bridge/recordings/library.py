@@ -88,9 +88,13 @@ class Library:
             except AuditError as error:
                 _log.error("audit not written", code=error.code)
 
+    async def break_off(self, _app: object = None) -> None:
+        """Ends what takes long, at the next part."""
+        self._stopping = True
+
     async def close(self) -> None:
         """Breaks off what takes long, and waits for what is quick."""
-        self._stopping = True
+        await self.break_off()
         try:
             await self.accesses.settle(all=True)
         except BridgeError as error:
