@@ -22,6 +22,7 @@ from bridge.desk import InviteWish, SessionWish
 from bridge.errors import BridgeError
 from bridge.ids import InviteId, RecordMode, Role, SessionFormat, SessionId, SessionKind
 from bridge.office import base_url, open_office
+from bridge.recording_cli import recording_cli
 from bridge.store import InviteRecord
 from bridge.vault_cli import audit_cli, vault_cli
 
@@ -41,6 +42,7 @@ staff_cli = typer.Typer(help="For who runs this installation.", no_args_is_help=
 cli.add_typer(session_cli, name="session")
 cli.add_typer(invite_cli, name="invite")
 cli.add_typer(staff_cli, name="staff")
+cli.add_typer(recording_cli, name="recording")
 cli.add_typer(vault_cli, name="vault")
 cli.add_typer(audit_cli, name="audit")
 

@@ -45,7 +45,7 @@ def recipients(
     as_json: _Json = False,
 ) -> None:
     """List who may open what is stored, or change it; `bridge vault rotate` brings older objects after."""
-    vault, audit = _open(settings)
+    vault, audit = open_vault(settings)
     ring = vault.keyring
     added, removed = _checked(add), _checked(remove)
     offline = ring.recipients()
@@ -54,12 +54,12 @@ def recipients(
         raise NotFound(f"{min(unknown)} is not among the recipients.")
     if added or removed:
         detail = {"added": len(added), "removed": len(removed)}
-        audit.record(Entry(Event.RECIPIENTS_CHANGED, _who(), detail=detail))
+        audit.record(Entry(Event.RECIPIENTS_CHANGED, operator(), detail=detail))
         ring.set_recipients([each for each in [*offline, *added] if each not in removed])
         offline = ring.recipients()
     behind = sum(not _is_current(vault, ref) for ref in vault.objects())
     if as_json:
-        _print_json({"server": ring.server_recipient(), "offline": offline, "toRotate": behind})
+        print_json({"server": ring.server_recipient(), "offline": offline, "toRotate": behind})
         return
     typer.echo(f"{ring.server_recipient()}  this server")
     for each in offline:
@@ -83,8 +83,8 @@ def rotate(
 ) -> None:
     """Wrap every data key anew to today's recipients. Content is not rewritten; it can be run at any time."""
     foreign = _identities(identity)
-    vault, audit = _open(settings, restoring=bool(foreign))
-    done = vault.rotate(audit, _who(), new_identity=new_identity, foreign=foreign)
+    vault, audit = open_vault(settings, restoring=bool(foreign))
+    done = vault.rotate(audit, operator(), new_identity=new_identity, foreign=foreign)
     typer.echo(f"Wrapped {done.rewrapped} keys anew; {done.unchanged} were right already.")
     for finding in done.failed:
         typer.echo(finding.text)
@@ -103,29 +103,8 @@ def verify_objects(
     as_json: _Json = False,
 ) -> None:
     """Open every byte of what is stored, and name all that is missing, moved, repeated, cut or changed."""
-    vault, audit = _open(settings)
-    refs = _refs(objects) or list(vault.objects())
-    console = Console(stderr=True)
-    shown = track(refs, "Verifying", console=console, transient=True, disable=not console.is_terminal)
-    harmed = 0
-    for ref in shown:
-        found = list(vault.verify(ref))
-        harm = any(finding.trouble not in _NO_HARM for finding in found)
-        harmed += harm
-        audit.record(
-            Entry(
-                Event.OBJECT_VERIFIED,
-                _who(),
-                str(ref),
-                Outcome.FAILED if harm else Outcome.DONE,
-                {"findings": len(found)},
-            )
-        )
-        _tell(ref, found, as_json)
-    if not as_json:
-        typer.echo(f"Verified {len(refs)} objects: " + (f"{harmed} harmed." if harmed else "no harm found."))
-    if harmed:
-        raise typer.Exit(1)
+    vault, audit = open_vault(settings)
+    verify_all(vault, audit, _refs(objects) or list(vault.objects()), as_json=as_json)
 
 
 @audit_cli.command("verify")
@@ -142,9 +121,11 @@ def verify_audit(
     folder, key = _audit(settings)
     verdict = auditing.verify(folder, key, point)
     outcome = Outcome.FAILED if verdict.findings else Outcome.DONE
-    Audit(folder).record(Entry(Event.AUDIT_USED, _who(), outcome=outcome, detail={"events": verdict.events}))
+    Audit(folder).record(
+        Entry(Event.AUDIT_USED, operator(), outcome=outcome, detail={"events": verdict.events})
+    )
     if as_json:
-        _print_json(
+        print_json(
             {
                 "events": verdict.events,
                 "end": str(verdict.end) if verdict.end else None,
@@ -181,10 +162,10 @@ def show(
     for line in auditing.read_lines(folder, key):
         if all(value is None or line.content[name] == value for name, value in wanted.items()):
             kept.append(line.content)
-    Audit(folder).record(Entry(Event.AUDIT_USED, _who(), detail={"shown": len(kept)}))
+    Audit(folder).record(Entry(Event.AUDIT_USED, operator(), detail={"shown": len(kept)}))
     for content in kept:
         if as_json:
-            _print_json(content)
+            print_json(content)
             continue
         detail = " ".join(f"{name}={value}" for name, value in content["detail"].items())
         outcome = Outcome(content["outcome"]).name.lower()
@@ -194,7 +175,33 @@ def show(
         )
 
 
-def _open(settings: Settings, *, restoring: bool = False) -> tuple[Vault, Audit]:
+def verify_all(vault: Vault, audit: Audit, refs: Sequence[ObjectRef], *, as_json: bool) -> None:
+    """Verifies these, tells what was found, and ends the command with 1 if there is harm."""
+    console = Console(stderr=True)
+    shown = track(refs, "Verifying", console=console, transient=True, disable=not console.is_terminal)
+    harmed = 0
+    for ref in shown:
+        found = list(vault.verify(ref))
+        harm = any(finding.trouble not in _NO_HARM for finding in found)
+        harmed += harm
+        audit.record(
+            Entry(
+                Event.OBJECT_VERIFIED,
+                operator(),
+                str(ref),
+                Outcome.FAILED if harm else Outcome.DONE,
+                {"findings": len(found)},
+            )
+        )
+        tell(ref, found, as_json)
+    if not as_json:
+        typer.echo(f"Verified {len(refs)} objects: " + (f"{harmed} harmed." if harmed else "no harm found."))
+    if harmed:
+        raise typer.Exit(1)
+
+
+def open_vault(settings: Settings, *, restoring: bool = False) -> tuple[Vault, Audit]:
+    """The vault and the audit of an installation. Raises ConfigError."""
     folder = data_folder(settings)
     return Vault(folder, restoring=restoring), Audit(folder / AUDIT_FOLDER)
 
@@ -204,7 +211,8 @@ def _audit(settings: Settings) -> tuple[Path, bytes]:
     return folder, auditing.load_key(folder, make=True)
 
 
-def _who() -> str:
+def operator() -> str:
+    """Who sits at the command line, for the audit."""
     return f"operator:{os.getuid()}"
 
 
@@ -242,13 +250,15 @@ def _is_current(vault: Vault, ref: ObjectRef) -> bool:
         return error.trouble is Trouble.KEY_MISSING
 
 
-def _tell(ref: ObjectRef, found: list[Finding], as_json: bool) -> None:
+def tell(ref: ObjectRef, found: list[Finding], as_json: bool) -> None:
+    """Prints what is wrong with one object."""
     if as_json:
-        _print_json({"object": str(ref), "findings": [asdict(finding) for finding in found]})
+        print_json({"object": str(ref), "findings": [asdict(finding) for finding in found]})
     else:
         for finding in found:
             typer.echo(f"{ref}: {finding.text}")
 
 
-def _print_json(content: object) -> None:
+def print_json(content: object) -> None:
+    """One line of JSON on standard output."""
     typer.echo(json.dumps(content, ensure_ascii=False))
