@@ -67,6 +67,10 @@ class Desk:
         self._auth = auth
         self._now_ms = now_ms or (lambda: time.time_ns() // 1_000_000)
 
+    def usual(self) -> dict[str, object]:
+        """How a session is recorded that is made without saying it."""
+        return {"record": self._settings.session_record, "consent": self._settings.session_consent}
+
     async def create_session(self, wish: SessionWish) -> MadeSession:
         """Raises ProtocolError or LimitExceeded for what cannot be."""
         title = _clean(wish.title, "title", TITLE_LIMIT)

@@ -35,6 +35,9 @@ def _version() -> str:
 
 _VERSION = _version()
 
+_INVITED_TO = ("id", "title", "kind", "format", "state", "record", "consent")
+"""What who has an invite may know of its session before joining."""
+
 _Text = Annotated[str, Meta(max_length=1000)]
 _Number = Annotated[int, Meta(ge=0, le=2**31)]
 
@@ -134,7 +137,7 @@ class Api:
     async def get_own_invite(self, request: web.Request) -> web.Response:
         grant = await self._auth.admit(bearer(request))
         session = await self._store.get_session(grant.session)
-        shown = {name: _session(session)[name] for name in ("id", "title", "kind", "format", "state")}
+        shown = {name: _session(session)[name] for name in _INVITED_TO}
         return json_answer({"session": shown, "role": grant.role, "point": grant.point, "host": self._title})
 
     async def list_sessions(self, request: web.Request) -> web.Response:
@@ -144,7 +147,7 @@ class Api:
             | {"createdAt": session.created_at_ms, "connected": self._live.connected(session.id)}
             for session in await self._store.list_sessions()
         ]
-        return json_answer({"sessions": sessions})
+        return json_answer({"sessions": sessions, "usual": self._desk.usual()})
 
     async def create_session(self, request: web.Request) -> web.Response:
         await self._auth.staff(bearer(request))

@@ -40,6 +40,8 @@ async def test_staff_makes_a_session_whose_links_open_it(house: House) -> None:
                     "kind": "consultation",
                     "format": "event",
                     "state": "open",
+                    "record": "auto",
+                    "consent": False,
                 },
                 "role": role,
                 "point": "",
@@ -59,6 +61,7 @@ async def test_sessions_are_listed_to_staff(house: House) -> None:
     status, listed = await house.ask("GET", "/api/sessions", house.staff_token())
     assert status == 200
     (session,) = listed["sessions"]
+    assert listed["usual"] == {"record": "auto", "consent": False}
     assert session.pop("createdAt") == made.session.created_at_ms
     assert session == {
         "id": made.session.id,

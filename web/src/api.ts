@@ -18,7 +18,7 @@ const TIMEOUT_MS = 15_000;
 const JSON_TYPE = "application/json";
 
 export interface InviteInfo {
-  readonly session: Pick<Session, "id" | "title" | "kind" | "format" | "state">;
+  readonly session: Pick<Session, "id" | "title" | "kind" | "format" | "state" | "record" | "consent">;
   readonly role: Role;
   readonly point: string;
   /** Title of the installation: who invites. */

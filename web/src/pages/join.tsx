@@ -174,6 +174,12 @@ function JoinForm({ token, info }: { readonly token: string; readonly info: Invi
             <p>{t("refused.noNetwork.todo")}</p>
           </Problem>
         )}
+        {info.session.record !== "never" && (
+          <p class="join-recorded" data-testid="join-recorded">
+            <Icon name="record" />
+            {t(info.session.consent ? "join.recordedAsked" : "join.recorded")}
+          </p>
+        )}
         <div class="join-go">
           <button type="submit" class="button primary huge" data-testid="join-button" aria-disabled={joining}>
             <Icon name="play" />

@@ -29,7 +29,7 @@ export function RecordingSign({ room }: { readonly room: Room }): JSX.Element {
   const state = recordingState(recording);
   const leads = client.permissions.value.has("record");
   const consent = client.self.value?.consent;
-  const open = leads ? openConsents(room).length : 0;
+  const open = leads ? openConsents(room).filter(({ id }) => id !== client.self.value?.id).length : 0;
   return (
     <p class="recording-sign" data-state={state} data-testid="recording-sign">
       <span class="recording-state">

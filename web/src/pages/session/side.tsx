@@ -32,8 +32,8 @@ function SessionTitle({ room }: { readonly room: Room }): JSX.Element {
   const audience = room.client.audience.value;
   return (
     <header class="session-title">
-      <h2 title={session?.title}>{session?.title}</h2>
       <RecordingSign room={room} />
+      <h2 title={session?.title}>{session?.title}</h2>
       {audience > 0 && (
         <p class="audience">
           <Icon name="people" />
