@@ -69,6 +69,7 @@ class Server:
     vault: Vault
     audit: Audit
     keeper: RecordKeeper
+    library: Library
     bus: Bus
     tls: Tls | None
     port: int
@@ -133,7 +134,9 @@ async def running(settings: Settings) -> AsyncIterator[Server]:
         remember_address(settings, settings.public_url or urls[0])
         _log.info("server started", http_port=port, media_port=engine.port, tls=settings.tls)
         url = served_url(settings, port)
-        yield Server(settings, office, engine, rooms, vault, audit, keeper, bus, tls, port, url, urls)
+        yield Server(
+            settings, office, engine, rooms, vault, audit, keeper, library, bus, tls, port, url, urls
+        )
         _log.info("server stops")
 
 
