@@ -21,7 +21,8 @@ from bridge.recordings.index import RecordingReader
 from bridge.recordings.layout import ref_of
 from bridge.store import NewInvite, RecordingRecord
 from tests.house import House, open_house
-from tests.recordings.making import STARTED_AT_MS, Made, make_recording
+from tests.media.recording.sending import video
+from tests.recordings.making import STARTED_AT_MS, Made, Track, make_recording
 
 
 @dataclass
@@ -174,7 +175,9 @@ async def test_frames_are_told_for_stepping(kept: Kept) -> None:
     stream = kept.made.streams[3]
     parts = kept.made.parts[stream]
     told = await kept.get(f"/tracks/{stream}/frames?from=3&to=4")
-    assert told["frames"] == [mark.start_us for part in parts[1:3] for mark in part.frames]
+    shown = [mark.start_us for part in parts[1:3] for mark in part.frames]
+    # The notes tell durations in whole microseconds.
+    assert all(abs(at - mark) < 100 for at, mark in zip(told["frames"], shown, strict=True))
     assert told["endUs"] == parts[2].start_us + parts[2].duration_us
 
 
@@ -455,18 +458,34 @@ async def whole_of(kept: Kept, recording: str, token: str) -> dict[str, Any]:
 
 
 async def test_a_clip_leaves_out_what_is_damaged_and_says_what_depends_on_it(kept: Kept) -> None:
-    stream = kept.made.streams[1]
-    with kept.reader() as reader:
-        track = reader.track(stream)
-        assert track is not None
+    sent = video("vp8", 240, keyframe_every=120)
+    made = await put_in(kept.house, kept.session, tracks=[Track("p", "camera", "video", sent)])
+    with kept.reader(made.recording) as reader:
+        (track,) = reader.tracks
         hurt = track.parts[2].part
-    content = bytearray(kept.file(stream).read_bytes())
+    path = kept.file(track.stream, made.recording)
+    content = bytearray(path.read_bytes())
     content[hurt.offset_bytes + hurt.header.body_offset] ^= 1
-    kept.file(stream).write_bytes(content)
-    clip = (await kept.post("clips", beginMs=0, endMs=5_000))["recording"]
-    with kept.reader(clip["id"]) as cut:
-        camera = next(track for track in cut.tracks if track.about.source == "camera")
-        assert len(camera.parts) == 4
+    path.write_bytes(content)
+    answer = await kept.house.ask(
+        "POST",
+        f"/api/recordings/{made.recording}/clips",
+        kept.staff,
+        json={"beginMs": 1_500, "endMs": 7_500},
+    )
+    with kept.reader(answer[1]["recording"]["id"]) as cut:
+        (camera,) = cut.tracks
+        notes = [entry.note for entry in camera.parts]
+    # It begins at the keyframe before the stretch; all refers to the lost part until the next keyframe.
+    assert [(note.start_us // 500_000, note.key, note.damaged) for note in notes] == [
+        (0, True, False),
+        (1, False, False),
+        (5, False, True),
+        (7, True, False),
+        (9, False, False),
+        (11, False, False),
+        (13, False, False),
+    ]
 
 
 @pytest.mark.parametrize(

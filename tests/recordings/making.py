@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -48,6 +49,7 @@ class Made:
         ]
 
 
+@functools.cache
 def consult() -> list[Track]:
     """Eight seconds of two participants. The clinic's ultrasound is published anew after a break, and its microphone
     pauses for three seconds."""
