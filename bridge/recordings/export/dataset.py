@@ -29,6 +29,8 @@ _IMPLEMENTATION = UID(f"2.25.{uuid.uuid5(uuid.NAMESPACE_URL, 'bridge.recordings.
 _UIDS = uuid.uuid5(uuid.NAMESPACE_URL, "bridge.recordings")
 # Longest values (PS3.5 6.2): what is longer is cut.
 _LONG_STRING, _SHORT_STRING, _NUMBER, _DECIMAL = 64, 16, 12, 16
+# Where a camera looks, nobody says; photographs must name a region (PS3.3 C.8.12.1).
+_ENTIRE_BODY = ("38266002", "SCT", "Entire body")
 _MODULE_ULTRASOUND, _MODULE_VISIBLE_LIGHT = "US", "VL"
 
 
@@ -71,6 +73,7 @@ class Shot:
     began_at: datetime
     session: str
     series: str
+    number: int
     title: str
     description: str
     derived: bool
@@ -116,7 +119,10 @@ def head(shot: Shot, patient: Patient, counted: Counted) -> bytes:
     _frames(dataset, shot, counted)
     if sort.module == _MODULE_VISIBLE_LIGHT:
         dataset.AcquisitionContextSequence = DicomSequence()
+        dataset.AnatomicRegionSequence = DicomSequence([_code(*_ENTIRE_BODY)])
     else:
+        # Which side nobody says; PS3.3 C.7.3.1 lets it be empty then.
+        dataset.Laterality = ""
         dataset.add_new(0x00280014, "US", 1)  # Ultrasound Color Data Present
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = sort.sop_class, shot.instance
@@ -145,7 +151,6 @@ def _series_and_equipment(dataset: Any, shot: Shot, sort: Sort) -> None:
     dataset.Modality = sort.modality
     dataset.SeriesInstanceUID = uid_of("series", shot.series)
     dataset.SeriesNumber = 1
-    dataset.Laterality = ""
     dataset.SeriesDate, dataset.SeriesTime = _date(shot.began_at), _time(shot.began_at)
     dataset.SeriesDescription = shot.description[:_LONG_STRING]
     dataset.Manufacturer, dataset.ManufacturerModelName = "Bridge", "Bridge"
@@ -153,7 +158,7 @@ def _series_and_equipment(dataset: Any, shot: Shot, sort: Sort) -> None:
 
 
 def _image(dataset: Any, shot: Shot) -> None:
-    dataset.InstanceNumber = 1
+    dataset.InstanceNumber = shot.number
     dataset.PatientOrientation = ""
     dataset.ImageType = ["DERIVED" if shot.derived else "ORIGINAL", "PRIMARY"]
     if shot.derived:
@@ -191,6 +196,12 @@ def _fixed(dataset: Any, keyword: str, vr: str, value: str, length: int) -> None
     """Blanks around a number mean nothing (PS3.5 6.2); it is put in as bytes, since pydicom would take them off."""
     tag = Tag(keyword)
     dataset[tag] = RawDataElement(tag, vr, length, value.ljust(length).encode("ascii"), 0, False, True)
+
+
+def _code(value: str, scheme: str, meaning: str) -> Dataset:
+    item: Any = Dataset()
+    item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = value, scheme, meaning
+    return item
 
 
 def _version() -> str:

@@ -97,7 +97,9 @@ def write_dicom(
         transfer_syntax=plan.level.transfer_syntax,
         began_at=began(story.started_at_ms, begin_us),
         session=story.session or reader.ref.id,
-        series=f"{reader.ref.id}/{min(lane.streams)}",
+        series=f"{reader.ref.id}/{lane.participant}/{lane.source}",
+        # In the order of time, whatever is exported first.
+        number=begin_us // 1_000_000 + 1,
         title=story.title,
         description=name,
         derived=not plan.copied,

@@ -97,7 +97,12 @@ def write_movie(
         if captions:
             movie.add_captions()
         movie.set_chapters([_moved(each, begin_us) for each in story.chapters(begin_us, end_us)])
-        sources = [_numbered(lane, number, window, report) for number, (lane, _) in enumerate(told)]
+        # Sound can begin anywhere: it is there from where the first picture is.
+        heard = Window(begin_us, window.end_us)
+        sources = [
+            _numbered(lane, number, heard if lane.sound else window, report)
+            for number, (lane, _) in enumerate(told)
+        ]
         for at_us, number, frame in heapq.merge(*sources, key=lambda each: each[:2]):
             while captions and captions[0].start_us <= at_us:
                 movie.write_caption(_moved(captions.pop(0), begin_us))

@@ -1,0 +1,394 @@
+"""Exported films: read by FFmpeg, which shares nothing with the reading side, and held against what was recorded."""
+
+from __future__ import annotations
+
+import io
+import itertools
+import json
+import subprocess
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+from aiortc.codecs import get_encoder
+from aiortc.rtcrtpparameters import RTCRtpCodecParameters
+
+from bridge.errors import NotFound
+from bridge.media.recording.parts import Part
+from bridge.recordings import layout
+from bridge.recordings.export import Format, Report, WindowError, export
+from bridge.recordings.index import RecordingReader
+from bridge.vault import Vault
+from tests.media.recording.sending import FRAME_US, START_US, Sent, sound, video
+from tests.recordings.making import CLINIC, CLINIC_NAME, HUB, HUB_NAME, Made, Track, make_recording
+
+MS_US = 1_000
+
+
+class Onwards:
+    """A sink that cannot go back, as an answer over HTTP."""
+
+    def __init__(self, limit_bytes: int = 1 << 40) -> None:
+        self.content = bytearray()
+        self.largest = 0
+        self._limit_bytes = limit_bytes
+
+    def write(self, content: bytes) -> None:
+        self.content += content
+        self.largest = max(self.largest, len(content))
+        if len(self.content) > self._limit_bytes:
+            raise BrokenPipeError("the other side has gone")
+
+
+@pytest.fixture
+def vault(tmp_path: Path) -> Vault:
+    return Vault(tmp_path)
+
+
+def opened(vault: Vault, made: Made) -> RecordingReader:
+    return RecordingReader(vault.open(layout.ref_of(made.recording)))
+
+
+def exported(
+    reader: RecordingReader, format: Format, *, whole: bool = True, **wish: Any
+) -> tuple[bytes, Report]:
+    """`whole`: to a sink that can go back."""
+    sink = io.BytesIO() if whole else Onwards()
+    report = export(reader, format, sink, **wish)
+    return (sink.getvalue() if isinstance(sink, io.BytesIO) else bytes(sink.content)), report
+
+
+def probed(content: bytes, path: Path) -> dict[str, Any]:
+    """What Debian's ffprobe says of all of it; it may complain of nothing."""
+    path.write_bytes(content)
+    arguments = [
+        "-v",
+        "warning",
+        "-count_packets",
+        "-show_streams",
+        "-show_chapters",
+        "-show_format",
+        "-of",
+        "json",
+    ]
+    done = subprocess.run(["ffprobe", *arguments, str(path)], capture_output=True, check=True)
+    complaints = [
+        line for line in done.stderr.decode().splitlines() if "Unsupported codec with id 98314" not in line
+    ]
+    assert complaints == []
+    told: dict[str, Any] = json.loads(done.stdout)
+    return told
+
+
+def packets_of(content: bytes) -> dict[int, list[tuple[int, bytes]]]:
+    """Time in microseconds and content of every packet, by stream."""
+    found: dict[int, list[tuple[int, bytes]]] = {}
+    with av.open(io.BytesIO(content)) as container:
+        for packet in container.demux():
+            if packet.pts is not None and packet.stream.type in ("video", "audio"):
+                at_us = round(packet.pts * packet.time_base * 1_000_000)
+                assert packet.dts == packet.pts
+                found.setdefault(packet.stream.index, []).append((at_us, bytes(packet)))
+    return found
+
+
+def recorded_starts(parts: list[Part]) -> list[int]:
+    return [mark.start_us for part in parts for mark in part.frames]
+
+
+LANES = [(CLINIC, "ultrasound"), (HUB, "camera"), (HUB, "microphone"), (CLINIC, "microphone")]
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_matroska_has_every_track_at_its_times_and_nothing_is_encoded_anew(
+    vault: Vault, tmp_path: Path, whole: bool
+) -> None:
+    made = make_recording(vault)
+    content, report = exported(opened(vault, made), Format.MKV, whole=whole)
+    told = probed(content, tmp_path / "film.mkv")
+    tracks = [stream for stream in told["streams"] if stream["codec_type"] != "subtitle"]
+    assert [stream["codec_name"] for stream in tracks] == ["h264", "vp8", "opus", "opus"]
+    assert [stream["tags"]["title"] for stream in tracks] == [
+        f"{CLINIC_NAME}: ultrasound",
+        f"{HUB_NAME}: camera",
+        f"{HUB_NAME}: microphone",
+        f"{CLINIC_NAME}: microphone",
+    ]
+    assert abs(float(told["format"]["duration"]) - 8.0) < 0.1
+    assert (report.begin_ms, report.end_ms, report.tracks, report.frames) == (0, 8_000, 4, 1_100)
+    assert report.remarks == []
+    packets = packets_of(content)
+    for number, lane in enumerate(LANES):
+        starts = recorded_starts(made.of(*lane))
+        assert int(tracks[number]["nb_read_packets"]) == len(starts)
+        times = [at_us for at_us, _ in packets[number]]
+        assert all(earlier < later for earlier, later in itertools.pairwise(times))
+        assert max(abs(at - was) for at, was in zip(times, starts, strict=True)) <= MS_US
+
+
+def test_a_track_that_was_published_anew_goes_on_in_the_same_one(vault: Vault) -> None:
+    made = make_recording(vault)
+    content, _ = exported(opened(vault, made), Format.MKV)
+    with av.open(io.BytesIO(content)) as film:
+        decoded = [frame.time for frame in film.decode(video=0)]
+    assert len(decoded) == 210
+    assert max(later - earlier for earlier, later in itertools.pairwise(decoded)) == pytest.approx(
+        1.03, abs=0.01
+    )
+
+
+def test_h264_that_changes_its_size_can_be_decoded_throughout(vault: Vault) -> None:
+    tracks = [
+        Track(CLINIC, "ultrasound", "video", video("h264", 60)),
+        Track(CLINIC, "ultrasound", "video", video("h264", 60, width=640, from_us=START_US + 3_000_000)),
+        Track(CLINIC, "ultrasound", "video", video("h264", 60, from_us=START_US + 6_000_000)),
+    ]
+    made = make_recording(vault, tracks=tracks)
+    content, report = exported(opened(vault, made), Format.MKV)
+    assert report.tracks == 1
+    with av.open(io.BytesIO(content)) as film:
+        widths = [frame.width for frame in film.decode(video=0)]
+    assert widths == [320] * 60 + [640] * 60 + [320] * 60
+    content, report = exported(opened(vault, made), Format.MP4)
+    with av.open(io.BytesIO(content)) as film:
+        widths = [frame.width for frame in film.decode(video=0)]
+    assert widths == [640] * 180
+    assert report.remarks == [
+        f"{CLINIC_NAME}: ultrasound was H.264 of several sizes; MP4 has it encoded anew as H.264 of 640x240."
+    ]
+
+
+def test_another_codec_gets_a_track_of_its_own_in_matroska(vault: Vault) -> None:
+    tracks = [
+        Track(HUB, "camera", "video", video("vp8", 60)),
+        Track(HUB, "camera", "video", video("h264", 60, from_us=START_US + 3_000_000)),
+    ]
+    content, _ = exported(opened(vault, make_recording(vault, tracks=tracks)), Format.MKV)
+    with av.open(io.BytesIO(content)) as film:
+        assert [stream.codec_context.name for stream in film.streams.video] == ["vp8", "h264"]
+    content, _ = exported(opened(vault, make_recording(vault, tracks=tracks)), Format.MP4)
+    with av.open(io.BytesIO(content)) as film:
+        assert len(list(film.decode(video=0))) == 120
+
+
+def test_marks_and_the_floor_are_chapters_and_chat_is_a_subtitle(vault: Vault, tmp_path: Path) -> None:
+    content, _ = exported(opened(vault, make_recording(vault)), Format.MKV)
+    told = probed(content, tmp_path / "film.mkv")
+    chapters = [(float(each["start_time"]), each["tags"]["title"]) for each in told["chapters"]]
+    # A mark that was taken back is not among them.
+    assert chapters == [(0.0, f"{HUB_NAME}, {CLINIC_NAME}"), (2.0, "Van hai lá"), (5.0, CLINIC_NAME)]
+    texts = subprocess.run(
+        ["ffmpeg", "-v", "error", "-i", str(tmp_path / "film.mkv"), "-map", "0:s:0", "-f", "srt", "-"],
+        capture_output=True,
+        check=True,
+    ).stdout.decode()
+    assert "00:00:01,500 --> 00:00:07,500" in texts
+    assert f"{CLINIC_NAME}: Bên tôi thấy rõ" in texts
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_mp4_encodes_vp8_anew_and_copies_the_rest(vault: Vault, tmp_path: Path, whole: bool) -> None:
+    made = make_recording(vault)
+    content, report = exported(opened(vault, made), Format.MP4, whole=whole)
+    told = probed(content, tmp_path / "film.mp4")
+    assert [stream["codec_name"] for stream in told["streams"][:4]] == ["h264", "h264", "opus", "opus"]
+    assert abs(float(told["format"]["duration"]) - 8.0) < 0.1
+    assert report.remarks == [f"{HUB_NAME}: camera was VP8; MP4 has it encoded anew as H.264 of 320x240."]
+    packets = packets_of(content)
+    recorder_packets = packets_of(exported(opened(vault, made), Format.MKV)[0])
+    assert [data for _, data in packets[0]] == [data for _, data in recorder_packets[0]]
+    for number, lane in enumerate(LANES[:3]):
+        starts = recorded_starts(made.of(*lane))
+        times = [at_us for at_us, _ in packets[number]]
+        assert len(times) == len(starts)
+        assert max(abs(at - was) for at, was in zip(times, starts, strict=True)) <= MS_US
+    # Players that count packets of sound stay in step through the three seconds of silence.
+    heard = [at_us for at_us, _ in packets[3]]
+    assert len(heard) == 400
+    assert all(later - earlier == 20_000 for earlier, later in itertools.pairwise(heard))
+
+
+def test_pictures_encoded_anew_look_like_those_that_were_sent(vault: Vault) -> None:
+    made = make_recording(vault, tracks=[Track(HUB, "camera", "video", video("vp8", 60))])
+    sent = gray(exported(opened(vault, made), Format.MKV)[0])
+    shown = gray(exported(opened(vault, made), Format.MP4)[0])
+    errors = [float(np.mean((one - other) ** 2)) for one, other in zip(sent, shown, strict=True)]
+    assert 10 * np.log10(255**2 / max(errors)) > 32
+
+
+def gray(content: bytes) -> list[np.ndarray[Any, Any]]:
+    with av.open(io.BytesIO(content)) as film:
+        return [frame.to_ndarray(format="gray").astype(np.float64) for frame in film.decode(video=0)]
+
+
+def flashes() -> list[Sent]:
+    """White for a tenth of every second, black otherwise, as VP8."""
+    context = av.CodecContext.create("libvpx", "w")
+    context.width, context.height, context.pix_fmt = 160, 120, "yuv420p"
+    context.time_base, context.gop_size = Fraction(1, 30), 30
+    context.options = {"deadline": "realtime", "cpu-used": "16"}
+    encoded = []
+    for number in range(180):
+        image = np.full((120, 160, 3), 235 if number % 30 < 3 else 16, np.uint8)
+        frame = av.VideoFrame.from_ndarray(image, format="rgb24")
+        frame.pts, frame.time_base = number, context.time_base
+        encoded += context.encode(frame)
+    encoded += context.encode(None)
+    pack = get_encoder(RTCRtpCodecParameters(mimeType="video/VP8", clockRate=90_000, payloadType=96)).pack
+    sent: list[Sent] = []
+    for number, picture in enumerate(encoded):
+        payloads, _ = pack(picture)
+        for place, payload in enumerate(payloads):
+            at_us, last = START_US + number * FRAME_US, place == len(payloads) - 1
+            start = place == 0 and bool(picture.is_keyframe)
+            sent.append(Sent(0, "vp8", at_us, len(sent), number * 3_000, last, start, payload))
+    return sent
+
+
+def tones() -> list[Sent]:
+    """A tone for a tenth of every second, as Opus."""
+    context = av.CodecContext.create("libopus", "w")
+    context.sample_rate, context.layout, context.format = 48_000, "stereo", "s16"
+    context.options = {"application": "lowdelay", "frame_duration": "20"}
+    encoded: list[av.Packet] = []
+    for number in range(300):
+        moments = (np.arange(960) + number * 960) / 48_000
+        loud = 12_000 if number % 50 < 5 else 0
+        wave = (np.sin(moments * 440 * 2 * np.pi) * loud).astype(np.int16)
+        frame = av.AudioFrame.from_ndarray(np.repeat(wave, 2)[None], format="s16", layout="stereo")
+        frame.sample_rate, frame.pts = 48_000, number * 960
+        encoded += context.encode(frame)
+    return [
+        Sent(
+            0,
+            "opus",
+            START_US + (number + 1) * 20_000,
+            number,
+            number * 960,
+            number == 0,
+            False,
+            bytes(packet),
+        )
+        for number, packet in enumerate(encoded[:300])
+    ]
+
+
+@pytest.mark.parametrize("whole", [True, False])
+@pytest.mark.parametrize("format", [Format.MKV, Format.MP4])
+def test_flashes_and_tones_lie_together(vault: Vault, format: Format, whole: bool) -> None:
+    tracks = [Track(HUB, "camera", "video", flashes()), Track(HUB, "microphone", "audio", tones())]
+    reader = opened(vault, make_recording(vault, tracks=tracks))
+    content, _ = exported(reader, format, whole=whole, begin_ms=1_500)
+    seen: list[float] = []
+    with av.open(io.BytesIO(content)) as film:
+        bright = True
+        for picture in film.decode(video=0):
+            was, bright = bright, float(picture.to_ndarray(format="gray").mean()) > 128
+            if bright and not was:
+                seen.append(picture.time)
+    heard: list[float] = []
+    with av.open(io.BytesIO(content)) as film:
+        quiet_s = 0.0
+        for sound_frame in film.decode(audio=0):
+            levels = np.abs(sound_frame.to_ndarray()).max(axis=0)
+            for block in range(0, sound_frame.samples, 96):
+                quiet_s += 0.002
+                if levels[block : block + 96].max() > 0.1:
+                    if quiet_s > 0.3:
+                        heard.append(sound_frame.time + block / 48_000)
+                    quiet_s = 0.0
+    assert len(seen) == 4
+    assert max(min(abs(flash - tone) for tone in heard) for flash in seen) < 0.04
+
+
+def test_a_window_begins_where_its_pictures_can_be_decoded(vault: Vault) -> None:
+    made = make_recording(vault)
+    content, report = exported(opened(vault, made), Format.MKV, begin_ms=2_700, end_ms=3_300)
+    # Keyframes are a second apart; the last one before 2.7 s is at 2 s.
+    assert report.begin_ms == pytest.approx(2_000, abs=1)
+    assert report.end_ms == 3_300
+    with av.open(io.BytesIO(content)) as film:
+        shown = [frame.time for frame in film.decode(video=0)]
+    assert len(shown) == 39
+    assert shown[0] < 0.001
+    assert shown[-1] < 1.3
+
+
+def test_one_track_can_be_chosen_with_what_continues_it(vault: Vault) -> None:
+    made = make_recording(vault)
+    content, report = exported(opened(vault, made), Format.MKV, track=made.streams[4])
+    assert report.tracks == 1
+    assert len(packets_of(content)[0]) == 210
+
+
+@pytest.mark.parametrize("format", list(Format))
+def test_what_is_not_there_is_refused(vault: Vault, format: Format) -> None:
+    reader = opened(vault, make_recording(vault))
+    for begin_ms, end_ms in ((9_000, None), (3_000, 2_000), (-1, None)):
+        with pytest.raises(WindowError):
+            exported(reader, format, begin_ms=begin_ms, end_ms=end_ms)
+    with pytest.raises(NotFound):
+        exported(reader, format, track=99)
+
+
+def test_a_recording_that_its_writer_left_behind_is_exported_as_far_as_it_got(vault: Vault) -> None:
+    made = make_recording(vault, sealed=False)
+    content, report = exported(opened(vault, made), Format.MKV)
+    assert report.losses.parts == 0
+    assert len(packets_of(content)[0]) == 210
+
+
+def test_damaged_parts_are_left_out_and_named_and_pictures_wait_for_a_keyframe(
+    vault: Vault, tmp_path: Path
+) -> None:
+    tracks = [Track(CLINIC, "ultrasound", "video", video("h264", 120, keyframe_every=60))]
+    made = make_recording(vault, tracks=tracks)
+    path = tmp_path / "recordings" / made.recording / f"{made.streams[0]:08}.parts"
+    with opened(vault, made) as reader:
+        second = reader.tracks[0].parts[1]
+    stored = bytearray(path.read_bytes())
+    stored[second.part.offset_bytes + second.part.header.body_offset + 40] ^= 1
+    path.write_bytes(stored)
+    content, report = exported(opened(vault, made), Format.MKV)
+    assert report.losses.parts == 1
+    assert f"part {second.number} is altered" in report.losses.texts[0]
+    times = [at_us for at_us, _ in packets_of(content)[0]]
+    kept = [mark.start_us for part in made.parts[made.streams[0]] for mark in part.frames]
+    first_part = len(made.parts[made.streams[0]][0].frames)
+    assert len(times) == first_part + 60
+    assert abs(times[first_part] - kept[60]) <= MS_US
+    with av.open(io.BytesIO(content)) as film:
+        assert len(list(film.decode(video=0))) == len(times)
+
+
+def test_a_sink_that_fails_ends_the_export_with_its_own_error(vault: Vault) -> None:
+    reader = opened(vault, make_recording(vault))
+    for format in (Format.MKV, Format.MP4):
+        with pytest.raises(BrokenPipeError):
+            export(reader, format, Onwards(limit_bytes=200_000))
+
+
+def test_progress_is_told_to_its_end_and_can_stop_the_export(vault: Vault) -> None:
+    reader = opened(vault, make_recording(vault))
+    told: list[tuple[int, int]] = []
+    export(reader, Format.MKV, Onwards(), progress=lambda done, total: told.append((done, total)))
+    assert told == sorted(told)
+    assert told[-1] == (8_000_000, 8_000_000)
+    assert len(told) > 10
+
+    def stop(done: int, total: int) -> None:
+        raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        export(reader, Format.MKV, Onwards(), progress=stop)
+
+
+def test_sound_alone_is_a_film_too(vault: Vault) -> None:
+    made = make_recording(vault, tracks=[Track(HUB, "microphone", "audio", sound(100))])
+    for format in (Format.MKV, Format.MP4):
+        content, _ = exported(opened(vault, made), format)
+        with av.open(io.BytesIO(content)) as film:
+            assert sum(frame.samples for frame in film.decode(audio=0)) == 100 * 960
