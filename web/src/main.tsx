@@ -13,6 +13,7 @@ import "./styles/panels.css";
 import "./styles/bar.css";
 import "./styles/sizes.css";
 import "./styles/recording.css";
+import "./styles/replay.css";
 import { render } from "preact";
 import { createClient } from "./client";
 import { keepFocus } from "./components/focus";

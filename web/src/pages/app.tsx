@@ -10,6 +10,7 @@ import type { Client } from "../state";
 import { JoinPage } from "./join";
 import type { Link } from "./link";
 import { EndedPage, LeftPage, Refusal } from "./outcome";
+import { ReplayPage } from "./replay";
 import { SessionPage } from "./session";
 import { SessionsPage } from "./sessions";
 
@@ -23,7 +24,11 @@ export function App({ link, client }: AppProps): JSX.Element {
   return (
     <Guard>
       {client === null ? (
-        <SessionsPage token={link.token} />
+        link.page === "replay" ? (
+          <ReplayPage token={link.token} recording={link.recording} />
+        ) : (
+          <SessionsPage token={link.token} />
+        )
       ) : (
         <ClientContext.Provider value={client}>
           <Bridge link={link} />

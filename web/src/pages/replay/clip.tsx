@@ -1,0 +1,177 @@
+// Owns cutting a clip: where it begins and ends, its title, that it is being cut, and the clips that there are.
+
+import { useSignal } from "@preact/signals";
+import type { Signal } from "@preact/signals";
+import type { JSX } from "preact";
+import { useCallback, useEffect } from "preact/hooks";
+import { Icon } from "../../components/icons";
+import { Problem } from "../../components/problem";
+import { t } from "../../i18n";
+import type { Recorded } from "../../replay/api";
+import { replayLink } from "../link";
+import { say } from "./faults";
+import type { Told } from "./faults";
+import type { Room } from "./room";
+import { formatClock, formatLength } from "./view";
+
+const TITLE_MAX_CHARACTERS = 200;
+const ADJUST_MS = 1_000;
+/** Parts are about a second long. */
+const SHORTEST_MS = 1_000;
+
+export function ClipForm({ room }: { readonly room: Room }): JSX.Element {
+  const { replay, inMs, outMs } = room;
+  const title = useSignal("");
+  const cutting = useSignal(false);
+  const fault = useSignal<Told | null>(null);
+  const chosen = inMs.value !== null || outMs.value !== null;
+  const fromMs = inMs.value ?? replay.beginMs.value;
+  const toMs = outMs.value ?? replay.endMs.value;
+  const long = toMs - fromMs >= SHORTEST_MS;
+  const cut = async (): Promise<void> => {
+    if (cutting.value || !chosen || !long) return;
+    cutting.value = true;
+    fault.value = null;
+    try {
+      const made = await room.api.cut(room.id, Math.round(fromMs), Math.round(toMs), title.value.trim());
+      room.clips.value = [made, ...room.clips.value.filter(({ id }) => id !== made.id)];
+      title.value = "";
+      inMs.value = outMs.value = null;
+    } catch (error) {
+      fault.value = say(error);
+    }
+    cutting.value = false;
+  };
+  return (
+    <form
+      class="replay-form replay-clip"
+      aria-label={t("replay.clipNew")}
+      onSubmit={(event) => {
+        event.preventDefault();
+        void cut();
+      }}
+    >
+      <h3>{t("replay.clipNew")}</h3>
+      {!chosen && <p class="note">{t("replay.clipHint")}</p>}
+      <Point room={room} point={inMs} side="in" otherwiseMs={replay.beginMs.value} />
+      <Point room={room} point={outMs} side="out" otherwiseMs={replay.endMs.value} />
+      {chosen && (
+        <>
+          <label class="field">
+            <span>{t("replay.clipTitle")}</span>
+            <input
+              type="text"
+              data-testid="clip-title"
+              value={title.value}
+              maxLength={TITLE_MAX_CHARACTERS}
+              autocomplete="off"
+              onInput={(event) => (title.value = event.currentTarget.value)}
+            />
+          </label>
+          <button type="submit" class="button primary" data-testid="cut-button" aria-disabled={cutting.value || !long}>
+            <Icon name="cut" />
+            {long ? t("replay.cut", { length: formatLength(toMs - fromMs) }) : t("replay.cutShort")}
+          </button>
+        </>
+      )}
+      <p role="status">
+        {cutting.value && (
+          <span class="replay-progress" data-testid="cutting">
+            <progress aria-label={t("replay.cutting")} />
+            {t("replay.cutting")}
+          </span>
+        )}
+      </p>
+      {fault.value !== null && (
+        <Problem code={fault.value.code}>
+          <p>{fault.value.words}</p>
+        </Problem>
+      )}
+    </form>
+  );
+}
+
+interface PointProps {
+  readonly room: Room;
+  readonly point: Signal<number | null>;
+  readonly side: "in" | "out";
+  /** Where the clip begins or ends while nothing is chosen. */
+  readonly otherwiseMs: number;
+}
+
+function Point({ room, point, side, otherwiseMs }: PointProps): JSX.Element {
+  const { replay } = room;
+  const word = t(`replay.point.${side}`);
+  const set = (toMs: number): void => {
+    const lowMs = side === "in" ? replay.beginMs.peek() : (room.inMs.peek() ?? replay.beginMs.peek()) + SHORTEST_MS;
+    const highMs = side === "out" ? replay.endMs.peek() : (room.outMs.peek() ?? replay.endMs.peek()) - SHORTEST_MS;
+    point.value = Math.max(lowMs, Math.min(highMs, Math.round(toMs)));
+    replay.seek(point.value);
+  };
+  const atMs = point.value ?? otherwiseMs;
+  return (
+    <div class="replay-point" role="group" aria-label={word}>
+      <button type="button" class="button small replay-point-set" data-testid={`set-${side}`} onClick={() => set(replay.atMs.peek())}>
+        <Icon name={side === "in" ? "cutIn" : "cutOut"} />
+        {word}
+      </button>
+      <span class="replay-point-at" data-testid={`${side}-at`}>
+        {formatClock(atMs - replay.beginMs.value, true)}
+      </span>
+      <button type="button" class="button small" aria-label={t("replay.earlier", { what: word })} onClick={() => set(atMs - ADJUST_MS)}>
+        {t("replay.lessSecond")}
+      </button>
+      <button type="button" class="button small" aria-label={t("replay.later", { what: word })} onClick={() => set(atMs + ADJUST_MS)}>
+        {t("replay.moreSecond")}
+      </button>
+      {point.value !== null && (
+        <button type="button" class="button small" aria-label={t("replay.pointForgetOne", { what: word })} onClick={() => (point.value = null)}>
+          <Icon name="close" />
+        </button>
+      )}
+    </div>
+  );
+}
+
+/** Of this recording. */
+export function ClipList({ room }: { readonly room: Room }): JSX.Element | null {
+  const { clips, api, id } = room;
+  const load = useCallback(async () => {
+    try {
+      clips.value = (await api.recordings()).filter((one) => one.clipOf === id && one.state !== "shredded");
+    } catch {
+      // What is listed already stays; cutting says itself when the server does not answer.
+    }
+  }, [clips, api, id]);
+  useEffect(() => {
+    void load();
+  }, [load]);
+  if (clips.value.length === 0) return null;
+  return (
+    <section class="replay-clips">
+      <h3>{t("replay.clips")}</h3>
+      <ul>
+        {clips.value.map((clip) => (
+          <ClipItem key={clip.id} clip={clip} room={room} />
+        ))}
+      </ul>
+    </section>
+  );
+}
+
+function ClipItem({ clip, room }: { readonly clip: Recorded; readonly room: Room }): JSX.Element {
+  const beginMs = room.replay.beginMs.value;
+  const span = `${formatClock(clip.beginMs - beginMs)} – ${formatClock(clip.endMs - beginMs)}`;
+  return (
+    <li class="replay-mark" data-testid="clip" data-recording={clip.id}>
+      <span class="replay-entry-words">
+        <span dir="auto">{clip.title}</span>
+        <span class="chat-from">{span}</span>
+      </span>
+      <a class="button small" href={replayLink(room.token, clip.id)} target="_blank" rel="noopener" aria-label={t("replay.openOne", { title: clip.title })}>
+        <Icon name="play" />
+        {t("replay.open")}
+      </a>
+    </li>
+  );
+}

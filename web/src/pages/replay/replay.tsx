@@ -1,0 +1,144 @@
+// Owns the page of one recording: pictures, time line, controls, panels and questions.
+
+import type { JSX } from "preact";
+import { useCallback, useEffect, useMemo } from "preact/hooks";
+import { CommandButton, KeyTable, useKeys } from "../../components/commands";
+import type { Command } from "../../components/commands";
+import { Dialog } from "../../components/dialog";
+import { opener, place } from "../../components/focus";
+import { useFullScreen } from "../../components/fullscreen";
+import { LanguageSelect, Page, ThemeSwitch, useTitle } from "../../components/header";
+import { Icon } from "../../components/icons";
+import { setSingleKeys, singleKeys } from "../../components/preferences";
+import { t } from "../../i18n";
+import type { RecordingId, ReplayApi } from "../../replay/api";
+import { Refusal } from "../outcome";
+import { replayCommands, useSeekKeys } from "./commands";
+import { Export } from "./export";
+import { SidePanel } from "./panel";
+import { Pictures } from "./pictures";
+import { createRoom } from "./room";
+import type { Room } from "./room";
+import { TimeLine } from "./timeline";
+import { Tidings } from "./tidings";
+
+interface ReplayRoomProps {
+  readonly api: ReplayApi;
+  readonly token: string;
+  readonly id: RecordingId;
+}
+
+export function ReplayRoom({ api, token, id }: ReplayRoomProps): JSX.Element {
+  const room = useMemo(() => createRoom(api, token, id), [api, token, id]);
+  useEffect(() => {
+    void room.replay.open();
+    return () => room.dispose();
+  }, [room]);
+  const fault = room.replay.fault.value;
+  if (fault !== null) return <Refusal code={fault} onAgain={fault === "network" ? () => location.reload() : null} />;
+  if (room.replay.recording.value === null) {
+    return (
+      <Page title={t("replay.word")}>
+        <p class="waiting" role="status">
+          {t("replay.opening")}
+        </p>
+      </Page>
+    );
+  }
+  return <Opened room={room} />;
+}
+
+function Opened({ room }: { readonly room: Room }): JSX.Element {
+  useFullScreen();
+  useTitle(t("replay.word"));
+  const commands = replayCommands(room);
+  const onEscape = useCallback(() => closeOne(room), [room]);
+  useSeekKeys(room);
+  // The space bar is the seek keys': on a focused control it has to press that control.
+  useKeys(
+    commands.filter(({ key }) => key !== " "),
+    onEscape,
+  );
+  return (
+    <div class="replay" data-panel={room.panel.value ?? "none"} data-testid="replay">
+      <h1 class="unseen">{room.replay.recording.value?.title}</h1>
+      <Pictures room={room} />
+      <SidePanel room={room} />
+      <Tidings room={room} />
+      <TimeLine room={room} />
+      <Bar room={room} commands={commands} />
+      {room.question.value === "keys" && <KeysDialog commands={commands} onClose={() => (room.question.value = null)} />}
+      {room.question.value === "export" && <Export room={room} onClose={() => (room.question.value = null)} />}
+    </div>
+  );
+}
+
+function Bar({ room, commands }: { readonly room: Room; readonly commands: readonly Command[] }): JSX.Element {
+  const open = room.moreShown.value;
+  const last = commands.filter(({ id }) => id === "leave");
+  const first = commands.filter(({ secondary, id }) => secondary !== true && id !== "leave");
+  const more = commands.filter(({ secondary }) => secondary === true);
+  const row = (some: readonly Command[]): JSX.Element[] => some.map((command) => <CommandButton key={command.id} command={command} />);
+  return (
+    <nav class="bar" aria-label={t("session.controls")} onClick={letGo}>
+      <div class="bar-main">{row(first)}</div>
+      <div id="bar-more" class={open ? "bar-more open" : "bar-more"} {...place("more", opener("more"))}>
+        {row(more)}
+      </div>
+      <div class="bar-end">
+        <button
+          type="button"
+          class="control more-button"
+          data-testid="more-button"
+          data-command="more"
+          aria-expanded={open}
+          aria-controls="bar-more"
+          onClick={() => (room.moreShown.value = !open)}
+        >
+          <Icon name="more" />
+          <span class="control-word">{t("control.more")}</span>
+        </button>
+        {row(last)}
+      </div>
+    </nav>
+  );
+}
+
+/** Who pressed with a pointer wants the space bar for playing next, not the same button again. */
+function letGo(event: MouseEvent): void {
+  if (event.detail > 0 && document.activeElement instanceof HTMLElement) document.activeElement.blur();
+}
+
+function KeysDialog({ commands, onClose }: { readonly commands: readonly Command[]; readonly onClose: () => void }): JSX.Element {
+  return (
+    <Dialog title={t("keys.title")} onClose={onClose} testId="keys-dialog" after={opener("keys")}>
+      <KeyTable commands={commands} />
+      <dl class="key-table">
+        {(["longBack", "longOn", "toBegin", "toEnd", "previous", "next"] as const).map((name) => (
+          <div key={name}>
+            <dt>
+              <kbd>{t(`replay.key.${name}`)}</kbd>
+            </dt>
+            <dd>{t(`replay.does.${name}`)}</dd>
+          </div>
+        ))}
+      </dl>
+      <label class="check">
+        <input type="checkbox" checked={singleKeys.value} onChange={(event) => setSingleKeys(event.currentTarget.checked)} />
+        {t("keys.on")}
+      </label>
+      <div class="dialog-buttons spread">
+        <LanguageSelect />
+        <ThemeSwitch />
+      </div>
+    </Dialog>
+  );
+}
+
+/** The topmost open thing goes first; the chosen picture last. */
+function closeOne(room: Room): void {
+  if (room.moreShown.value) room.moreShown.value = false;
+  else if (room.panel.value !== null) room.panel.value = null;
+  else if (room.tracksShown.value) room.tracksShown.value = false;
+  else room.pinned.value = null;
+}
