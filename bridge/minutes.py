@@ -106,10 +106,12 @@ class Minutes:
             if id not in self._names:
                 role, point = who.grant.role.value, who.grant.point
                 self._note(layout.ParticipantJoined(participant=id, name=name, role=role, point=point))
-            elif self._names[id] != name:
-                self._note(layout.ParticipantRenamed(participant=id, name=name))
-            self._names[id] = name
+                self._names[id] = name
+            # Before the name that it allows.
             self._note_answer(who)
+            if self._names[id] != name:
+                self._note(layout.ParticipantRenamed(participant=id, name=name))
+                self._names[id] = name
 
     def _note_answer(self, who: Participant) -> None:
         answer = who.answer
