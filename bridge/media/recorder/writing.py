@@ -19,7 +19,7 @@ from bridge.recordings.layout import TrackNote, encode_note, ref_of
 from bridge.vault import ObjectWriter, StreamReader, StreamWriter, Trouble, Vault, VaultError
 
 # Together with a part's length this is what a crash takes.
-ROUND_S = 0.2
+ROUND_S = 0.1
 RETRY_S = 0.5
 
 _log = structlog.get_logger(__name__)
