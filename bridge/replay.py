@@ -13,13 +13,15 @@ from typing import Annotated, Any
 from aiohttp import web
 from msgspec import Meta, Struct
 
-from bridge.audit import Entry, Event
+from bridge.audit import Entry, Event, Outcome
 from bridge.auth import Auth, ReplayGrant, ReplayRefused
-from bridge.errors import LimitExceeded, NotFound
+from bridge.download import send_export
+from bridge.errors import LimitExceeded, NotFound, ProtocolError
 from bridge.exchange import bearer, json_answer, read_body, whole_number
 from bridge.ids import RecordingId, RecordingState, SessionId
 from bridge.recordings import views
 from bridge.recordings.accesses import Look
+from bridge.recordings.export import Format, Sink, export
 from bridge.recordings.index import RecordingReader, TrackIndex
 from bridge.recordings.layout import ref_of
 from bridge.recordings.library import Library
@@ -83,6 +85,7 @@ class Replay:
             ("POST", f"{_RECORDING}/marks", self.add_mark),
             ("DELETE", f"{_RECORDING}/marks/{{mark:{_ID}}}", self.remove_mark),
             ("POST", f"{_RECORDING}/clips", self.cut_clip),
+            ("GET", f"{_RECORDING}/export", self.export_recording),
             ("POST", f"{_RECORDING}/hold", self.hold_recording),
         )
         for method, path, handler in table:
@@ -182,6 +185,36 @@ class Replay:
         clip = await self._library.cut(asked.row, asked.grant.who, wish.begin_ms, wish.end_ms, wish.title)
         session = await self._store.get_session(clip.session)
         return json_answer({"recording": await self._recorded(clip, session)}, 201)
+
+    async def export_recording(self, request: web.Request) -> web.StreamResponse:
+        try:
+            format = Format(request.query.get("format", ""))
+        except ValueError:
+            raise ProtocolError(f"The query needs a format: {', '.join(Format)}.") from None
+        track = whole_number(request, "track", -1)
+        asked = await self._admitted(request)
+        reader = await self._library.readers.fresh(asked.row.id)
+        if track >= 0 and reader.track(track) is None:
+            raise NotFound("The recording has no such track.")
+        detail: dict[str, int | str] = {"format": format.value} | ({"track": track} if track >= 0 else {})
+
+        def note(outcome: Outcome, size_bytes: int) -> Entry:
+            more = {"sizeBytes": size_bytes} if size_bytes else {}
+            return Entry(Event.OBJECT_EXPORTED, asked.grant.who, asked.on, outcome, detail | more)
+
+        def write(sink: Sink) -> None:
+            chosen = track if track >= 0 else None
+            export(reader, format, sink, track=chosen, progress=self._library.stop_if_asked)
+
+        await self._library.record(note(Outcome.BEGUN, 0))
+        name = f"recording-{asked.row.id}"
+        try:
+            response, size_bytes = await send_export(request, self._library, format, name, write)
+        except BaseException:
+            await self._library.record(note(Outcome.FAILED, 0))
+            raise
+        await self._library.record(note(Outcome.DONE, size_bytes))
+        return response
 
     async def hold_recording(self, request: web.Request) -> web.Response:
         asked = await self._admitted(request, staff=True)

@@ -13,12 +13,14 @@ from typing import Any
 import av
 import pytest
 
+from bridge import download
 from bridge.audit import read_lines
 from bridge.auth import Auth
 from bridge.desk import MadeSession
 from bridge.ids import RecordingId, RecordingState, Role
 from bridge.recordings.index import RecordingReader
 from bridge.recordings.layout import ref_of
+from bridge.recordings.library import LONG_WORKS
 from bridge.store import NewInvite, RecordingRecord
 from tests.house import House, open_house
 from tests.media.recording.sending import video
@@ -512,6 +514,77 @@ async def test_a_clip_that_fails_leaves_nothing_behind(kept: Kept) -> None:
     assert refused == (503, "shuttingDown")
     assert [path.name for path in (kept.folder / "data" / "recordings").iterdir()] == [kept.made.recording]
     assert len(await kept.house.server.office.store.list_recordings()) == 1
+
+
+# --- exports -------------------------------------------------------------------------------------------------------
+
+
+async def exported(kept: Kept, query: str, token: str | None = None) -> tuple[int, dict[str, str], bytes]:
+    headers = {"Authorization": f"Bearer {token or kept.staff}"}
+    async with kept.house.client.get(
+        f"{kept.house.url}{kept.path}/export?{query}", headers=headers
+    ) as answer:
+        return answer.status, dict(answer.headers), await answer.read()
+
+
+async def test_an_export_holds_every_track(kept: Kept) -> None:
+    hub = kept.token(Role.HUB)
+    status, headers, content = await exported(kept, "format=mkv", hub)
+    assert (status, headers["Content-Type"], headers["Cache-Control"]) == (
+        200,
+        "video/x-matroska",
+        "no-store",
+    )
+    assert headers["Content-Disposition"] == f'attachment; filename="recording-{kept.made.recording}.mkv"'
+    with av.open(io.BytesIO(content)) as container:
+        assert len(container.streams.video) == 2
+        assert len(container.streams.audio) == 2
+        frames = sum(1 for packet in container.demux(container.streams.video) if packet.pts is not None)
+    assert frames == sum(
+        len(part.frames) for part in kept.made.of(kept.made.tracks[1].participant, "camera")
+    ) + sum(len(part.frames) for part in kept.made.of(kept.made.tracks[3].participant, "ultrasound"))
+    who = f"invite:{kept.session.invites[Role.HUB].id}"
+    assert [line for line in kept.audited() if line[0] == "objectExported"] == [
+        ("objectExported", who, 1, {"format": "mkv"}),
+        ("objectExported", who, 0, {"format": "mkv", "sizeBytes": len(content)}),
+    ]
+    files = [path for path in (kept.folder / "data").rglob("*") if path.is_file()]
+    assert not any(b"matroska" in path.read_bytes() for path in files)
+
+
+async def test_an_export_that_cannot_be_says_so_and_not_with_half_a_file(kept: Kept) -> None:
+    for query, refusal in (
+        ("", (400, "malformed")),
+        ("format=exe", (400, "malformed")),
+        ("format=mkv&track=x", (400, "malformed")),
+        ("format=mkv&track=99", (404, "notFound")),
+    ):
+        assert await kept.house.code("GET", f"{kept.path}/export?{query}", kept.staff) == refusal
+    viewer = await kept.house.code("GET", f"{kept.path}/export?format=mkv", kept.token(Role.VIEWER))
+    assert viewer == (403, "notAllowed")
+    await kept.house.server.library.break_off()
+    stopped = await kept.house.code("GET", f"{kept.path}/export?format=mkv", kept.staff)
+    assert stopped == (503, "shuttingDown")
+    assert [line[2] for line in kept.audited() if line[0] == "objectExported"] == [1, 8]
+
+
+async def test_who_goes_away_in_the_midst_of_an_export_blocks_nobody(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(download, "CHUNK_BYTES", 1024)  # Far more of them than may wait.
+    url = f"{kept.house.url}{kept.path}/export?format=mkv"
+    deadline_s = time.monotonic() + 20
+    for _ in range(2 * LONG_WORKS):
+        while True:
+            answer = await kept.house.client.get(url, headers={"Authorization": f"Bearer {kept.staff}"})
+            answer.close()
+            if answer.status == 200:
+                break
+            assert answer.status == 429
+            assert time.monotonic() < deadline_s
+    while (await exported(kept, "format=mkv"))[0] != 200:
+        assert time.monotonic() < deadline_s
+    assert 8 in [line[2] for line in kept.audited() if line[0] == "objectExported"]
 
 
 # --- holding and shredding -----------------------------------------------------------------------------------------

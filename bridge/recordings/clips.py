@@ -32,11 +32,12 @@ def cut_clip(
     reader: RecordingReader,
     ref: ObjectRef,
     started: RecordingStarted,
-    goes_on: Callable[[], bool],
+    check: Callable[[], None],
 ) -> int:
     """Writes the clip that `started` describes as the new object `ref`; gives its size in bytes.
 
-    Ends early when `goes_on` says no. Raises VaultError, Conflict, AuditError; then nothing of the clip is left.
+    `check` is called between parts, and what it raises ends the work. Raises VaultError, Conflict, AuditError; after
+    an error nothing of the clip is left.
     """
     begin_us = started.begin_ms * 1000
     end_us = (started.end_ms if started.end_ms is not None else reader.end_ms) * 1000
@@ -49,7 +50,7 @@ def cut_clip(
         write_events(writer, msgspec.json.encode(told), [event["atMs"] for event in told])
         for track, chosen in tracks:
             with writer.new_stream() as stream:
-                _copy(track, chosen, stream, goes_on)
+                _copy(track, chosen, stream, check)
                 stream.end()
         rows = writer.seal()
     except BaseException:
@@ -123,7 +124,7 @@ def _overlaps(note: PartNote, begin_us: int, end_us: int) -> bool:
 
 
 def _copy(
-    track: TrackIndex, chosen: list[PartEntry], stream: StreamWriter, goes_on: Callable[[], bool]
+    track: TrackIndex, chosen: list[PartEntry], stream: StreamWriter, check: Callable[[], None]
 ) -> None:
     """A damaged part is left out; what refers to it is marked, up to the next keyframe."""
     stream.append(b"", encode_note(track.about), durable=False)
@@ -131,8 +132,7 @@ def _copy(
     written: tuple[int | None, int] = (None, 0)
     broken = False
     for entry in chosen:
-        if not goes_on():
-            raise BridgeError("The server stops or restarts: come back.", "shuttingDown")
+        check()
         note = entry.note
         broken = broken and not note.key
         try:

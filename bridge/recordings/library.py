@@ -7,9 +7,12 @@ asked and answered is the HTTP interface's business.
 from __future__ import annotations
 
 import asyncio
+import os
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any, Protocol
 from weakref import WeakValueDictionary
 
@@ -32,6 +35,7 @@ from bridge.vault import Trouble, Vault, VaultError
 HOUSEKEEPING_S = 15.0
 LONG_WORKS = 2
 """Clips and exports at once: they read and seal as fast as the disk goes, beside a live session."""
+LONG_WORK_NICENESS = 10
 TITLE_LIMIT = 200
 CLIPS_KNOWN = 10_000
 NOTED_WITHIN_S = 5.0
@@ -72,7 +76,7 @@ class Library:
         self._now_ms = now_ms
         self._locks: WeakValueDictionary[RecordingId, asyncio.Lock] = WeakValueDictionary()
         self._clips: dict[RecordingId, RecordingStarted] = {}
-        self._long = ThreadPoolExecutor(LONG_WORKS, thread_name_prefix="recordings")
+        self._long = ThreadPoolExecutor(LONG_WORKS, thread_name_prefix="recordings", initializer=_make_way)
         self._long_works = 0
         self._stopping = False
         self.readers = Readers(vault)
@@ -102,9 +106,10 @@ class Library:
         await asyncio.to_thread(self._long.shutdown, cancel_futures=True)
         await asyncio.to_thread(self.readers.close)
 
-    def goes_on(self) -> bool:
-        """Whether long work may go on; asked between two parts."""
-        return not self._stopping
+    def stop_if_asked(self, *_progress: int) -> None:
+        """For long work, between two parts. Raises BridgeError (`shuttingDown`)."""
+        if self._stopping:
+            raise BridgeError("The server stops or restarts: come back.", "shuttingDown")
 
     # --- reading ---------------------------------------------------------------------------------------------------
 
@@ -214,7 +219,7 @@ class Library:
         await self.record(entry)
 
         def work() -> int:
-            return cut_clip(self._vault, self._audit, reader, ref_of(made), started, self.goes_on)
+            return cut_clip(self._vault, self._audit, reader, ref_of(made), started, self.stop_if_asked)
 
         try:
             size_bytes = await self.long_work(work)
@@ -289,6 +294,12 @@ class Library:
 
     async def _change(self, recording: RecordingId, who: str, detail: dict[str, int | str]) -> None:
         await self.record(Entry(AuditEvent.OBJECT_CHANGED, who, str(ref_of(recording)), detail=detail))
+
+
+def _make_way() -> None:
+    """A thread that encodes or seals takes only the time that live sessions leave (Linux counts it by thread)."""
+    with suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), LONG_WORK_NICENESS)
 
 
 def _started(vault: Vault, recording: RecordingId) -> RecordingStarted:
