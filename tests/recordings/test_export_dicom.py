@@ -91,6 +91,7 @@ def test_the_ultrasound_is_wrapped_as_it_was_sent(vault: Vault, tmp_path: Path) 
     # Nothing was encoded anew: the same packets as in Matroska.
     film = io.BytesIO()
     export(reader, Format.MKV, film)
+    film.seek(0)
     with av.open(film) as recorded, av.open(io.BytesIO(stream_of(dataset))) as wrapped:
         sent = [bytes(packet) for packet in recorded.demux(video=0) if packet.size]
         kept = [bytes(packet) for packet in wrapped.demux(video=0) if packet.size]

@@ -199,7 +199,7 @@ def _fixed(dataset: Any, keyword: str, vr: str, value: str, length: int) -> None
 
 
 def _code(value: str, scheme: str, meaning: str) -> Dataset:
-    item: Any = Dataset()
+    item = Dataset()
     item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = value, scheme, meaning
     return item
 
