@@ -31,6 +31,13 @@ def test_the_environment_can_name_the_file(tmp_path: Path) -> None:
     assert config.load({"BRIDGE_CONFIG": str(file)}).port == 1234
 
 
+def test_yes_and_no_are_words_in_the_environment_and_truth_in_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "bridge.toml"
+    file.write_text("session_consent = true\n")
+    assert config.load({}, file).session_consent is True
+    assert config.load({"BRIDGE_SESSION_CONSENT": "False"}, file).session_consent is False
+
+
 def test_paths_in_a_file_are_seen_from_its_folder(tmp_path: Path) -> None:
     file = tmp_path / "bridge.toml"
     file.write_text('data_dir = "state"\ntls = "files"\ntls_cert = "/etc/cert.pem"\ntls_key = "key.pem"\n')
@@ -75,6 +82,10 @@ def test_an_unknown_name_in_the_file_is_refused(tmp_path: Path) -> None:
         ("TITLE", "two\nlines"),
         ("SESSION_KIND", "party"),
         ("CAPACITY_LIMIT", "1e3"),
+        ("SESSION_RECORD", "sometimes"),
+        ("SESSION_CONSENT", "perhaps"),
+        ("RETENTION_DAYS_SURGERY", "-1"),
+        ("CONSENT_TEXT_RU", "x" * 4001),
     ],
 )
 def test_a_value_out_of_range_is_refused_by_its_name(name: str, value: str) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from bridge.client import Participant
 from bridge.ids import Role
 from tests.house import House, open_house
 
@@ -200,6 +201,28 @@ async def test_a_token_in_the_query_does_not_count(house: House) -> None:
     assert await house.code("GET", path) == (401, "notAuthorised")
 
 
+async def test_a_session_says_whether_it_is_recorded_and_who_is_asked(house: House) -> None:
+    wish = {"title": "Echo", "record": "manual", "consent": True}
+    status, made = await house.ask("POST", "/api/sessions", house.staff_token(), json=wish)
+    assert status == 201
+    _, shown = await house.ask("GET", f"/api/sessions/{made['session']}", made["tokens"]["organiser"])
+    assert (shown["session"]["record"], shown["session"]["consent"]) == ("manual", True)
+    assert shown["session"]["recording"] is None
+
+
+async def test_a_recording_that_runs_is_shown_with_its_session(house: House) -> None:
+    made = await house.make()
+    hub = Participant(house.url, house.token(made, Role.HUB), "Dr Hub", receive=False)
+    clinic = Participant(house.url, house.token(made, Role.SATELLITE), "Clinic", receive=False)
+    async with hub.taking_part(), clinic.taking_part():
+        await hub.until(lambda: hub.recording)
+        _, listed = await house.ask("GET", "/api/sessions", house.staff_token())
+        assert listed["sessions"][0]["recording"] == hub.recording
+        await hub.request("stopRecording")
+        _, listed = await house.ask("GET", "/api/sessions", house.staff_token())
+        assert listed["sessions"][0]["recording"] is None
+
+
 @pytest.mark.parametrize(
     ("body", "refusal"),
     [
@@ -213,6 +236,8 @@ async def test_a_token_in_the_query_does_not_count(house: House) -> None:
         (b'{"title": " \\n "}', (400, "malformed")),
         (b'{"title": "a\\u0000b"}', (400, "malformed")),
         (b'{"title": "x", "kind": "party"}', (400, "malformed")),
+        (b'{"title": "x", "record": "secretly"}', (400, "malformed")),
+        (b'{"title": "x", "consent": "yes"}', (400, "malformed")),
         (b'{"title": "x", "capacity": "many"}', (400, "malformed")),
         (b'{"title": "x", "capacity": -1}', (400, "malformed")),
         (b'{"title": "x", "capacity": 1}', (413, "tooLarge")),

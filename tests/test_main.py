@@ -76,6 +76,7 @@ def test_a_session_is_made_without_a_server(tmp_path: Path) -> None:
         tmp_path,
         *("session", "create", "--title", "Siêu âm", "--kind", "radiology", "--format", "event"),
         *("--capacity", "50", "--expires-in", "2h", "--satellite-point", "Sơn La", "--json"),
+        *("--record", "manual", "--consent"),
         public_url="https://bridge.example.org",
     )
     made = json.loads(out)
@@ -95,6 +96,16 @@ def test_a_session_is_made_without_a_server(tmp_path: Path) -> None:
         "event",
         50,
     )
+    assert (session["record"], session["consent"]) == ("manual", True)
+
+
+def test_what_is_not_said_of_a_recording_is_as_the_settings_say(tmp_path: Path) -> None:
+    settings = {"session_record": "never", "session_consent": "true"}
+    printed(tmp_path, "session", "create", "--title", "As set", **settings)
+    printed(tmp_path, "session", "create", "--title", "Said", "--record", "auto", "--no-consent", **settings)
+    listed = {s["title"]: s for s in json.loads(printed(tmp_path, "session", "list", "--json"))}
+    assert (listed["As set"]["record"], listed["As set"]["consent"]) == ("never", True)
+    assert (listed["Said"]["record"], listed["Said"]["consent"]) == ("auto", False)
 
 
 def test_what_is_stored_is_for_its_owner_only(tmp_path: Path) -> None:
@@ -162,6 +173,18 @@ def test_a_key_that_others_may_read_stops_everything(tmp_path: Path) -> None:
         done = bridge(tmp_path, *words)
         assert done.returncode == 2
         assert "chmod 600" in done.stderr
+
+
+def test_a_vault_whose_key_others_may_read_is_not_served(tmp_path: Path) -> None:
+    with serving(tmp_path):
+        pass
+    keys = [path for path in (tmp_path / "data" / "vault").rglob("*") if path.is_file()]
+    for path in keys:
+        path.chmod(0o644)
+    done = bridge(tmp_path, "serve")
+    assert done.returncode == 2
+    assert "chmod 600" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_serve_says_where_it_is_and_stops_gracefully(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 
 from bridge.client import Participant
@@ -221,6 +222,17 @@ def disk(tmp_path: Path) -> Iterator[Disk]:
         yield disk
 
 
+async def health(server: Server) -> tuple[int, list[str]]:
+    async with aiohttp.ClientSession() as http, http.get(f"{server.address}/healthz") as answer:
+        return answer.status, (await answer.json()).get("failing", [])
+
+
+async def metric(server: Server, name: str) -> float:
+    async with aiohttp.ClientSession() as http, http.get(f"{server.address}/metrics") as answer:
+        lines = (await answer.text()).splitlines()
+    return next(float(line.split()[1]) for line in lines if line.startswith(f"{name} "))
+
+
 async def test_a_full_disk_alarms_who_may_record_and_the_call_goes_on(
     tmp_path: Path, disk: Disk, cine: Cine, sound: Samples
 ) -> None:
@@ -253,11 +265,13 @@ async def test_a_full_disk_alarms_who_may_record_and_the_call_goes_on(
                 await pictures(watched, 30)
                 await hub.request("sendChat", text="we go on")
                 await clinic.until(lambda: clinic.chat)
-                health = await asyncio.to_thread(server.command, "session", "list")
-                assert "Echo" in health
+                assert (await health(server)) == (503, ["recordings"])
+                assert await metric(server, "bridge_recordings_in_trouble") == 1
             await hub.until(lambda: hub.recording and hub.recording["trouble"] is None)
             assert clinic.recording is not None
             assert clinic.recording["trouble"] is None
+            assert await metric(server, "bridge_recordings_in_trouble") == 0
+            assert await metric(server, "bridge_recordings") == 1
         assert all(session["recording"] is None or not session["recording"]["trouble"] for session in told)
         await asyncio.to_thread(server.stop)
         with recordings(server) as (reader,):
