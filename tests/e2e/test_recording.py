@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 import pytest
 from playwright.async_api import Locator, Page, expect
@@ -19,7 +20,8 @@ from tests.e2e.people import (
     press_join,
     satellite_joins,
 )
-from tests.serving import Server
+from tests.media.disks import memory_disk
+from tests.serving import Server, running_server
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
 
@@ -216,6 +218,37 @@ async def test_session_that_is_never_recorded_has_no_controls_for_it(server: Ser
     await is_told(hub, "off")
     for button in ("record-button", "mark-button", "marks-button", "recordings-button"):
         await expect(by_id(hub, button)).to_have_count(0)
+
+
+async def test_full_disk_is_told_at_once_to_who_leads_and_when_it_is_over(
+    tmp_path: Path, launch: Launch, shoot: Shoot
+) -> None:
+    data_dir = tmp_path / "data"
+    data_dir.mkdir(mode=0o700)
+    with memory_disk(data_dir / "recordings", 64 << 20) as disk, running_server(data_dir) as server:
+        links = server.create_session("Echo with Sơn La", "--record", "auto")["links"]
+        browser = await launch()
+        clinic = await satellite_joins(browser, links["satellite"], width=1024, height=768)
+        hub = await open_checked(browser, links["hub"])
+        await by_id(hub, "name-input").fill("Dr Hà")
+        await press_join(hub)
+        await is_told(hub, "recording")
+        await listen(hub)
+        with disk.full():
+            alarm = by_id(hub, "storage-alarm")
+            await expect(alarm).to_contain_text("disk is full", timeout=10_000)
+            await expect(alarm).to_contain_text("not being recorded")
+            await is_told(hub, "trouble")
+            await is_told(clinic, "recording")
+            await expect(by_id(clinic, "storage-alarm")).to_be_empty()
+            assert await faults(hub) == []
+            await shoot(hub, "storage-alarm")
+            await hub.set_viewport_size({"width": 360, "height": 780})
+            await shoot(hub, "storage-alarm-360")
+        await expect(alarm).to_have_text("", timeout=20_000)
+        await is_told(hub, "recording")
+        await until(hub, HEARD, "It is being recorded again.")
+        assert len([one for one in await heard(hub) if "disk is full" in one]) == 1
 
 
 async def test_pages_that_are_recorded_have_no_faults_and_fit(

@@ -175,7 +175,13 @@ test("the alarm says what is wrong and what is missing, and stays until it is ov
   now({ ...FULL, trouble: "melted" as never });
   expect(screen.getByTestId("storage-alarm").textContent).toContain("has a fault");
   now(RUNNING);
-  expect(screen.queryByTestId("storage-alarm")).toBeNull();
+  expect(screen.getByTestId("storage-alarm").textContent).toBe("");
+});
+
+test("who does not lead hears nothing of the disk", () => {
+  const { room } = setUp({ recording: FULL, permissions: [] });
+  render(<StorageAlarm room={room} />);
+  expect(screen.getByTestId("storage-alarm").textContent).toBe("");
 });
 
 function Asked({ room }: { readonly room: Room }) {

@@ -138,6 +138,7 @@ function noticeText(notice: Notice): string {
     case "back":
       return t("connection.back");
     case "storageBack":
+      if (notice.lostMs === 0) return t("recording.storageBackWhole");
       return t("recording.storageBack", { count: Math.ceil(notice.lostMs / 1000) });
     case "failed":
       return failureText(notice.code);

@@ -76,19 +76,18 @@ export function RecordingSpoken({ room }: { readonly room: Room }): JSX.Element 
   );
 }
 
-/** Stays as long as nothing can be written. */
-export function StorageAlarm({ room }: { readonly room: Room }): JSX.Element | null {
+/** Stays as long as nothing can be written. Its place is always there, as a screen reader hears only what changes in one. */
+export function StorageAlarm({ room }: { readonly room: Room }): JSX.Element {
   const recording = room.client.session.value?.recording ?? null;
-  if (!recording?.trouble || !room.client.permissions.value.has("record")) return null;
+  const trouble = room.client.permissions.value.has("record") ? (recording?.trouble ?? null) : null;
+  const lostS = Math.ceil((recording?.lostMs ?? 0) / 1000);
   return (
-    <div class="banner alarm" data-testid="storage-alarm" data-trouble={recording.trouble}>
-      <Icon name="warning" />
+    <div class={trouble === null ? "unseen" : "banner alarm"} data-testid="storage-alarm" data-trouble={trouble}>
+      {trouble !== null && <Icon name="warning" />}
       <span>
-        <span role="alert">
-          {t(`recording.trouble.${told(recording.trouble)}`)} {t("recording.goesOn")}
-        </span>{" "}
-        {/* It grows all the time: seen, and not said again and again. */}
-        {recording.lostMs > 0 && <span class="alarm-lost">{t("recording.lost", { count: Math.ceil(recording.lostMs / 1000) })}</span>}
+        <span role="alert">{trouble !== null && `${t(`recording.trouble.${told(trouble)}`)} ${t("recording.goesOn")}`}</span>
+        {/* It grows: seen, and not said again and again. */}
+        {trouble !== null && lostS > 0 && <span class="alarm-lost"> {t("recording.lost", { count: lostS })}</span>}
       </span>
     </div>
   );
