@@ -24,7 +24,6 @@ from bridge.doors import RoomDoors
 from bridge.guard import BadTokens, Clients, Handler, errors_middleware, security_headers
 from bridge.health import Health
 from bridge.http import Api
-from bridge.ids import SessionKind
 from bridge.media import whip
 from bridge.media._native import RelayStats
 from bridge.media.addresses import reachable_addresses
@@ -92,7 +91,9 @@ async def running(settings: Settings) -> AsyncIterator[Server]:
         stack.callback(audit.close)
         keep_days = _keep_days(settings)
         await salvage_all(vault, audit, office.store, keep_days, now_ms)
-        keeper, recorder = await stack.enter_async_context(_recording(settings, office, engine, vault, audit))
+        keeper, recorder = await stack.enter_async_context(
+            _recording(settings, office, engine, vault, audit, keep_days)
+        )
         library = Library(
             vault=vault, audit=audit, store=office.store, running=recorder, keep_days=keep_days, now_ms=now_ms
         )
@@ -215,13 +216,12 @@ def _keep_days(settings: Settings) -> KeepDays:
 
 @asynccontextmanager
 async def _recording(
-    settings: Settings, office: Office, engine: Engine, vault: Vault, audit: Audit
+    settings: Settings, office: Office, engine: Engine, vault: Vault, audit: Audit, keep_days: KeepDays
 ) -> AsyncIterator[tuple[RecordKeeper, DiskRecorder]]:
     """Recordings can be made until the block ends; then all of them are ended and sealed."""
     recorder = DiskRecorder(engine, vault)
-    keep_days = _keep_days(settings)
     rules = RecordingRules(
-        {kind: keep_days(kind) for kind in SessionKind},
+        keep_days,
         wording(
             {"vi": settings.consent_text_vi, "ru": settings.consent_text_ru, "en": settings.consent_text_en}
         ),

@@ -31,6 +31,7 @@ from bridge.messages import ChatLine, Language, LeaveReason
 from bridge.minutes import Minutes
 from bridge.recordbook import RecordBook
 from bridge.recordings import layout
+from bridge.recordings.retention import KeepDays, retain_until_ms
 from bridge.store import RecordingRecord
 from bridge.witness import Recording
 
@@ -41,7 +42,6 @@ CUT_RESUMES_WITHIN_MS = 3600_000
 SEAL_WITHIN_S = 8.0
 """How long a stopping server waits for its recordings to be sealed. What takes longer is salvaged at the next start."""
 SYSTEM = "system"
-DAY_MS = 24 * 3600_000
 
 _EndReason = Literal["stopped", "sessionEnded", "alone", "shutdown"]
 
@@ -50,14 +50,10 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class RecordingRules:
-    """What the settings say: days that recordings are kept, by kind (0 for ever), and what people are asked."""
+    """What the settings say: for how long recordings are kept, and what people are asked."""
 
-    retention_days: Mapping[SessionKind, int]
+    keep_days: KeepDays
     wording: Mapping[Language, str]
-
-    def retain_until_ms(self, kind: SessionKind, ended_at_ms: int) -> int | None:
-        days = self.retention_days[kind]
-        return ended_at_ms + days * DAY_MS if days else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -330,7 +326,7 @@ class RecordKeeper:
             state=RecordingState.ENDED,
             duration_ms=event.duration_ms,
             size_bytes=event.size_bytes,
-            retain_until_ms=self.rules.retain_until_ms(recording.kind, ended_at_ms),
+            retain_until_ms=retain_until_ms(self.rules.keep_days, recording.kind, ended_at_ms),
         )
         del self._open[event.recording]
         self._book.closed(closed)

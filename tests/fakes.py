@@ -406,7 +406,7 @@ def restart(house: House) -> None:
 
 
 def _keeper(recorder: FakeRecorder, store: Store, written: list[Entry], clock: Clock) -> RecordKeeper:
-    rules = RecordingRules({kind: 0 for kind in SessionKind} | {SessionKind.CONSULTATION: 10}, WORDING)
+    rules = RecordingRules(lambda kind: 10 if kind is SessionKind.CONSULTATION else 0, WORDING)
     keeper = RecordKeeper(recorder, RecordBook(store, written.append), rules, clock)
     keeper.start()
     return keeper

@@ -15,7 +15,7 @@ from bridge.ids import RecordingState, RecordMode, Role, SessionFormat
 from bridge.media.contract import Description, Source, StorageChanged
 from bridge.messages import Wish
 from bridge.recordings import layout
-from bridge.recordkeeping import ALONE_MS, CUT_RESUMES_WITHIN_MS, DAY_MS
+from bridge.recordkeeping import ALONE_MS, CUT_RESUMES_WITHIN_MS
 from bridge.store import Store
 from tests.fakes import Client, FakeRecording, House, a_house, restart
 
@@ -180,7 +180,7 @@ async def test_ends_with_the_session_and_is_kept_as_long_as_its_kind_is(auto: Ho
     (row,) = await auto.store.list_recordings(auto.session)
     assert row.state is RecordingState.ENDED
     assert row.size_bytes == 1000
-    assert row.retain_until_ms == row.started_at_ms + row.duration_ms + 10 * DAY_MS
+    assert row.retain_until_ms == row.started_at_ms + row.duration_ms + 10 * 24 * 3600_000
 
 
 async def test_a_stopping_server_ends_and_seals_what_runs(auto: House) -> None:
