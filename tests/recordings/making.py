@@ -122,6 +122,18 @@ def make_recording(
     return made
 
 
+def make_recording_of_parts(vault: Vault, track: Track, parts: Sequence[Part]) -> Made:
+    """A recording of one track whose parts are there already."""
+    made = Made(RecordingId(new_id()), [track])
+    ref = layout.ref_of(made.recording)
+    writer = vault.create(ref.kind, ref.id)
+    write_events(writer, events("sessionsessions2"))
+    made.streams.append(write_track(writer, track, parts, name="track0"))
+    made.parts[made.streams[0]] = list(parts)
+    writer.seal()
+    return made
+
+
 def parts_of(packets: Sequence[Sent]) -> list[Part]:
     """What the recorder makes of these packets."""
     recorder = TrackRecorder(START_US, lambda: None)

@@ -15,7 +15,7 @@ from pydicom.uid import UID
 from bridge.errors import LimitExceeded, NotFound
 from bridge.recordings.export.dataset import HIGH_41, HIGH_42, Counted, Shot, began, head, new_uid
 from bridge.recordings.export.dataset import Patient as Patient
-from bridge.recordings.export.lanes import Lane, Window, lanes_of
+from bridge.recordings.export.lanes import Lane, Losses, Window, lanes_of
 from bridge.recordings.export.muxing import Movie
 from bridge.recordings.export.reencoding import Reencoder, largest, settings
 from bridge.recordings.export.report import Meter, Progress, Report
@@ -61,7 +61,7 @@ class _Plan:
     """What of a recording becomes the instance, and how."""
 
     lane: Lane
-    setups: list[Setup]
+    opening: tuple[Setup, bytes]
     level: _Level
     width: int
     height: int
@@ -81,10 +81,11 @@ def write_dicom(
 ) -> Report:
     """Raises NotFound if there are no pictures, LimitExceeded if the instance would be too large, VaultError if the
     disk fails, and what the sink raises."""
-    plan = _plan(reader, window, track)
+    losses = Losses()
+    plan = _plan(reader, window, track, losses)
     lane, name = plan.lane, story.name_of(plan.lane)
     begin_us, end_us = lane.begin_us(window), min(window.end_us, lane.end_us)
-    report = Report(begin_us // 1_000, end_us // 1_000, 1)
+    report = Report(begin_us // 1_000, end_us // 1_000, 1, losses=losses)
     if not plan.copied:
         report.remarks.append(
             f"{name} was not sent as DICOM can hold it; it is encoded anew as H.264 of {plan.width}x{plan.height}."
@@ -159,7 +160,7 @@ def _write_pictures(movie: Movie, plan: _Plan, window: Window, report: Report, m
     """Returns for how long they are shown, in microseconds."""
     reencoder = None
     if plan.copied:
-        stream = movie.add_copied(plan.setups[0], "", UNKNOWN_LANGUAGE)
+        stream = movie.add_copied(plan.opening, "", UNKNOWN_LANGUAGE)
     else:
         how = settings(plan.width, plan.height, plan.rate, plan.level.name)
         stream = movie.add_encoded("libx264", "", UNKNOWN_LANGUAGE, **how)
@@ -182,18 +183,19 @@ def _write_pictures(movie: Movie, plan: _Plan, window: Window, report: Report, m
     return shown_us
 
 
-def _plan(reader: RecordingReader, window: Window, track: int | None) -> _Plan:
+def _plan(reader: RecordingReader, window: Window, track: int | None, losses: Losses) -> _Plan:
     """The lane of this track, or the one that matters most."""
     for lane in lanes_of(reader, window, by_codec=False, track=track):
-        setups = [] if lane.sound else lane.setups()
-        if not setups:
+        opening = None if lane.sound else lane.opening(losses)
+        if opening is None:
             continue
+        setups = lane.setups()
         rate = lane.rate
         level = _as_it_is(setups)
         if level is not None:
-            return _Plan(lane, setups, level, setups[0].width, setups[0].height, rate, copied=True)
+            return _Plan(lane, opening, level, setups[0].width, setups[0].height, rate, copied=True)
         level, width, height = _fitting(*largest(setups), rate)
-        return _Plan(lane, setups, level, width, height, rate, copied=False)
+        return _Plan(lane, opening, level, width, height, rate, copied=False)
     raise NotFound("There are no pictures in this part of the recording.")
 
 

@@ -110,6 +110,23 @@ class Lane:
                 found[setup] = None
         return list(found)
 
+    def opening(self, losses: Losses) -> tuple[Setup, bytes] | None:
+        """The first part that decoding can begin with and that can be read, with what comes before it.
+
+        Only if there is none, its losses are told: who reads the frames is told of them anyway.
+        """
+        met = Losses()
+        for piece in self.pieces:
+            setup = _setup(piece.track, piece.init, met) if piece.key or self.sound else None
+            if setup is not None:
+                try:
+                    return setup, piece.track.read(piece.number)
+                except VaultError as error:
+                    _bear(error, met)
+        losses.parts += met.parts
+        losses.texts += met.texts[: max(0, MOST_LOSSES_TOLD - len(losses.texts))]
+        return None
+
     def begin_us(self, window: Window) -> int:
         """Where decoding has to begin to show all from the window's beginning on."""
         shown = [piece for piece in self.pieces if piece.start_us <= window.begin_us]

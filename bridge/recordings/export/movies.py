@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
 from bridge.errors import NotFound
-from bridge.recordings.export.lanes import Lane, Window, lanes_of
+from bridge.recordings.export.lanes import Lane, Losses, Window, lanes_of
 from bridge.recordings.export.muxing import Movie
 from bridge.recordings.export.reencoding import Reencoder, largest, settings
 from bridge.recordings.export.report import Meter, Progress, Report
@@ -83,17 +83,18 @@ def write_movie(
 ) -> Report:
     """Raises NotFound if there is nothing to show, VaultError if the disk fails, and what the sink raises."""
     lanes = lanes_of(reader, window, by_codec=container == "matroska", track=track)
-    told = [(lane, setups) for lane in lanes if (setups := lane.setups())]
+    losses = Losses()
+    told = [(lane, opening) for lane in lanes if (opening := lane.opening(losses)) is not None]
     if not told:
         raise NotFound("There is nothing to show in this part of the recording.")
     begin_us = min(lane.begin_us(window) for lane, _ in told)
     end_us = min(window.end_us, max(lane.end_us for lane, _ in told))
-    report = Report(begin_us // 1_000, end_us // 1_000, len(told))
-    report.losses.of(lane for lane, _ in told)
+    report = Report(begin_us // 1_000, end_us // 1_000, len(told), losses=losses)
+    report.losses.of(lanes)
     meter = Meter(progress, end_us - begin_us)
     captions = story.captions(begin_us, end_us) if container == "matroska" else []
     with Movie(sink, container, title=story.title, duration_us=end_us - begin_us) as movie:
-        writers = [_writer(movie, lane, setups, container, story, report) for lane, setups in told]
+        writers = [_writer(movie, lane, opening, container, story, report) for lane, opening in told]
         if captions:
             movie.add_captions()
         movie.set_chapters([_moved(each, begin_us) for each in story.chapters(begin_us, end_us)])
@@ -118,13 +119,14 @@ def write_movie(
 
 
 def _writer(
-    movie: Movie, lane: Lane, setups: Sequence[Setup], container: str, story: Story, report: Report
+    movie: Movie, lane: Lane, opening: tuple[Setup, bytes], container: str, story: Story, report: Report
 ) -> _Copied | _Encoded:
+    setups = lane.setups()
     title, language = story.name_of(lane), story.language_of(lane)
     sizes = {(setup.width, setup.height) for setup in setups}
     codecs = {setup.codec for setup in setups}
     if container == "matroska" or (codecs <= _COPIED_IN_MP4 and len(codecs) == len(sizes) == 1):
-        stream = movie.add_copied(setups[0], title, language)
+        stream = movie.add_copied(opening, title, language)
         return _Copied(movie, stream, setups, fill=container == "mp4")
     size = largest(list(setups))
     stream = movie.add_encoded("libx264", title, language, **settings(*size))

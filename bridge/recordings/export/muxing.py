@@ -21,8 +21,6 @@ from bridge.recordings.export.unpacking import SOUND, Frame, Setup
 Container = Literal["matroska", "mp4"]
 US = Fraction(1, 1_000_000)
 _TIME_BASES = {"video": Fraction(1, 90_000), "audio": Fraction(1, 48_000)}
-# All that their decoders need is in the keyframes.
-_WITHOUT_DESCRIPTION = frozenset({"vp8", "vp9"})
 # Nothing before the fragments needs to be known, and each begins where it says.
 _FRAGMENTED = "frag_keyframe+empty_moov+default_base_moof+frag_discont"
 _FRAGMENT_US = "2000000"
@@ -71,13 +69,12 @@ class Movie:
 
     # --- before the first frame ---
 
-    def add_copied(self, setup: Setup, title: str, language: str) -> Any:
-        """A track of frames that are put in as they are, all of this codec."""
-        if setup.codec in _WITHOUT_DESCRIPTION:
-            stream = self._out.add_mux_stream(setup.codec, width=setup.width, height=setup.height)
-        else:
-            with av.open(io.BytesIO(setup.segment)) as opened:
-                stream = self._out.add_stream_from_template(opened.streams[0])
+    def add_copied(self, opening: tuple[Setup, bytes], title: str, language: str) -> Any:
+        """A track of frames that are put in as they are, all of the codec of this first part."""
+        setup, first = opening
+        with av.open(io.BytesIO(setup.segment + first)) as opened:
+            # As it is, whether or not there is an encoder for it.
+            stream = self._out.add_stream_from_template(opened.streams[0], opaque=True)
         stream.time_base = _TIME_BASES["audio" if setup.codec == SOUND else "video"]
         return self._added(stream, title, language)
 
