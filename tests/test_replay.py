@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import itertools
+import re
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from typing import Any
 
 import av
 import pytest
+from aiohttp import web
 
 from bridge import download
 from bridge.audit import read_lines
@@ -21,10 +23,13 @@ from bridge.ids import RecordingId, RecordingState, Role
 from bridge.recordings.index import RecordingReader
 from bridge.recordings.layout import ref_of
 from bridge.recordings.library import LONG_WORKS
+from bridge.replay import Replay
 from bridge.store import NewInvite, RecordingRecord
 from tests.house import House, open_house
 from tests.media.recording.sending import video
 from tests.recordings.making import STARTED_AT_MS, Made, Track, make_recording
+
+DOCUMENT = (Path(__file__).resolve().parents[1] / "docs" / "protocol.md").read_text()
 
 
 @dataclass
@@ -190,6 +195,18 @@ async def test_changes_are_only_the_new_events(kept: Kept) -> None:
     (event,) = changes["events"]
     assert (event["type"], event["mark"], event["atMs"]) == ("markAdded", mark, 1_000)
     assert changes["tracks"] == (await kept.get())["tracks"]
+
+
+async def test_every_request_is_in_the_protocol(kept: Kept) -> None:
+    app = web.Application()
+    Replay(
+        kept.house.server.office.auth, kept.house.server.office.store, kept.house.server.library
+    ).add_routes(app)
+    names = {"recording": "ID", "track": "T", "part": "K", "mark": "MARK"}
+    for route in app.router.routes():
+        assert route.resource is not None
+        path = route.resource.canonical.format(**names)
+        assert re.search(rf"`{route.method} {re.escape(path)}[?`]", DOCUMENT), (route.method, path)
 
 
 # --- who may -------------------------------------------------------------------------------------------------------
