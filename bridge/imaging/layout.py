@@ -96,12 +96,13 @@ class Metadata(Struct, frozen=True, array_like=True):
 
     `dataset` is the DICOM JSON model (PS3.18 F.2) in UTF-8. Values longer than `BULK_BYTES` of binary sort are left
     out of it and have a `BulkDataURI` that is a path of tags and item numbers, as `00880200/0/7FE00010`; `bulk` says
-    for each where it lies in the file: offset and length (of the inflated dataset for `deflated`).
+    for each where it lies in the file: offset, length (of the inflated dataset for `deflated`), and how many bytes a
+    big-endian unit has that is to be turned round, 0 if nothing is.
     """
 
     dataset: bytes
     frames: FrameTable
-    bulk: dict[str, tuple[int, int]]
+    bulk: dict[str, tuple[int, int, int]]
 
 
 BULK_BYTES = 1024
