@@ -56,7 +56,7 @@ export interface RecordingDetail {
   readonly events: readonly RecordedEvent[];
 }
 
-/** number, init (null: lost), startMs, durationMs, flags, sizeBytes, frames */
+/** number, init (below 0: lost), startMs, durationMs, flags, sizeBytes, frames */
 export type PartRow = readonly [number, number | null, number, number, number, number, number];
 
 export const PART_KEY = 1;

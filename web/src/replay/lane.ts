@@ -84,16 +84,17 @@ export class Lane {
     const known = this.newest.get(track) ?? -1;
     const rows = parts.filter(([number]) => number > known);
     for (const [part, init, startMs, durationMs, flags, sizeBytes] of rows) {
+      const lost = init === null || init < 0;
       this.pieces.push({
         track,
         part,
-        init,
+        init: lost ? null : init,
         startMs,
         endMs: startMs + durationMs,
         sizeBytes,
         key: this.kind === "audio" || (flags & PART_KEY) !== 0,
         lossy: (flags & (PART_DAMAGED | PART_GAP)) !== 0,
-        bad: init === null ? "damaged" : null,
+        bad: lost ? "damaged" : null,
       });
     }
     const newest = rows.at(-1)?.[0];

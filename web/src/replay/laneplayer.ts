@@ -8,13 +8,14 @@ import { AHEAD_MS, Feeder } from "./feeder";
 import type { Bad, Lane } from "./lane";
 import { LOUD_RATE_MAX, correct } from "./playclock";
 
-/** After a seek an element needs this long until its own clock tells the truth. */
+/** Not sought again so shortly after: some browsers need that long until they tell the truth. */
 const SEEK_SETTLES_MS = 1_000;
 /** Sought at once, however shortly after another seek. */
 const FAR_S = 2;
 /** As exact as a frame can be shown while nothing moves. */
 const EXACT_S = 0.0005;
 const AHEAD_AT_MOST_MS = 60_000;
+const SAME_RATE = 0.004;
 /** A shorter hole is not worth telling of. */
 const HOLE_TOLD_MS = 400;
 
@@ -69,9 +70,15 @@ export class LanePlayer {
   }
 
   /** Of the element, on the recording's clock; null while it cannot be told. */
-  timeMs(nowMs: number): number | null {
-    const steady = !this.element.paused && !this.element.seeking && this.element.readyState >= HTMLMediaElement.HAVE_FUTURE_DATA;
-    return steady && nowMs - this.soughtMs > SEEK_SETTLES_MS ? this.element.currentTime * 1000 : null;
+  timeMs(): number | null {
+    const { paused, seeking, readyState, currentTime } = this.element;
+    const steady = !paused && !seeking && readyState >= HTMLMediaElement.HAVE_FUTURE_DATA && this.shownNow.peek() === "there";
+    return steady ? currentTime * 1000 : null;
+  }
+
+  /** Whether its sound is to be heard now, so that it takes a moment to begin. */
+  get sounds(): boolean {
+    return this.lane.kind === "audio" && this.shownNow.peek() === "there";
   }
 
   /** Brings it to the clock. Returns whether it could play on now. */
@@ -137,14 +144,14 @@ export class LanePlayer {
       }
       return element.readyState >= HTMLMediaElement.HAVE_CURRENT_DATA;
     }
-    const correction = correct(offS, look.rate);
+    const correction = correct(offS, look.rate, Math.abs(element.playbackRate - look.rate) > SAME_RATE);
     const stuck = this.buffer.nearest(element.currentTime) === null;
     if (stuck || (correction.kind === "seek" && (look.nowMs - this.soughtMs > SEEK_SETTLES_MS || Math.abs(offS) > FAR_S))) {
       this.seek(placeS, look.nowMs);
       return false;
     }
     const rate = look.leads || correction.kind === "seek" ? look.rate : correction.rate;
-    if (Math.abs(element.playbackRate - rate) > 0.004) element.playbackRate = rate;
+    if (Math.abs(element.playbackRate - rate) > SAME_RATE) element.playbackRate = rate;
     if (element.paused) this.start();
     return element.readyState >= HTMLMediaElement.HAVE_FUTURE_DATA;
   }

@@ -5,13 +5,15 @@ export const LOUD_RATE_MAX = 2;
 export const RATES = [0.25, 0.5, 1, 1.5, 2, 4] as const;
 
 /** Nobody sees or hears less. */
-const IN_STEP_S = 0.008;
+const IN_STEP_S = 0.018;
+/** Once corrected at all, then well: each change of speed costs a browser's sound some milliseconds. */
+const CORRECTED_S = 0.004;
 /** Further off than this, changing the speed would take too long. */
 export const SEEK_FROM_S = 0.3;
-/** In how long an element is brought back. */
-const CORRECTED_WITHIN_S = 0.5;
+const SMALL_S = 0.08;
+const SMALL_CORRECTION = 0.05;
 /** More would be heard as another pitch or seen as a jerk. */
-const MAX_CORRECTION = 0.1;
+const CORRECTION = 0.1;
 
 export class PlayClock {
   private anchorMs: number;
@@ -61,9 +63,11 @@ export class PlayClock {
 /** Seek, or at which speed to play, for an element that is `offS` ahead of the clock. */
 export type Correction = { readonly kind: "seek" } | { readonly kind: "rate"; readonly rate: number };
 
-export function correct(offS: number, rate: number): Correction {
-  if (Math.abs(offS) > SEEK_FROM_S * Math.max(1, rate)) return { kind: "seek" };
-  if (Math.abs(offS) < IN_STEP_S) return { kind: "rate", rate };
-  const share = Math.max(-MAX_CORRECTION, Math.min(MAX_CORRECTION, -offS / CORRECTED_WITHIN_S / rate));
-  return { kind: "rate", rate: Math.round(rate * (1 + share) * 1000) / 1000 };
+export function correct(offS: number, rate: number, correcting: boolean): Correction {
+  // Of what is watched faster, the same time in the recording is a shorter one for who watches.
+  const off = Math.abs(offS) / Math.max(1, rate);
+  if (off > SEEK_FROM_S) return { kind: "seek" };
+  if (off < (correcting ? CORRECTED_S : IN_STEP_S)) return { kind: "rate", rate };
+  const share = off < SMALL_S ? SMALL_CORRECTION : CORRECTION;
+  return { kind: "rate", rate: rate * (1 - Math.sign(offS) * share) };
 }

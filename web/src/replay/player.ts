@@ -26,6 +26,9 @@ const BEHIND_LIVE_MS = 3_000;
 const LIVE_MS = 6_000;
 /** One small picture that does not come must not hold up all the rest. */
 const PATIENCE_MS = 4_000;
+const WAITING_TOLD_MS = 250;
+/** A browser without a sound device never begins. */
+const STARTS_WITHIN_MS = 400;
 /** A shorter pause is played through. */
 const SHORT_PAUSE_MS = 1_500;
 
@@ -56,7 +59,7 @@ export class Replay {
   readonly stop = signal<Stop | null>(null);
   readonly notice = signal<Notice | null>(null);
   readonly soundRefused = signal(false);
-  /** The large lane: it leads the clock, and frames are stepped on it. */
+  /** The large lane: everything waits for it, and frames are stepped on it. */
   readonly main: Signal<string | null> = signal(null);
   readonly players = signal<ReadonlyMap<string, LanePlayer>>(new Map());
   readonly beginMs: ReadonlySignal<number>;
@@ -70,9 +73,11 @@ export class Replay {
   private polling: ReturnType<typeof setTimeout> | undefined;
   private polls = 0;
   private waitingSinceMs: number | null = null;
+  private startingSinceMs: number | null = null;
   /** Since when a lane has not been able to play on. */
   private readonly behind = new Map<string, number>();
   private readonly passed = new Set<string>();
+  private leader: string | null = null;
   private disposed = false;
 
   constructor(
@@ -252,23 +257,58 @@ export class Replay {
     this.keepInside(nowMs);
     this.passPause(nowMs);
     this.stopAtDamage(nowMs);
-    const playing = this.playing.peek();
+    const ready = this.follow(nowMs);
+    const held = this.holds(ready, nowMs);
+    const going = this.playing.peek() && !held;
+    if (!going) this.startingSinceMs = null;
+    this.clock.run(going && (this.clock.runs || this.started(nowMs)), nowMs);
+    this.waiting.value = this.playing.peek() && held && nowMs - (this.waitingSinceMs ?? nowMs) > WAITING_TOLD_MS;
+    this.atMs.value = this.clock.at(nowMs);
+  }
+
+  /** Returns whether all that count can play on. */
+  private follow(nowMs: number): boolean {
+    const { runs } = this.clock;
+    const starting = this.startingSinceMs !== null;
     const main = this.main.peek();
     let ready = true;
+    this.leader = this.nextLeader();
     for (const [id, player] of this.players.peek()) {
-      const leads = id === main && !document.hidden;
-      const look = { atMs: this.clock.at(nowMs), nowMs, rate: this.rate.peek(), running: this.clock.runs, leads };
-      // A hidden page gets no pictures from the browser, but its sound goes on.
-      const counts = !(document.hidden && player.lane.kind === "video");
-      if (this.lags(id, !player.follow(look), nowMs) && counts) ready = false;
-      if (leads && this.clock.runs) this.lean(player, nowMs);
+      const heard = player.lane.kind === "audio";
+      const look = { atMs: this.clock.at(nowMs), nowMs, rate: this.rate.peek(), running: runs || (starting && heard), leads: id === this.leader };
+      const behind = this.lags(id, !player.follow(look), nowMs);
+      // A small picture catches up by itself. A hidden page gets no pictures from the browser, but its sound goes on.
+      const counts = (heard || id === main || !runs) && !(document.hidden && !heard);
+      if (behind && counts) ready = false;
     }
-    const edge = this.running.peek() && this.clock.at(nowMs) >= this.endMs.peek() - BEHIND_LIVE_MS;
-    // Elements count as ready only once they play, so the clock begins before and waits where they stall.
-    const held = playing && (edge || !this.mayRun(ready, nowMs));
-    this.waiting.value = held && (this.waitingSinceMs === null || nowMs - this.waitingSinceMs > 250);
-    this.clock.run(playing && !held, nowMs);
-    this.atMs.value = this.clock.at(nowMs);
+    const leader = this.players.peek().get(this.leader ?? "")?.timeMs() ?? null;
+    if (runs && leader !== null) this.clock.lean(leader, nowMs);
+    return ready;
+  }
+
+  /** Sound takes up to a tenth of a second until it begins; pictures begin at once, so they begin then. */
+  private started(nowMs: number): boolean {
+    const sounds = [...this.players.peek().values()].filter((player) => player.sounds);
+    if (sounds.length === 0) return true;
+    this.startingSinceMs ??= nowMs;
+    const atMs = this.clock.at(nowMs);
+    const heardMs = sounds.map((player) => player.timeMs()).filter((timeMs) => timeMs !== null && timeMs > atMs + 1);
+    const [firstMs] = heardMs;
+    if (firstMs === undefined || firstMs === null) return nowMs - this.startingSinceMs > STARTS_WITHIN_MS;
+    this.clock.set(firstMs, nowMs);
+    return true;
+  }
+
+  /** A sound that plays, since changes of its speed could be heard; else the large picture. It stays as long as it can. */
+  private nextLeader(): string | null {
+    const players = this.players.peek();
+    const main = this.main.peek();
+    const plays = (id: string | null): boolean => typeof players.get(id ?? "")?.timeMs() === "number";
+    const sound = (id: string | null): boolean => players.get(id ?? "")?.lane.kind === "audio" && plays(id);
+    if (sound(this.leader)) return this.leader;
+    for (const id of players.keys()) if (sound(id)) return id;
+    // A hidden page gets no pictures from the browser.
+    return plays(main) && !document.hidden ? main : null;
   }
 
   /** Whether all have to wait for it. */
@@ -278,15 +318,12 @@ export class Replay {
     return behind && (id === this.main.peek() || nowMs - (this.behind.get(id) ?? nowMs) <= PATIENCE_MS);
   }
 
-  private mayRun(ready: boolean, nowMs: number): boolean {
-    if (ready) this.waitingSinceMs = null;
+  /** Whether the clock has to wait: for what is on its way, or since what comes next is still being written. */
+  private holds(ready: boolean, nowMs: number): boolean {
+    const edge = this.running.peek() && this.clock.at(nowMs) >= this.endMs.peek() - BEHIND_LIVE_MS;
+    if (ready && !edge) this.waitingSinceMs = null;
     else this.waitingSinceMs ??= nowMs;
-    return ready;
-  }
-
-  private lean(player: LanePlayer, nowMs: number): void {
-    const timeMs = player.timeMs(nowMs);
-    if (timeMs !== null && player.shown.peek() === "there") this.clock.lean(timeMs, nowMs);
+    return !ready || edge;
   }
 
   private keepInside(nowMs: number): void {

@@ -46,7 +46,7 @@ function Title({ room }: { readonly room: Room }): JSX.Element {
           {t(`replay.state.${recording.state}`)}
         </p>
       )}
-      {recording !== null && recording.clipOf !== null && <p class="replay-badge">{t("replay.clip")}</p>}
+      {typeof recording?.clipOf === "string" && <p class="replay-badge">{t("replay.clip")}</p>}
     </header>
   );
 }
@@ -91,20 +91,20 @@ function SoundSwitch({ sounds, name, room }: { readonly sounds: readonly Lane[];
   );
 }
 
-function useLane<E extends HTMLMediaElement>(lane: Lane, room: Room): { readonly current: E | null } {
-  const element = useRef<E>(null);
-  useEffect(() => (element.current ? room.replay.attach(lane, element.current) : undefined), [lane, room]);
-  return element;
+function usePlayer(element: { readonly current: HTMLMediaElement | null }, lane: Lane, room: Room): void {
+  useEffect(() => (element.current ? room.replay.attach(lane, element.current) : undefined), [element, lane, room]);
 }
 
 /** Without a browser's own player: one clock moves all of them. */
 function Sound({ lane, room }: { readonly lane: Lane; readonly room: Room }): JSX.Element {
-  const element = useLane<HTMLAudioElement>(lane, room);
+  const element = useRef<HTMLAudioElement>(null);
+  usePlayer(element, lane, room);
   return <audio ref={element} data-testid="lane-sound" data-lane={lane.id} data-participant={lane.participant} />;
 }
 
 function Picture({ lane, room }: { readonly lane: Lane; readonly room: Room }): JSX.Element {
-  const element = useLane<HTMLVideoElement>(lane, room);
+  const element = useRef<HTMLVideoElement>(null);
+  usePlayer(element, lane, room);
   const box = useRef<HTMLDivElement>(null);
   const large = room.main.value?.id === lane.id;
   const what = laneName(lane, room.replay.story.value.people);
