@@ -27,6 +27,8 @@ ROUND_S = 0.1
 # interpreter for 5 ms each time.
 SLICE_S = 0.001
 BREATH_S = 0.000_2
+# Unless so much waits: on a machine with too much to do, whoever rests is not soon called again.
+BEHIND_BYTES = 8 << 20
 # What one lost batch of packets stands for in the account of what is missing.
 LOST_BATCH_US = 33_333
 
@@ -133,11 +135,11 @@ class Maker:
                 self._push(*item)
             else:
                 item()
-            began_s = _breathe(began_s)
+            began_s = self._breathe(began_s)
         now_us = time.monotonic_ns() // 1_000
         for making in list(self._makings.values()):
             self._attempt(making, partial(making.tick, now_us))
-            began_s = _breathe(began_s)
+            began_s = self._breathe(began_s)
 
     def _push(self, track: TrackBacklog, packets: list[TapPacket]) -> None:
         self._out_bytes += sum(len(packet.payload) for packet in packets)
@@ -180,10 +182,9 @@ class Maker:
         recording.finished = True
         finished()
 
-
-def _breathe(began_s: float) -> float:
-    """Gives the interpreter away for a moment if this slice is over. Returns when the slice began."""
-    if time.monotonic() - began_s < SLICE_S:
-        return began_s
-    time.sleep(BREATH_S)
-    return time.monotonic()
+    def _breathe(self, began_s: float) -> float:
+        """Gives the interpreter away for a moment if this slice is over. Returns when the slice began."""
+        if time.monotonic() - began_s < SLICE_S or self._in_bytes - self._out_bytes > BEHIND_BYTES:
+            return began_s
+        time.sleep(BREATH_S)
+        return time.monotonic()

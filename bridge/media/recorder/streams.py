@@ -46,6 +46,9 @@ class Backlog(Protocol[E]):
 class Shelf(Protocol):
     """The object that the stream belongs to."""
 
+    def may_begin(self) -> bool:
+        """Whether a new file can be made in this round; else it is made in a later one."""
+
     def new_stream(self) -> StreamWriter:
         """Raises VaultError."""
 
@@ -84,7 +87,7 @@ class StoredStream(Generic[E]):
 
     def append(self) -> None:
         """Writes all that waits, to be confirmed by `sync`."""
-        if self._backlog.empty:
+        if self._backlog.empty or (self._writer is None and not self._shelf.may_begin()):
             return
         with self._counting_failures():
             writer = self._writer or self._begin()

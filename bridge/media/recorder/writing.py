@@ -21,6 +21,8 @@ from bridge.vault import ObjectWriter, StreamReader, StreamWriter, Trouble, Vaul
 # Together with a part's length this is what a crash takes.
 ROUND_S = 0.1
 RETRY_S = 0.5
+# Making a file waits for the disk by itself. When very many tracks begin at once, what goes on must not wait for all.
+NEW_FILES_PER_ROUND = 8
 
 _log = structlog.get_logger(__name__)
 
@@ -30,8 +32,9 @@ Closed = Callable[[RecordingBacklog, int], None]
 class _StoredRecording:
     """One recording's object and streams."""
 
-    def __init__(self, vault: Vault, backlog: RecordingBacklog) -> None:
+    def __init__(self, vault: Vault, backlog: RecordingBacklog, may_begin: Callable[[], bool]) -> None:
         self.backlog = backlog
+        self.may_begin = may_begin
         self._vault = vault
         self._ref = ref_of(backlog.recording)
         self._object: ObjectWriter | None = None
@@ -148,6 +151,7 @@ class Writer:
         self._wake = threading.Event()
         self._stopping = threading.Event()
         self._round_began_s: float | None = None
+        self._new_files = 0
         self._thread = threading.Thread(target=self._run, name="recorder-writing", daemon=True)
 
     def start(self) -> None:
@@ -186,7 +190,8 @@ class Writer:
     def _round(self) -> None:
         while self._new:
             backlog = self._new.pop(0)
-            self._stored[backlog] = _StoredRecording(self._vault, backlog)
+            self._stored[backlog] = _StoredRecording(self._vault, backlog, self._may_begin)
+        self._new_files = 0
         # All are written before any is confirmed: the disk can then do much at once.
         for stored in self._stored.values():
             stored.append()
@@ -203,6 +208,10 @@ class Writer:
             backlog.trouble = stored.trouble
         if changed:
             self._changed()
+
+    def _may_begin(self) -> bool:
+        self._new_files += 1
+        return self._new_files <= NEW_FILES_PER_ROUND
 
     def _seal(self, stored: _StoredRecording) -> None:
         backlog = stored.backlog
