@@ -114,6 +114,10 @@ test: test-tools lint test-native fuzz test-web test-python ## everything; ends 
 bench-relay: build/dev.stamp ## CPU per forwarded packet against the floor; last line is one JSON object
 	$(BIN)/python benchmarks/relay.py
 
+.PHONY: bench-recording
+bench-recording: build/dev.stamp ## tracks recorded on one core, sealing, seeking, cost of taps; last line is one JSON object
+	$(BIN)/python benchmarks/recording.py
+
 # --- upkeep ------------------------------------------------------------------------------------------------------
 
 .PHONY: lock

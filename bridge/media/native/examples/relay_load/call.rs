@@ -1,4 +1,5 @@
-//! One call: connects everybody, publishes for the time given, and tells what arrived.
+//! One call: connects everybody, publishes for the time given (each publisher a little after the other), and tells what
+//! arrived.
 
 use std::net::SocketAddr;
 
@@ -20,31 +21,40 @@ const CHECK_ONE_IN: usize = 16;
 /// How often subscribers are looked at for something to report.
 const STEP_US: u64 = 10_000;
 
-const PUBLISHER: u64 = u64::MAX;
+/// Tokens from here on are publishers'.
+const PUBLISHERS: u64 = 1 << 32;
+/// Publishers are not in step with each other.
+const APART_US: u64 = 1_373;
 
 struct Call {
     poll: Poll,
     batch: Batch,
-    publisher: Publisher,
+    publishers: Vec<Publisher>,
     subscribers: Vec<Subscriber>,
 }
 
 pub fn run() -> Outcome<()> {
     let (mut relay, mut seconds) = (None, 0_u64);
-    let (mut publisher, mut subscribers) = (None, Vec::new());
+    let (mut publishers, mut subscribers) = (Vec::new(), Vec::new());
     read_lines(|word, words| {
         match word {
             "relay" => relay = Some(next::<SocketAddr>(words)?),
             "seconds" => seconds = next(words)?,
-            "publisher" => publisher = Some(Account::read(words)?),
+            "publisher" => publishers.push(Account::read(words)?),
             "subscriber" => subscribers.push(Account::read(words)?),
             _ => return Err(format!("not understood: {word}").into()),
         }
         Ok(())
     })?;
     let relay = relay.ok_or("no relay given")?;
-    let publisher = Publisher::new(Client::new(publisher.ok_or("no publisher given")?, relay)?)?;
-    let mut call = Call { poll: Poll::new()?, batch: Batch::new(), publisher, subscribers: Vec::new() };
+    if publishers.is_empty() {
+        return Err("no publisher given".into());
+    }
+    let mut call =
+        Call { poll: Poll::new()?, batch: Batch::new(), publishers: Vec::new(), subscribers: Vec::new() };
+    for account in publishers {
+        call.publishers.push(Publisher::new(Client::new(account, relay)?)?);
+    }
     for (number, account) in subscribers.into_iter().enumerate() {
         let spread_us = number as u64 * 7_919;
         let subscriber = Subscriber::new(Client::new(account, relay)?, number % CHECK_ONE_IN == 0, spread_us);
@@ -59,12 +69,16 @@ pub fn run() -> Outcome<()> {
 
 impl Call {
     fn connect(&mut self) -> Outcome<()> {
-        self.poll.add(&self.publisher.client.port, PUBLISHER)?;
+        for (token, publisher) in (PUBLISHERS..).zip(&self.publishers) {
+            self.poll.add(&publisher.client.port, token)?;
+        }
         for (token, subscriber) in (0..).zip(&self.subscribers) {
             self.poll.add(&subscriber.client.port, token)?;
         }
         let deadline_us = clock::now_us() + CONNECT_TIMEOUT_US;
-        while !self.publisher.client.connected || self.subscribers.iter().any(|one| !one.client.connected) {
+        while self.publishers.iter().any(|one| !one.client.connected)
+            || self.subscribers.iter().any(|one| !one.client.connected)
+        {
             if clock::now_us() > deadline_us {
                 return Err("the relay did not answer everybody's checks".into());
             }
@@ -76,7 +90,9 @@ impl Call {
 
     fn publish(&mut self, duration_us: u64) -> Outcome<()> {
         let start_us = clock::now_us();
-        self.publisher.start(start_us);
+        for (number, publisher) in (0..).zip(&mut self.publishers) {
+            publisher.start(start_us + number * APART_US);
+        }
         for subscriber in &mut self.subscribers {
             subscriber.start(start_us);
         }
@@ -87,7 +103,7 @@ impl Call {
                 return Ok(());
             }
             if now_us < end_us {
-                self.publisher.send_due(now_us)?;
+                self.publishers.iter_mut().try_for_each(|publisher| publisher.send_due(now_us))?;
             }
             if now_us >= next_step_us {
                 next_step_us = now_us + STEP_US;
@@ -96,31 +112,32 @@ impl Call {
                     subscriber.report_if_due(now_us);
                 }
             }
-            let next_us =
-                if now_us < end_us { self.publisher.next_us().min(next_step_us) } else { next_step_us };
+            let due_us = self.publishers.iter().map(Publisher::next_us).min().unwrap_or(next_step_us);
+            let next_us = if now_us < end_us { due_us.min(next_step_us) } else { next_step_us };
             self.receive(next_us.saturating_sub(clock::now_us()));
         }
     }
 
     fn check_consent(&mut self) -> Outcome<()> {
         let now_us = clock::now_us();
-        self.publisher.client.check_if_due(now_us)?;
+        self.publishers.iter_mut().try_for_each(|publisher| publisher.client.check_if_due(now_us))?;
         self.subscribers.iter_mut().try_for_each(|subscriber| subscriber.client.check_if_due(now_us))
     }
 
     fn receive(&mut self, timeout_us: u64) {
         for ready in self.poll.wait(timeout_us) {
-            let client = match ready.token {
-                PUBLISHER => &self.publisher.client,
-                token => &self.subscribers[token as usize].client,
+            let publisher = ready.token.checked_sub(PUBLISHERS);
+            let client = match publisher {
+                Some(number) => &self.publishers[number as usize].client,
+                None => &self.subscribers[ready.token as usize].client,
             };
             let count = client.port.receive(&mut self.batch);
             let now_us = clock::now_us();
             for index in 0..count {
                 let Some((_, datagram)) = self.batch.datagram(index) else { continue };
-                match ready.token {
-                    PUBLISHER => self.publisher.receive(datagram),
-                    token => self.subscribers[token as usize].receive(now_us, datagram),
+                match publisher {
+                    Some(number) => self.publishers[number as usize].receive(datagram),
+                    None => self.subscribers[ready.token as usize].receive(now_us, datagram),
                 }
             }
         }
@@ -134,7 +151,7 @@ impl Call {
         println!(
             "{{\"published\": {}, \"received\": {}, \"received_audio\": {audio_packets}, \"wrong\": {}, \
              \"video_bytes\": {}, \"audio_bytes\": {}}}",
-            self.publisher.packets,
+            self.publishers.iter().map(|one| one.packets).sum::<u64>(),
             video_packets + audio_packets,
             sum(|one| one.wrong),
             mean(sum(|one| one.video.bytes), video_packets),
