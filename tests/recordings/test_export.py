@@ -206,19 +206,23 @@ def test_mp4_encodes_vp8_anew_and_copies_the_rest(vault: Vault, tmp_path: Path, 
     made = make_recording(vault)
     content, report = exported(opened(vault, made), Format.MP4, whole=whole)
     told = probed(content, tmp_path / "film.mp4")
-    assert [stream["codec_name"] for stream in told["streams"][:4]] == ["h264", "h264", "opus", "opus"]
+    assert [stream["codec_name"] for stream in told["streams"][:5]] == ["h264", "h264", "aac", "opus", "opus"]
     assert abs(float(told["format"]["duration"]) - 8.0) < 0.1
-    assert report.remarks == [f"{HUB_NAME}: camera was VP8; MP4 has it encoded anew as H.264 of 320x240."]
+    assert report.remarks == [
+        f"{HUB_NAME}: camera was VP8; MP4 has it encoded anew as H.264 of 320x240.",
+        "The first sound track has everybody together; the ones after it have each alone.",
+    ]
     packets = packets_of(content)
+    del packets[2]
     recorder_packets = packets_of(exported(opened(vault, made), Format.MKV)[0])
     assert [data for _, data in packets[0]] == [data for _, data in recorder_packets[0]]
-    for number, lane in enumerate(LANES[:3]):
+    for number, lane in zip((0, 1, 3), LANES[:3], strict=True):
         starts = recorded_starts(made.of(*lane))
         times = [at_us for at_us, _ in packets[number]]
         assert len(times) == len(starts)
         assert max(abs(at - was) for at, was in zip(times, starts, strict=True)) <= MS_US
     # Players that count packets of sound stay in step through the three seconds of silence.
-    heard = [at_us for at_us, _ in packets[3]]
+    heard = [at_us for at_us, _ in packets[4]]
     assert len(heard) == 400
     assert all(later - earlier == 20_000 for earlier, later in itertools.pairwise(heard))
 
@@ -500,3 +504,27 @@ def test_av1_becomes_h264_in_dicom(vault: Vault) -> None:
     made = make_recording_of_parts(vault, Track(HUB, "camera", "video", []), encoded_parts("av1"))
     _, report = exported(opened(vault, made), Format.DICOM)
     assert report.frames == 60
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_in_mp4_everybody_is_heard_in_the_first_sound_track(vault: Vault, whole: bool) -> None:
+    """One speaks for two seconds, another after four: whoever opens the file hears both, at their times."""
+    tracks = [
+        Track(HUB, "microphone", "audio", sound(100)),
+        Track(CLINIC, "microphone", "audio", sound(100, from_us=START_US + 4_000_000)),
+    ]
+    content, report = exported(opened(vault, make_recording(vault, tracks=tracks)), Format.MP4, whole=whole)
+    assert report.tracks == 3
+    with av.open(io.BytesIO(content)) as film:
+        assert film.streams.audio[0].disposition & film.streams.audio[0].disposition.default
+        loud = {}
+        for frame in film.decode(audio=0):
+            loud[round(frame.time, 2)] = float(np.abs(frame.to_ndarray()).max())
+    for at_s, level in loud.items():
+        if 0.1 < at_s < 1.9 or 4.1 < at_s < 5.9:
+            assert level > 0.15
+        if 2.1 < at_s < 3.9:
+            assert level < 0.01
+    began = min(at_s for at_s, level in loud.items() if at_s > 2.5 and level > 0.02)
+    assert began == pytest.approx(4.0, abs=0.03)
+    assert max(loud) == pytest.approx(6.0, abs=0.1)

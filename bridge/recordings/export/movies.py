@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterator, Sequence
-from typing import Any, Literal
+from typing import Any
 
 from bridge.errors import NotFound
+from bridge.recordings.export import mixing
 from bridge.recordings.export.lanes import Lane, Losses, Window, lanes_of
-from bridge.recordings.export.muxing import Movie
+from bridge.recordings.export.mixing import Mixer
+from bridge.recordings.export.muxing import Container, Movie
 from bridge.recordings.export.reencoding import Reencoder, largest, settings
 from bridge.recordings.export.report import Meter, Progress, Report
 from bridge.recordings.export.sinks import Sink
-from bridge.recordings.export.story import Caption, Story
+from bridge.recordings.export.story import UNKNOWN_LANGUAGE, Caption, Story
 from bridge.recordings.export.unpacking import SOUND, Frame, Setup
 from bridge.recordings.index import RecordingReader
 
@@ -74,7 +76,7 @@ class _Encoded:
 def write_movie(
     reader: RecordingReader,
     story: Story,
-    container: Literal["matroska", "mp4"],
+    container: Container,
     window: Window,
     sink: Sink,
     *,
@@ -94,32 +96,54 @@ def write_movie(
     meter = Meter(progress, end_us - begin_us)
     captions = story.captions(begin_us, end_us) if container == "matroska" else []
     with Movie(sink, container, title=story.title, duration_us=end_us - begin_us) as movie:
-        writers = [_writer(movie, lane, opening, container, story, report) for lane, opening in told]
+        pictures = [_writer(movie, *each, container, story, report) for each in told if not each[0].sound]
+        several = sum(lane.sound for lane, _ in told) > 1
+        mixer = _mixer(movie, report) if container == "mp4" and several else None
+        sounds = [_writer(movie, *each, container, story, report) for each in told if each[0].sound]
+        writers = [*pictures, *sounds]
         if captions:
             movie.add_captions()
         movie.set_chapters([_moved(each, begin_us) for each in story.chapters(begin_us, end_us)])
-        # Sound can begin anywhere: it is there from where the first picture is.
-        heard = Window(begin_us, window.end_us)
-        sources = [
-            _numbered(lane, number, heard if lane.sound else window, report)
-            for number, (lane, _) in enumerate(told)
-        ]
-        for at_us, number, frame in heapq.merge(*sources, key=lambda each: each[:2]):
+        for at_us, number, frame in _side_by_side([lane for lane, _ in told], window, begin_us, losses):
             while captions and captions[0].start_us <= at_us:
                 movie.write_caption(_moved(captions.pop(0), begin_us))
-            writers[number].take(frame._replace(at_us=at_us - begin_us))
-            meter.at(at_us - begin_us)
+            moved = frame._replace(at_us=at_us - begin_us)
+            writers[number].take(moved)
+            if mixer is not None and number >= len(pictures):
+                movie.write_encoded(mixer.take(number, moved))
+            meter.at(moved.at_us)
         for caption in captions:
             movie.write_caption(_moved(caption, begin_us))
         for writer in writers:
             writer.finish()
+        if mixer is not None:
+            movie.write_encoded(mixer.finish())
     report.frames = sum(writer.frames for writer in writers)
     meter.done()
     return report
 
 
+def _side_by_side(
+    lanes: Sequence[Lane], window: Window, begin_us: int, losses: Losses
+) -> Iterator[tuple[int, int, Frame]]:
+    """Time, number of the lane, and frame, of all lanes in the order of time."""
+    # Sound can begin anywhere: it is there from where the first picture is.
+    heard = Window(begin_us, window.end_us)
+    sources = [
+        _numbered(lane, number, heard if lane.sound else window, losses) for number, lane in enumerate(lanes)
+    ]
+    return heapq.merge(*sources, key=lambda each: each[:2])
+
+
+def _mixer(movie: Movie, report: Report) -> Mixer:
+    """Where several are to be heard, the sum of them is the first sound."""
+    report.remarks.append("The first sound track has everybody together; the ones after it have each alone.")
+    report.tracks += 1
+    return Mixer(movie.add_encoded(mixing.CODEC, "everybody", UNKNOWN_LANGUAGE, **mixing.settings()))
+
+
 def _writer(
-    movie: Movie, lane: Lane, opening: tuple[Setup, bytes], container: str, story: Story, report: Report
+    movie: Movie, lane: Lane, opening: tuple[Setup, bytes], container: Container, story: Story, report: Report
 ) -> _Copied | _Encoded:
     setups = lane.setups()
     title, language = story.name_of(lane), story.language_of(lane)
@@ -136,8 +160,8 @@ def _writer(
     return _Encoded(movie, stream, size)
 
 
-def _numbered(lane: Lane, number: int, window: Window, report: Report) -> Iterator[tuple[int, int, Frame]]:
-    for frame in lane.frames(window, report.losses):
+def _numbered(lane: Lane, number: int, window: Window, losses: Losses) -> Iterator[tuple[int, int, Frame]]:
+    for frame in lane.frames(window, losses):
         yield frame.at_us, number, frame
 
 
