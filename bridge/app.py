@@ -33,6 +33,8 @@ from bridge.metrics import Metrics, metrics_handler
 from bridge.office import Office, data_folder, open_office, remember_address, served_url
 from bridge.pages import Pages
 from bridge.recordbook import RecordBook
+from bridge.recorddesk import RunningRecordings
+from bridge.recordings.endings import ended_because
 from bridge.recordings.library import Library
 from bridge.recordings.retention import KeepDays, keep_shredding
 from bridge.recordings.salvage import salvage_all
@@ -94,11 +96,16 @@ async def running(settings: Settings) -> AsyncIterator[Server]:
         keeper, recorder = await stack.enter_async_context(
             _recording(settings, office, engine, vault, audit, keep_days)
         )
+        rooms = Rooms(engine, office.store, keeper, now_ms)
         library = Library(
-            vault=vault, audit=audit, store=office.store, running=recorder, keep_days=keep_days, now_ms=now_ms
+            vault=vault,
+            audit=audit,
+            store=office.store,
+            running=RunningRecordings(recorder, rooms.records),
+            keep_days=keep_days,
+            now_ms=now_ms,
         )
         stack.push_async_callback(library.close)
-        rooms = Rooms(engine, office.store, keeper, now_ms)
         signaling = Signaling(rooms, office.auth, now_ms, _origins(settings))
         metrics = Metrics(lambda: _relay_stats(engine), rooms.counts, keeper.counts)
         health = Health(
@@ -226,7 +233,7 @@ async def _recording(
             {"vi": settings.consent_text_vi, "ru": settings.consent_text_ru, "en": settings.consent_text_en}
         ),
     )
-    book = RecordBook(office.store, audit.record)
+    book = RecordBook(office.store, audit.record, lambda recording: ended_because(vault, recording))
     keeper = RecordKeeper(recorder, book, rules, now_ms)
     recorder.start()
     keeper.start()

@@ -10,9 +10,12 @@ from collections.abc import Callable
 
 from bridge import messages, policy
 from bridge.errors import Conflict, LimitExceeded, NotAuthorised, NotFound
+from bridge.ids import RecordingId
 from bridge.livesession import LiveSession
 from bridge.lobby import Lobby
+from bridge.media.contract import Recorder
 from bridge.participant import Participant
+from bridge.recordings import layout
 from bridge.recordkeeping import RecordKeeper
 
 MARKS_LIMIT = 500
@@ -77,9 +80,45 @@ class RecordDesk:
         session.marks.remove(mark)
         session.tell_marks()
 
+    def marked_elsewhere(self, recording: RecordingId, event: layout.Event) -> None:
+        """Who replays a recording while it runs has set or removed a mark: its session shows that too."""
+        for session in self._lobby.sessions():
+            running = session.recording
+            if running is None or running.id != recording:
+                continue
+            if isinstance(event, layout.MarkAdded) and len(session.marks) < MARKS_LIMIT:
+                mark = messages.MarkObject(
+                    id=event.mark,
+                    participant=event.participant,
+                    name=event.name,
+                    text=event.text,
+                    at=running.started_at_ms + (event.at_ms or 0),
+                )
+                session.marks.append(mark)
+            elif isinstance(event, layout.MarkRemoved):
+                session.marks[:] = [mark for mark in session.marks if mark.id != event.mark]
+            session.tell_marks()
+
     def _session_recorded_by(self, actor: Participant) -> LiveSession:
         """Raises NotAuthorised (`notAllowed`)."""
         session = self._lobby.session_of(actor)
         if not actor.moderates:
             raise NotAuthorised("Only moderators may record and mark.", "notAllowed")
         return session
+
+
+class RunningRecordings:
+    """Recordings that run, for who replays them meanwhile (`bridge.recordings.library.Running`)."""
+
+    def __init__(self, recorder: Recorder, desk: RecordDesk) -> None:
+        self._recorder = recorder
+        self._desk = desk
+
+    def note(self, recording: RecordingId, event: layout.Event) -> None:
+        """Keeps an event, and tells the session of a mark."""
+        self._recorder.note(recording, event)
+        self._desk.marked_elsewhere(recording, event)
+
+    def clock_ms(self, recording: RecordingId) -> int:
+        """Now, on the recording's clock; 0 for an unknown one."""
+        return self._recorder.clock_ms(recording)

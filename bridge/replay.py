@@ -96,9 +96,9 @@ class Replay:
     async def list_recordings(self, request: web.Request) -> web.Response:
         grant = await self._auth.replay(bearer(request))
         session = SessionId(request.query["session"]) if "session" in request.query else None
-        on = f"session/{session}" if session is not None and session.isalnum() else None
-        await self._require(grant, session, on or "session/all")
         known = await self._store.get_session(session) if session is not None else None
+        on = f"session/{known.id}" if known is not None else "session/all"
+        await self._require(grant, session, on)
         await self._library.record(Entry(Event.QUERIED, grant.who, on))
         sessions: dict[SessionId, SessionRecord] = {known.id: known} if known is not None else {}
         shown = []

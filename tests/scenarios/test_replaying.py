@@ -67,15 +67,15 @@ async def asking(server: Server, token: str) -> AsyncIterator[Asking]:
 @asynccontextmanager
 async def session_of(
     server: Server, tokens: dict[str, str], cine: Cine, sound: Samples
-) -> AsyncIterator[str]:
-    """A clinic and a hub, recorded; gives the recording's id."""
+) -> AsyncIterator[tuple[str, Participant]]:
+    """A clinic and a hub, recorded; gives the recording's id, and the hub."""
     tracks = {"ultrasound": CineTrack(cine), "microphone": VoiceTrack(sound)}
     clinic = Participant(server.address, tokens["satellite"], "Phòng khám Lan", tracks=tracks, receive=False)
     hub = Participant(server.address, tokens["hub"], "Bác sĩ Hà", receive=False)
     async with clinic.taking_part(), hub.taking_part():
         await hub.until(lambda: hub.recording is not None)
         assert hub.recording is not None
-        yield hub.recording["id"]
+        yield hub.recording["id"], hub
 
 
 def ultrasound(whole: Any) -> Any:
@@ -97,7 +97,7 @@ async def test_a_session_is_replayed_marked_and_cut_while_it_runs(
 ) -> None:
     tokens = server.create_session()["tokens"]
     async with asking(server, tokens["hub"]) as hub:
-        async with session_of(server, tokens, cine, sound) as recording:
+        async with session_of(server, tokens, cine, sound) as (recording, there):
             whole = await hub.until(
                 f"/{recording}/changes?events=0",
                 lambda body: (ultrasound(body) or {}).get("endMs", 0) > 3_000,
@@ -119,7 +119,9 @@ async def test_a_session_is_replayed_marked_and_cut_while_it_runs(
             assert status == 201, made
             events = (await hub.get(f"/{recording}/changes?events={known}"))["events"]
             assert [event["mark"] for event in events if event["type"] == "markAdded"] == [made["mark"]]
+            await there.until(lambda: [mark["text"] for mark in there.marks] == ["Van hai lá"])
             assert (await hub.ask("DELETE", f"/{recording}/marks/{made['mark']}"))[0] == 204
+            await there.until(lambda: there.marks == [])
             assert (await hub.ask("DELETE", f"/{recording}/marks/{made['mark']}"))[0] == 404
 
             status, clip = await hub.ask("POST", f"/{recording}/clips", beginMs=500, endMs=2_000)
@@ -135,7 +137,7 @@ async def test_a_recording_is_replayed_after_its_session_ended(
 ) -> None:
     tokens = server.create_session()["tokens"]
     async with asking(server, tokens["organiser"]) as organiser, asking(server, tokens["viewer"]) as viewer:
-        async with session_of(server, tokens, cine, sound) as recording:
+        async with session_of(server, tokens, cine, sound) as (recording, _):
             await organiser.until(
                 f"/{recording}/changes?events=0",
                 lambda body: (ultrasound(body) or {}).get("endMs", 0) > 2_000,
@@ -161,7 +163,7 @@ async def test_a_recording_of_a_killed_server_is_salvaged_and_replayed(
 ) -> None:
     tokens = server.create_session()["tokens"]
     async with asking(server, tokens["hub"]) as hub:
-        async with session_of(server, tokens, cine, sound) as recording:
+        async with session_of(server, tokens, cine, sound) as (recording, _):
             seen = await hub.until(
                 f"/{recording}/changes?events=0",
                 lambda body: (ultrasound(body) or {}).get("endMs", 0) > 3_000,
