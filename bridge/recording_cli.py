@@ -321,7 +321,7 @@ def _bar(text: str) -> Iterator[Callable[[int, int], None]]:
 
 def _tell_report(path: Path, report: Report) -> None:
     length = _length(report.end_ms - report.begin_ms)
-    typer.echo(f"Wrote {path}: {length} from {_length(report.begin_ms)} on, {report.tracks} tracks.")
+    typer.echo(f"Wrote {path}: {length} from {_length(report.begin_ms)} on, tracks: {report.tracks}.")
     for remark in report.remarks:
         typer.echo(remark)
     if report.losses.parts:

@@ -158,7 +158,7 @@ def test_export_writes_a_private_file_and_is_in_the_audit(
     made = kept(data)
     path = tmp_path / "out.mkv"
     said = printed("recording", "export", made.recording, "--format", "mkv", "-o", str(path))
-    assert said == f"Wrote {path}: 0:00:08 from 0:00:00 on, 4 tracks.\n"
+    assert said == f"Wrote {path}: 0:00:08 from 0:00:00 on, tracks: 4.\n"
     assert path.stat().st_mode & 0o777 == 0o600
     with av.open(str(path)) as film:
         assert len(list(film.decode(video=0))) == 210
