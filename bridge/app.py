@@ -34,7 +34,7 @@ from bridge.office import Office, data_folder, open_office, remember_address, se
 from bridge.pages import Pages
 from bridge.recordbook import RecordBook
 from bridge.recorddesk import RunningRecordings
-from bridge.recordings.endings import ended_because
+from bridge.recordings.endings import read_ending
 from bridge.recordings.library import Library
 from bridge.recordings.retention import KeepDays, keep_shredding
 from bridge.recordings.salvage import salvage_all
@@ -233,7 +233,7 @@ async def _recording(
             {"vi": settings.consent_text_vi, "ru": settings.consent_text_ru, "en": settings.consent_text_en}
         ),
     )
-    book = RecordBook(office.store, audit.record, lambda recording: ended_because(vault, recording))
+    book = RecordBook(office.store, audit.record, lambda recording: read_ending(vault, recording))
     keeper = RecordKeeper(recorder, book, rules, now_ms)
     recorder.start()
     keeper.start()

@@ -20,10 +20,16 @@ class Minutes:
     """One recording while it runs. It remembers what the recording knows, and notes only what is new."""
 
     def __init__(
-        self, recorder: Recorder, id: RecordingId, session: LiveSession, wording: Mapping[Language, str]
+        self,
+        recorder: Recorder,
+        id: RecordingId,
+        session: LiveSession,
+        wording: Mapping[Language, str],
+        *,
+        paused: bool = False,
     ) -> None:
         self.id = id
-        self.paused = False
+        self.paused = paused
         self._recorder = recorder
         self._session = session
         self._wording = wording
@@ -45,6 +51,8 @@ class Minutes:
             started_at=now_ms,
         )
         self._recorder.begin(self.id, started)
+        if self.paused:
+            self._note(layout.RecordingPaused(by=""))
         self.catch_up()
 
     def catch_up(self) -> None:

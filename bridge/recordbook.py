@@ -13,7 +13,8 @@ import structlog
 
 from bridge.audit import Entry
 from bridge.errors import Conflict, NotFound
-from bridge.ids import RecordingState, SessionId
+from bridge.ids import RecordingId, RecordingState, SessionId
+from bridge.recordings.endings import Ending
 from bridge.store import RecordingRecord, Store
 
 AGAIN_AFTER_S = 5.0
@@ -24,11 +25,17 @@ _log = structlog.get_logger(__name__)
 
 
 class RecordBook:
-    """Writes one thing after the other; `write_audit` may block."""
+    """Writes one thing after the other. `write_audit` and `read_ending` may block."""
 
-    def __init__(self, store: Store, write_audit: Callable[[Entry], None]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        write_audit: Callable[[Entry], None],
+        read_ending: Callable[[RecordingId], Ending],
+    ) -> None:
         self._store = store
         self._write_audit = write_audit
+        self._read_ending = read_ending
         self._waiting: asyncio.Queue[tuple[str, Callable[[], Awaitable[None]]]] = asyncio.Queue(PENDING_LIMIT)
         self._stopping = asyncio.Event()
         self._writer: asyncio.Task[None] | None = None
@@ -53,6 +60,10 @@ class RecordBook:
         """The newest recording of a session that is no clip. Raises what the database raises."""
         recordings = await self._store.list_recordings(session)
         return next((recording for recording in recordings if recording.clip_of is None), None)
+
+    async def ending(self, recording: RecordingId) -> Ending:
+        """How it ended. Raises what vault and disk raise."""
+        return await asyncio.to_thread(self._read_ending, recording)
 
     def begun(self, recording: RecordingRecord, entry: Entry) -> None:
         """A recording that runs now."""

@@ -15,6 +15,7 @@ from typing import Literal
 import structlog
 
 from bridge.audit import Entry, Event
+from bridge.errands import Errands
 from bridge.errors import Conflict
 from bridge.ids import (
     ParticipantId,
@@ -37,8 +38,9 @@ from bridge.witness import Recording
 
 ALONE_MS = 2 * 60_000
 """A line that is lost for longer than anybody waits; until then it is the same consultation."""
-CUT_RESUMES_WITHIN_MS = 3600_000
-"""A recording that a crash cut goes on in a new one; whoever opens the session a day later begins something else."""
+GOES_ON_WITHIN_MS = 3600_000
+"""What a crash or restart broke off goes on in a new recording; who opens the session a day later begins another thing.
+"""
 SEAL_WITHIN_S = 8.0
 """How long a stopping server waits for its recordings to be sealed. What takes longer is salvaged at the next start."""
 SYSTEM = "system"
@@ -74,7 +76,11 @@ class _Kept:
     stopped: bool = False
     """Somebody stopped the recording: it does not begin by itself."""
     goes_on: bool = False
-    """A crash cut a recording: it goes on with whoever comes back first."""
+    """A crash or a restart broke a recording off: it goes on with whoever comes back first."""
+    paused: bool = False
+    """It was paused then, and goes on so."""
+    looking_back: bool = False
+    """That is not known yet: nothing begins by itself."""
     company_until_ms: int = 0
     """When two were last here, or the recording began."""
 
@@ -104,20 +110,39 @@ class RecordKeeper:
         self._kept: dict[SessionId, _Kept] = {}
         self._open: dict[RecordingId, _Open] = {}
         self._lost_ms = 0
+        self._errands = Errands()
         self._reader: asyncio.Task[None] | None = None
 
     # Sessions
 
     async def take_up(self, session: LiveSession) -> None:
         """A session that somebody comes to, before anybody is in it."""
-        goes_on = False
+        kept = self._kept[session.id] = _Kept(session)
         try:
             newest = await self._book.newest(session.id)
-            goes_on = newest is not None and self._was_cut(newest)
         except Exception as error:
             # Whatever the database raises: people come in all the same.
             _log.error("recording.unknown_past", session=session.id, error=type(error).__name__)
-        self._kept[session.id] = _Kept(session, goes_on=goes_on)
+            return
+        if newest is not None and newest.started_at_ms < self._started_at_ms:
+            ended_at_ms = newest.started_at_ms + newest.duration_ms
+            salvaged = newest.state is not RecordingState.RUNNING
+            if not salvaged or self._now_ms() - ended_at_ms <= GOES_ON_WITHIN_MS:
+                # Reading there takes a moment, and somebody waits to be let in.
+                kept.looking_back = True
+                self._errands.start("look back", self._look_back(kept, newest))
+
+    async def _look_back(self, kept: _Kept, newest: RecordingRecord) -> None:
+        """How the last recording of the server's life before ended, and whether people wanted it to."""
+        broken_off = newest.state in (RecordingState.CUT, RecordingState.RUNNING)
+        try:
+            ending = await self._book.ending(newest.id)
+            broken_off = broken_off or ending.because == "shutdown"
+            kept.stopped = ending.because == "stopped"
+            kept.paused = broken_off and ending.paused
+        finally:
+            kept.goes_on = broken_off
+            kept.looking_back = False
 
     def forget(self, session: LiveSession) -> None:
         """Nobody has been there for long."""
@@ -148,19 +173,9 @@ class RecordKeeper:
 
     def _shall_begin(self, kept: _Kept, here: int) -> bool:
         mode = kept.session.record.record
-        if mode is RecordMode.NEVER or kept.stopped:
+        if mode is RecordMode.NEVER or kept.stopped or kept.looking_back:
             return False
         return here >= (1 if kept.goes_on else 2) and (kept.goes_on or mode is RecordMode.AUTO)
-
-    def _was_cut(self, newest: RecordingRecord) -> bool:
-        if newest.started_at_ms >= self._started_at_ms:
-            return False  # of this server's own life
-        if newest.state is RecordingState.RUNNING:
-            return True  # and not salvaged yet
-        lasted_until_ms = newest.started_at_ms + newest.duration_ms
-        return (
-            newest.state is RecordingState.CUT and self._now_ms() - lasted_until_ms <= CUT_RESUMES_WITHIN_MS
-        )
 
     # What people ask for
 
@@ -243,12 +258,13 @@ class RecordKeeper:
         session, now_ms = kept.session, self._now_ms()
         id = RecordingId(new_id())
         record = RecordingRecord(id, session.id, RecordingState.RUNNING, now_ms)
-        kept.minutes = Minutes(self._recorder, id, session, self.rules.wording)
-        kept.stopped = kept.goes_on = False
+        paused = kept.paused and by == SYSTEM
+        kept.minutes = Minutes(self._recorder, id, session, self.rules.wording, paused=paused)
+        kept.stopped = kept.goes_on = kept.paused = False
         kept.company_until_ms = now_ms
         self._open[id] = _Open(record, session.record.kind)
         self._book.begun(record, Entry(Event.OBJECT_CREATED, by, _ref(id)))
-        session.recording = Recording(id, now_ms)
+        session.recording = Recording(id, now_ms, paused)
         kept.minutes.begin(now_ms)
         if session.marks:
             session.marks.clear()
@@ -341,7 +357,8 @@ class RecordKeeper:
         )
 
     async def settle(self) -> None:
-        """Waits until the book is written."""
+        """Waits until all that is under way is done."""
+        await self._errands.settle()
         await self._book.settle()
 
 

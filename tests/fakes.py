@@ -6,7 +6,7 @@ And a house around rooms: the real store on a real file, the real tokens, and a 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import count
@@ -41,6 +41,7 @@ from bridge.messages import Wish
 from bridge.participant import Participant
 from bridge.recordbook import RecordBook
 from bridge.recordings import layout
+from bridge.recordings.endings import Ending
 from bridge.recordkeeping import RecordingRules, RecordKeeper
 from bridge.rooms import Rooms
 from bridge.store import NewInvite, Store, sqlite_url
@@ -194,6 +195,12 @@ class FakeRecording:
     def of(self, kind: type[_Event]) -> list[_Event]:
         """The events of a kind, in their order."""
         return [event for event in self.events if isinstance(event, kind)]
+
+    @property
+    def ending(self) -> Ending:
+        """What would be read from it."""
+        pauses = [e for e in self.events if isinstance(e, layout.RecordingPaused | layout.RecordingResumed)]
+        return Ending(self.ended, bool(pauses) and isinstance(pauses[-1], layout.RecordingPaused))
 
     @property
     def open(self) -> set[tuple[str, Source]]:
@@ -387,7 +394,7 @@ async def a_house(
             consent=consent,
         )
         media, recorder, written = FakeMedia(), FakeRecorder(clock), list[Entry]()
-        keeper = _keeper(recorder, store, written, clock)
+        keeper = _keeper(recorder, store, written, clock, {})
         rooms = Rooms(media, store, keeper, clock)
         auth = Auth(KEY, store, clock)
         house = House(rooms, media, store, auth, session.id, clock, recorder, keeper, written)
@@ -400,13 +407,22 @@ async def a_house(
 
 def restart(house: House) -> None:
     """The server was killed and started again on the same store."""
+    house.clock.now_ms += 1000
+    before = {id: recording.ending for id, recording in house.recorder.recordings.items()}
     house.media, house.recorder = FakeMedia(), FakeRecorder(house.clock)
-    house.keeper = _keeper(house.recorder, house.store, house.written, house.clock)
+    house.keeper = _keeper(house.recorder, house.store, house.written, house.clock, before)
     house.rooms = Rooms(house.media, house.store, house.keeper, house.clock)
 
 
-def _keeper(recorder: FakeRecorder, store: Store, written: list[Entry], clock: Clock) -> RecordKeeper:
+def _keeper(
+    recorder: FakeRecorder,
+    store: Store,
+    written: list[Entry],
+    clock: Clock,
+    before: Mapping[RecordingId, Ending],
+) -> RecordKeeper:
     rules = RecordingRules(lambda kind: 10 if kind is SessionKind.CONSULTATION else 0, WORDING)
-    keeper = RecordKeeper(recorder, RecordBook(store, written.append), rules, clock)
+    book = RecordBook(store, written.append, before.__getitem__)
+    keeper = RecordKeeper(recorder, book, rules, clock)
     keeper.start()
     return keeper

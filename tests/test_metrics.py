@@ -39,7 +39,15 @@ async def test_relay_rooms_loop_and_http_are_measured(tmp_path: Path) -> None:
         await relay_reported(house)
         await house.ask("GET", "/api/sessions", "nonsense")
         found = await samples(house)
-    for name in ("bridge_sessions", "bridge_participants", "bridge_tracks", "bridge_relay_packets_in_total"):
+    for name in (
+        "bridge_sessions",
+        "bridge_participants",
+        "bridge_tracks",
+        "bridge_recordings",
+        "bridge_recordings_in_trouble",
+        "bridge_recordings_lost_seconds_total",
+        "bridge_relay_packets_in_total",
+    ):
         assert found[(name, ())] == 0
     route = (("method", "GET"), ("route", "/api/sessions"), ("status", "401"))
     assert found[("bridge_http_answers_total", route)] == 1

@@ -189,7 +189,14 @@ async def test_nothing_of_who_has_not_agreed_is_on_the_disk(
             assert min(begin for begin, _ in windows) >= answer.at_ms - EDGE_MS
 
 
-async def test_a_killed_server_goes_on_in_a_new_recording(server: Server, cine: Cine, sound: Samples) -> None:
+@pytest.mark.parametrize(
+    ("sign", "reason"),
+    [(signal.SIGKILL, "salvaged"), (signal.SIGTERM, "shutdown")],
+    ids=["killed", "stopped"],
+)
+async def test_a_server_that_starts_again_goes_on_in_a_new_recording(
+    server: Server, cine: Cine, sound: Samples, sign: signal.Signals, reason: str
+) -> None:
     tokens = server.create_session("Echo", "--record", "manual")["tokens"]
     clinic, hub = clinic_of(server, tokens["satellite"], cine, sound), hub_of(server, tokens["hub"])
     async with clinic.taking_part(), hub.taking_part():
@@ -197,7 +204,7 @@ async def test_a_killed_server_goes_on_in_a_new_recording(server: Server, cine: 
         await until_recorded(server, parts_of(clinic, "ultrasound", 3))
         first = hub.recording
         hub.joined.clear()
-        await asyncio.to_thread(server.stop, signal.SIGKILL)
+        await asyncio.to_thread(server.stop, sign)
         await asyncio.to_thread(server.start)
         await asyncio.wait_for(hub.joined.wait(), 10)
         await hub.until(lambda: hub.recording)
@@ -209,7 +216,7 @@ async def test_a_killed_server_goes_on_in_a_new_recording(server: Server, cine: 
         await asyncio.to_thread(server.stop)
     with recordings(server) as (cut, again):
         assert len(windows_ms(cut, clinic.id, "ultrasound")) >= 3
-        assert [e.reason for e in events(cut) if isinstance(e, layout.RecordingEnded)] == ["salvaged"]
+        assert [e.reason for e in events(cut) if isinstance(e, layout.RecordingEnded)] == [reason]
         assert [e.reason for e in events(again) if isinstance(e, layout.RecordingEnded)] == ["shutdown"]
         assert cut.sealed
         assert again.sealed
