@@ -30,6 +30,7 @@ from bridge.store import RecordingRecord, SessionRecord, Store
 _ID = "[a-z0-9]{1,32}"
 _RECORDING = f"/api/recordings/{{recording:{_ID}}}"
 _TRACK = f"{_RECORDING}/tracks/{{track:[0-9]{{1,8}}}}"
+LIST_LIMIT = 500
 FRAMES_LIMIT = 600
 """Parts whose frames are told at once: ten minutes."""
 
@@ -100,13 +101,9 @@ class Replay:
         on = f"session/{known.id}" if known is not None else "session/all"
         await self._require(grant, session, on)
         await self._library.record(Entry(Event.QUERIED, grant.who, on))
-        sessions: dict[SessionId, SessionRecord] = {known.id: known} if known is not None else {}
-        shown = []
-        for row in await self._store.list_recordings(session):
-            if row.session not in sessions:
-                sessions[row.session] = await self._store.get_session(row.session)
-            shown.append(await self._recorded(row, sessions[row.session]))
-        return json_answer({"recordings": shown})
+        rows = await self._store.list_recordings(session, limit=LIST_LIMIT)
+        sessions = await self._store.get_sessions({row.session for row in rows})
+        return json_answer({"recordings": [await self._recorded(row, sessions[row.session]) for row in rows]})
 
     async def get_recording(self, request: web.Request) -> web.Response:
         asked = await self._admitted(request)

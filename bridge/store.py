@@ -131,6 +131,13 @@ class Store:
             raise NotFound("There is no such session.")
         return tables.session_of(row._mapping)
 
+    async def get_sessions(self, sessions: Collection[SessionId]) -> dict[SessionId, SessionRecord]:
+        """Those of them that there are; up to some hundreds at once."""
+        query = sa.select(tables.sessions).where(tables.sessions.c.id.in_(sessions))
+        async with self._read() as connection:
+            found = [tables.session_of(row._mapping) for row in await connection.execute(query)]
+        return {session.id: session for session in found}
+
     async def list_sessions(self, limit: int = 200) -> list[SessionRecord]:
         """Open sessions first, the newest first among equals."""
         query = (
@@ -269,11 +276,16 @@ class Store:
         return tables.recording_of(row._mapping)
 
     async def list_recordings(
-        self, session: SessionId | None = None, state: RecordingState | None = None
+        self,
+        session: SessionId | None = None,
+        state: RecordingState | None = None,
+        limit: int | None = None,
     ) -> list[RecordingRecord]:
-        """All, or those of a session or in a state; the newest first."""
-        query = sa.select(tables.recordings).order_by(
-            tables.recordings.c.started_at_ms.desc(), tables.recordings.c.id
+        """All, or those of a session or in a state; the newest first, at most `limit`."""
+        query = (
+            sa.select(tables.recordings)
+            .order_by(tables.recordings.c.started_at_ms.desc(), tables.recordings.c.id)
+            .limit(limit)
         )
         if session is not None:
             query = query.where(tables.recordings.c.session == session)

@@ -35,7 +35,9 @@ async def shred_expired(
 ) -> int:
     """One run; gives how many were shredded. `shred` looks again at what holds it, and raises Conflict then."""
     done = 0
-    for row in (await store.expired_recordings(now_ms()))[:SHREDDED_AT_ONCE]:
+    for row in await store.expired_recordings(now_ms()):
+        if done == SHREDDED_AT_ONCE:
+            break
         try:
             await shred(row.id)
             done += 1

@@ -55,14 +55,14 @@ class Keeping:
 @asynccontextmanager
 async def open_keeping(folder: Path, kind: SessionKind = SessionKind.CONSULTATION) -> AsyncIterator[Keeping]:
     """Closed with the block."""
-    folder.mkdir(exist_ok=True)
+    vault = Vault(folder)  # It makes the folder.
     store = await Store.open(sqlite_url(folder / "bridge.db"))
     audit = Audit(folder / AUDIT_FOLDER)
     try:
         session, _ = await store.create_session(
             title="Echo", kind=kind, format=SessionFormat.CONSULT, capacity=5, at_ms=STARTED_AT_MS
         )
-        yield Keeping(folder, Vault(folder), audit, store, session)
+        yield Keeping(folder, vault, audit, store, session)
     finally:
         audit.close()
         await store.close()
