@@ -294,6 +294,11 @@ class Store:
         async with self._read() as connection:
             return [tables.recording_of(row._mapping) for row in await connection.execute(query)]
 
+    async def recording_ids(self) -> set[RecordingId]:
+        """All that there ever were."""
+        async with self._read() as connection:
+            return {RecordingId(id) for id in await connection.scalars(sa.select(tables.recordings.c.id))}
+
     async def close_recording(
         self,
         recording: RecordingId,

@@ -62,6 +62,7 @@ async def test_recordings_are_listed_the_newest_first(store: Store, session: Ses
     ]
     assert await store.list_recordings() == [third, second, first]
     assert await store.list_recordings(limit=2) == [third, second]
+    assert await store.recording_ids() == {first.id, second.id, third.id}
     assert await store.list_recordings(session.id) == [third, first]
     assert await store.list_recordings(state=ENDED) == []
     assert await store.get_sessions({session.id, other.id, SessionId("none")}) == {

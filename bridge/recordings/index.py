@@ -120,7 +120,14 @@ class TrackIndex:
         entry = self._entries.get(number)
         part = entry.part if entry is not None else self._inits.get(number, (None, None))[0]
         if part is not None:
-            return self._stored.read(self.stream, part)
+            try:
+                return self._stored.read(self.stream, part)
+            except VaultError as error:
+                if error.trouble is not Trouble.NOT_FOUND:
+                    raise
+                # It was there: somebody has taken it away since.
+                text = f"Stream {self.stream}, part {number} is missing."
+                raise VaultError(Trouble.MISSING, text) from None
         for finding in self.findings():
             if finding.part == number:
                 raise VaultError(finding.trouble, finding.text)

@@ -49,16 +49,17 @@ async def salvage_all(
 ) -> list[RecordingId]:
     """Closes all that a dead server left; gives what was touched. One that fails does not stop the others."""
     touched = []
-    known = await store.list_recordings()
-    for row in known:
-        if row.state is RecordingState.RUNNING and await _close(
-            vault, audit, store, row, keep_days, now_ms()
-        ):
-            touched.append(row.id)
-    ids = {str(row.id) for row in known}
+    left = await store.list_recordings(state=RecordingState.RUNNING)
+    known = {str(id) for id in await store.recording_ids()}
     stored = await asyncio.to_thread(lambda: list(vault.objects(ObjectKind.RECORDING)))
-    for ref in stored:
-        if ref.id not in ids and await _put_back(vault, audit, store, ref, keep_days, now_ms()):
+    unknown = [ref for ref in stored if ref.id not in known]
+    if left or unknown:
+        _log.info("salvaging recordings", running=len(left), unknown=len(unknown))
+    for row in left:
+        if await _close(vault, audit, store, row, keep_days, now_ms()):
+            touched.append(row.id)
+    for ref in unknown:
+        if await _put_back(vault, audit, store, ref, keep_days, now_ms()):
             touched.append(RecordingId(ref.id))
     if touched:
         _log.info("recordings salvaged", count=len(touched))
