@@ -68,10 +68,23 @@ export function ClipForm({ room }: { readonly room: Room }): JSX.Element {
               onInput={(event) => (title.value = event.currentTarget.value)}
             />
           </label>
-          <button type="submit" class="button primary" data-testid="cut-button" aria-disabled={cutting.value || !long}>
-            <Icon name="cut" />
-            {long ? t("replay.cut", { length: formatLength(toMs - fromMs) }) : t("replay.cutShort")}
-          </button>
+          <div class="replay-clip-buttons">
+            <button type="submit" class="button primary" data-testid="cut-button" aria-disabled={cutting.value || !long}>
+              <Icon name="cut" />
+              {long ? t("replay.cut", { length: formatLength(toMs - fromMs) }) : t("replay.cutShort")}
+            </button>
+            <button
+              type="button"
+              class="button"
+              data-testid="clip-clear"
+              onClick={() => {
+                inMs.value = outMs.value = null;
+              }}
+            >
+              <Icon name="close" />
+              {t("replay.clipClear")}
+            </button>
+          </div>
         </>
       )}
       <p role="status">
@@ -118,17 +131,14 @@ function Point({ room, point, side, otherwiseMs }: PointProps): JSX.Element {
       <span class="replay-point-at" data-testid={`${side}-at`}>
         {formatClock(atMs - replay.beginMs.value, true)}
       </span>
-      <button type="button" class="button small" aria-label={t("replay.earlier", { what: word })} onClick={() => set(atMs - ADJUST_MS)}>
+      <button type="button" class="button small" data-testid={`${side}-earlier`} onClick={() => set(atMs - ADJUST_MS)}>
         {t("replay.lessSecond")}
+        <span class="unseen">, {word}</span>
       </button>
-      <button type="button" class="button small" aria-label={t("replay.later", { what: word })} onClick={() => set(atMs + ADJUST_MS)}>
+      <button type="button" class="button small" data-testid={`${side}-later`} onClick={() => set(atMs + ADJUST_MS)}>
         {t("replay.moreSecond")}
+        <span class="unseen">, {word}</span>
       </button>
-      {point.value !== null && (
-        <button type="button" class="button small" aria-label={t("replay.pointForgetOne", { what: word })} onClick={() => (point.value = null)}>
-          <Icon name="close" />
-        </button>
-      )}
     </div>
   );
 }

@@ -11,6 +11,7 @@ export interface Told {
 
 export function say(error: unknown): Told {
   const code = error instanceof ApiError ? error.code : "internal";
+  if (code === "notFound") return { code, words: t("replay.unavailable") };
   const told = toldAs(code);
   return { code, words: `${t(`refused.${told}`)}. ${t(`refused.${told}.todo`)}` };
 }

@@ -147,7 +147,7 @@ function MarkItem({ mark, room }: { readonly mark: Mark; readonly room: Room }):
   }
   return (
     <li class="replay-mark" data-testid="mark">
-      <button type="button" class="replay-mark-go" aria-label={t("replay.goTo", { at, text: words })} data-testid="mark-go" onClick={() => replay.seek(mark.atMs)}>
+      <button type="button" class="replay-mark-go" data-testid="mark-go" onClick={() => replay.seek(mark.atMs)}>
         <span class="replay-entry-at">{at}</span>
         <span class="replay-entry-words">
           <span dir="auto">{words}</span>

@@ -78,8 +78,6 @@ function SoundSwitch({ sounds, name, room }: { readonly sounds: readonly Lane[];
     <button
       type="button"
       class="button small replay-sound"
-      aria-pressed={muted}
-      aria-label={t("replay.muteOne", { name })}
       data-testid="mute-person"
       onClick={() => {
         for (const player of players) player.muted.value = !muted;
@@ -87,6 +85,7 @@ function SoundSwitch({ sounds, name, room }: { readonly sounds: readonly Lane[];
     >
       <Icon name={muted ? "soundOff" : "sound"} />
       {t(muted ? "replay.muted" : "replay.sound")}
+      <span class="unseen">, {name}</span>
     </button>
   );
 }
@@ -169,7 +168,7 @@ function Card({ lane, room, shown }: { readonly lane: Lane; readonly room: Room;
       <Icon name={shown === "nothing" ? iconOf(lane) : "warning"} />
       <p>{t(`replay.card.${shown}`, { what: sourceWord(lane.source) })}</p>
       {nextMs !== null && shown !== "unsupported" && (
-        <p class="note">{t("replay.goesOn", { when: formatClock(nextMs - room.replay.beginMs.value) })}</p>
+        <p class="note">{t("replay.goesOn", { when: formatClock(Math.ceil((nextMs - room.replay.beginMs.value) / 1000) * 1000) })}</p>
       )}
     </div>
   );

@@ -12,6 +12,7 @@ import { Icon } from "../../components/icons";
 import { setSingleKeys, singleKeys } from "../../components/preferences";
 import { t } from "../../i18n";
 import type { RecordingId, ReplayApi } from "../../replay/api";
+import { replayLink } from "../link";
 import { Refusal } from "../outcome";
 import { replayCommands, useSeekKeys } from "./commands";
 import { Export } from "./export";
@@ -35,6 +36,7 @@ export function ReplayRoom({ api, token, id }: ReplayRoomProps): JSX.Element {
     return () => room.dispose();
   }, [room]);
   const fault = room.replay.fault.value;
+  if (fault === "notFound") return <Gone token={token} />;
   if (fault !== null) return <Refusal code={fault} onAgain={fault === "network" ? () => location.reload() : null} />;
   if (room.replay.recording.value === null) {
     return (
@@ -46,6 +48,22 @@ export function ReplayRoom({ api, token, id }: ReplayRoomProps): JSX.Element {
     );
   }
   return <Opened room={room} />;
+}
+
+function Gone({ token }: { readonly token: string }): JSX.Element {
+  return (
+    <Page title={t("replay.word")}>
+      <div class="outcome" role="alert" data-testid="problem" data-code="notFound">
+        <Icon name="recordings" />
+        <h1>{t("replay.gone")}</h1>
+        <p>{t("replay.gone.todo")}</p>
+        <a class="button primary large" href={replayLink(token)}>
+          <Icon name="recordings" />
+          {t("replay.all")}
+        </a>
+      </div>
+    </Page>
+  );
 }
 
 function Opened({ room }: { readonly room: Room }): JSX.Element {
