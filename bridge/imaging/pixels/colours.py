@@ -176,7 +176,8 @@ def _words(data: bytes | list[int] | int, bits: int, big: bool, count: int = 0) 
 def expand_segments(words: npt.NDArray[np.uint16], count: int, bits: int = 16) -> npt.NDArray[np.uint16]:
     """Unfolds a segmented table to `count` entries (PS3.3 C.7.9.2): runs, lines, and repeats of earlier segments."""
     unfolding = _Unfolding(words, count, bits)
-    unfolding.segments(0, len(words), None)
+    with plain_faults("A segmented look-up table of the picture"):
+        unfolding.segments(0, len(words), None)
     if unfolding.filled < count:
         raise PixelError("A segmented look-up table of the picture is cut off.")
     return unfolding.table

@@ -101,6 +101,7 @@ def _jpeg(form: PixelFormat, data: bytes) -> Frame:
 
 
 def _jpeg_ls(form: PixelFormat, data: bytes) -> Frame:
+    """A damaged scan can keep CharLS busy for some seconds whatever its size: only the worker's limit ends that."""
     head = read_jpeg(data)
     head.check(form)
     values = imagecodecs.jpegls_decode(data)
