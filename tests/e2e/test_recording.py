@@ -27,7 +27,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
 
 Shoot = Callable[[Page, str], Awaitable[None]]
 
-SCREENS = [(360, 780), (640, 400), (1024, 768), (1920, 1080)]
+SCREENS = [(360, 780), (640, 400), (1024, 768), (1366, 768), (1920, 1080)]
 HEARD = "words => window.heard.some((one) => one.includes(words))"
 
 
@@ -202,6 +202,8 @@ async def test_session_made_to_be_recorded_by_hand_with_consent_is_found_again(
     await by_id(hub, "end-session-yes").click()
     await expect(by_id(hub, "watch")).to_be_visible()
     await shoot(hub, "ended-watch")
+    await hub.reload()
+    await expect(by_id(hub, "watch")).to_be_visible()
 
     await hub.goto(server.command("staff", "link").strip())
     await hub.locator("summary").click()
@@ -274,6 +276,7 @@ async def test_pages_that_are_recorded_have_no_faults_and_fit(
             await until(page, "width => document.documentElement.scrollWidth <= width", width)
             await is_told(page, "recording")
             assert await page.evaluate(CUT) == [], (name, width)
+            assert await page.evaluate(BAR_PX) <= 110, (name, width)
             await shoot(page, f"recorded-{name}-ru-{width}")
     await by_id(hub, "mark-button").click()
     await by_id(hub, "mark-note").wait_for()
@@ -285,6 +288,9 @@ async def test_pages_that_are_recorded_have_no_faults_and_fit(
     await by_id(hub, "pause-recording").wait_for()
     assert await faults(hub) == []
 
+
+BAR_PX = "() => document.querySelector('.bar').getBoundingClientRect().height"
+"""A second row of controls would take it from the picture."""
 
 CUT = """
 () => [...document.querySelectorAll('.control, .recording-sign span, .banner span')]

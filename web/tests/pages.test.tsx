@@ -11,6 +11,7 @@ import { setSingleKeys } from "../src/components/preferences";
 import { DeviceTrouble } from "../src/components/problem";
 import { setLanguage, startLanguage } from "../src/i18n";
 import type { Api, NewSession } from "../src/api";
+import { roleOf } from "../src/pages/claims";
 import { NewSessionForm } from "../src/pages/newsession";
 import { EndedPage, Refusal } from "../src/pages/outcome";
 import { groupSessions } from "../src/pages/sessions";
@@ -244,16 +245,23 @@ test("consent is not asked about where nothing is recorded", async () => {
 });
 
 test.each([
-  [["replay"], "auto", 1],
-  [["replay"], "never", 0],
-  [[], "auto", 0],
-] as const)("after the end, with %j and recorded %s, the recording is offered %i times", (permissions, record, times) => {
-  const ended = { permissions: signal(new Set(permissions)), session: signal({ record }) } as unknown as Client;
+  ["hub", "auto", true],
+  ["organiser", "manual", true],
+  ["hub", "never", false],
+  ["satellite", "auto", false],
+  ["hub", null, true],
+] as const)("after the end, the link of a %s of a session recorded %s offers to watch: %s", (role, record, offers) => {
+  const ended = { session: signal(record && { record }) } as unknown as Client;
+  const token = `x.${btoa(JSON.stringify({ use: "invite", role }))}.x`;
   render(
     <ClientContext.Provider value={ended}>
-      <EndedPage token="aaa" />
+      <EndedPage token={token} />
     </ClientContext.Provider>,
   );
-  const links = screen.queryAllByTestId("watch");
-  expect(links.map((link) => link.getAttribute("href"))).toEqual(Array<string>(times).fill("/replay#aaa"));
+  const links = screen.queryAllByTestId("watch").map((link) => link.getAttribute("href"));
+  expect(links).toEqual(offers ? [`/replay#${token}`] : []);
+});
+
+test.each(["", "nonsense", "a.b.c", "a.bnVsbA.c", `a.${btoa('{"role":"god"}')}.c`])("the token %j has no role", (token) => {
+  expect(roleOf(token)).toBeNull();
 });

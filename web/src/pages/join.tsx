@@ -15,7 +15,7 @@ import { language, t } from "../i18n";
 import { NAME_MAX_CHARACTERS } from "../protocol";
 import type { ErrorCode, Role } from "../protocol";
 import type { Client } from "../state";
-import { Refusal } from "./outcome";
+import { EndedPage, Refusal } from "./outcome";
 
 const RETRY_MS = 3_000;
 
@@ -32,6 +32,7 @@ type Invitation =
 
 export function JoinPage({ token, now }: JoinProps): JSX.Element {
   const invitation = useInvitation(token);
+  if (invitation.state === "refused" && invitation.code === "sessionEnded") return <EndedPage token={token} />;
   if (invitation.state === "refused") return <Refusal code={invitation.code} onAgain={null} />;
   return (
     <Page wide title={t("join.button")}>

@@ -7,6 +7,7 @@ import { Icon } from "../components/icons";
 import type { IconName } from "../components/icons";
 import { t } from "../i18n";
 import type { ErrorCode } from "../protocol";
+import { ledBy } from "./claims";
 import { replayLink } from "./link";
 
 interface RefusalProps {
@@ -29,9 +30,10 @@ export function Refusal({ code, onAgain }: RefusalProps): JSX.Element {
   );
 }
 
+/** Also for who comes by the link of a session that is over: of that one nothing is known but the link. */
 export function EndedPage({ token }: { readonly token: string }): JSX.Element {
   const client = useClient();
-  const watch = client.permissions.value.has("replay") && client.session.value?.record !== "never";
+  const watch = ledBy(token) && client.session.value?.record !== "never";
   return (
     <Outcome icon="end" title={t("refused.sessionEnded")} todo={t("refused.sessionEnded.todo")} code="sessionEnded">
       {watch && (
