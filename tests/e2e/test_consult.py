@@ -101,6 +101,8 @@ async def test_mute_by_oneself_and_by_the_hub(server: Server, launch: Launch) ->
     block = person(hub, nurse).locator('[data-testid="block-track"][data-source="microphone"]')
     await block.click()
     await expect(by_id(clinic, "connection-banner")).to_be_visible()
+    # What had come before is played to its end.
+    await hub.wait_for_timeout(1000)
     assert await loudness(hub, 3) < 0.002
     await block.click()
     await expect(by_id(clinic, "connection-banner")).to_be_hidden()
