@@ -39,8 +39,9 @@ def decode_frame(form: PixelFormat, data: bytes, index: int = 0) -> Frame:
 
     Args:
         form: the object's layout.
-        data: the frame as stored: its bytes if native, its fragments joined if compressed, the whole stream if video.
-        index: the frame's number from 0, which matters for one-bit frames and videos.
+        data: the frame as stored: its bytes if native (bits moved so that the first is the lowest of the first byte),
+            its fragments joined if compressed, the whole stream if video.
+        index: the frame's number from 0, which matters for videos.
 
     Raises:
         PixelError: the frame is damaged, is not what its object says, or is of a kind that is not handled.
@@ -51,7 +52,7 @@ def decode_frame(form: PixelFormat, data: bytes, index: int = 0) -> Frame:
         syntax = form.transfer_syntax
         if syntax in NATIVE:
             meaning = "YBR_FULL" if form.photometric == "YBR_FULL_422" else form.photometric
-            return Frame(native_values(form, data, index), meaning, form.bits_stored)
+            return Frame(native_values(form, data), meaning, form.bits_stored)
         if syntax == RLE_LOSSLESS:
             return Frame(_rle(form, data), form.photometric, form.bits_stored)
         if syntax in JPEG:

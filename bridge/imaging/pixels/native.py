@@ -15,11 +15,8 @@ from bridge.imaging.pixels.format import DEFLATED_FRAMES, EXPLICIT_BIG, PixelFor
 Values = npt.NDArray[Any]
 
 
-def native_values(form: PixelFormat, data: bytes, index: int) -> Values:
-    """The stored values of one uncompressed frame, with samples last.
-
-    A one-bit frame need not begin at a byte: `data` then begins with the byte that holds its first bit, and `index`
-    says which bit that is.
+def native_values(form: PixelFormat, data: bytes) -> Values:
+    """The stored values of one uncompressed frame, with samples last. One-bit frames begin at the first bit.
 
     Raises:
         PixelError: there are fewer bytes than the frame needs.
@@ -27,7 +24,7 @@ def native_values(form: PixelFormat, data: bytes, index: int) -> Values:
     if form.transfer_syntax == DEFLATED_FRAMES:
         data = _inflate(data, math.ceil(form.native_bits / 8))
     if form.bits_allocated == 1:
-        return _one_bit(form, data, index)
+        return _one_bit(form, data)
     if form.swapped_words:
         data = _swap_words(data)
     length = form.native_bits // 8
@@ -75,20 +72,19 @@ def native_bytes(form: PixelFormat, values: Values) -> bytes:
     return values.astype(values.dtype.newbyteorder("<"), copy=False).tobytes()
 
 
-def _one_bit(form: PixelFormat, data: bytes, index: int) -> Values:
-    first = index * form.pixels % 8
-    if len(data) * 8 < first + form.pixels:
+def _one_bit(form: PixelFormat, data: bytes) -> Values:
+    length = math.ceil(form.pixels / 8)
+    if len(data) < length:
         raise PixelError("The frame is cut off.")
-    packed = np.frombuffer(data, np.uint8, math.ceil((first + form.pixels) / 8))
-    if form.swapped_words:
-        packed = np.frombuffer(_swap_words(data), np.uint8, len(packed))
-    bits = np.unpackbits(packed, bitorder="little", count=first + form.pixels)
-    return bits[first:].reshape(form.rows, form.columns)
+    packed = np.frombuffer(_swap_words(data) if form.swapped_words else data, np.uint8, length)
+    return np.unpackbits(packed, bitorder="little", count=form.pixels).reshape(form.rows, form.columns)
 
 
 def _swap_words(data: bytes) -> bytes:
-    """8-bit pixels out of big-endian words. A frame of odd length comes with the byte that fills its last word."""
-    return np.frombuffer(data + b"\0" * (len(data) % 2), np.uint16).byteswap().tobytes()
+    """8-bit pixels out of big-endian words. A frame of odd length has to bring the byte that shares its last word."""
+    if len(data) % 2:
+        raise PixelError("Frames of odd length in big-endian words are not handled.", "unsupported")
+    return np.frombuffer(data, np.uint16).byteswap().tobytes()
 
 
 def _spread_422(form: PixelFormat, cells: Values) -> Values:
