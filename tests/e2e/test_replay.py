@@ -1,4 +1,4 @@
-"""Recordings in a real browser: played on one clock, sought, stepped, marked, cut, stopped at damage, while they run and after."""
+"""Recordings in a real browser: played on one clock, sought, stepped, marked, cut, stopped at damage, while they run."""
 
 from __future__ import annotations
 
@@ -10,12 +10,16 @@ from typing import Any
 import pytest
 from playwright.async_api import Browser, Page, expect
 
+from bridge.client import Participant
+from bridge.demo.pictures import cine_path, draw_room, read_cine
+from bridge.demo.sound import voice
+from bridge.demo.tracks import CineTrack, VoiceTrack
 from bridge.recordings import layout
 from bridge.recordings.index import RecordingReader
 from bridge.vault import Vault
 from tests.e2e.conftest import Launch, new_page
 from tests.e2e.hearing import faults, open_checked
-from tests.e2e.looking import until
+from tests.e2e.looking import moves, until
 from tests.e2e.people import by_id
 from tests.media.recording.sending import sound, video
 from tests.recordings.keeping import open_keeping
@@ -29,13 +33,22 @@ Shoot = Callable[[Page, str], Awaitable[None]]
 SECONDS = 24
 FRAMES = SECONDS * 30
 LARGE = ".replay-large video"
+END_IS = "least => Number(document.querySelector('[role=slider]').getAttribute('aria-valuemax')) >= least"
+BEHIND_END_S = """
+([selector, most]) => {
+  const end = Number(document.querySelector('[role=slider]').getAttribute('aria-valuemax'));
+  const behind = end - document.querySelector(selector).currentTime;
+  return 1 < behind && behind < most;
+}
+"""
 
 MISFITS = """
 () => [...document.querySelectorAll('button, input, [role=slider]')]
   .filter((one) => one.checkVisibility() && !one.closest('.replay-side, .panel, dialog'))
   .filter((one) => {
     const {right, bottom, width, height} = one.getBoundingClientRect();
-    return right > innerWidth + 1 || bottom > innerHeight + 1 || width < 43.5 || height < 43.5 || one.scrollWidth > one.clientWidth + 1;
+    const small = width < 43.5 || height < 43.5;
+    return right > innerWidth + 1 || bottom > innerHeight + 1 || small || one.scrollWidth > one.clientWidth + 1;
   })
   .map((one) => one.dataset.testid)
 """
@@ -221,7 +234,8 @@ async def test_speed_and_muting_of_one_person(kept: Kept, launch: Launch) -> Non
             page,
             """([participant, rate, silent]) => {
               const sound = document.querySelector(`audio[data-participant="${participant}"]`);
-              return Math.abs(sound.playbackRate - rate) < rate * 0.11 && sound.muted === silent && sound.preservesPitch;
+              const right = Math.abs(sound.playbackRate - rate) < rate * 0.11;
+              return right && sound.muted === silent && sound.preservesPitch;
             }""",
             [CLINIC, rate, silent],
         )
@@ -277,7 +291,9 @@ async def test_what_happened_follows_the_time_and_leads_to_it(kept: Kept, launch
     chat = page.locator('[data-testid="entry"][data-kind="chat"]')
     await expect(chat).to_contain_text("Bên tôi thấy rõ")
     await chat.click()
-    await until(page, "selector => Math.abs(document.querySelector(selector).currentTime - 1.5) < 0.02", LARGE)
+    await until(
+        page, "selector => Math.abs(document.querySelector(selector).currentTime - 1.5) < 0.02", LARGE
+    )
     await expect(chat).to_have_attribute("aria-current", "time")
     floor = page.locator('[data-testid="entry"][data-kind="floor"]')
     await floor.click()
@@ -296,7 +312,8 @@ async def test_another_picture_can_be_large_and_goes_on_playing(kept: Kept, laun
     await page.wait_for_timeout(700)
     after = await page.evaluate(MEDIA_TIMES)
     for one, other in zip(before, after, strict=True):
-        assert other["at"] - one["at"] > 0.3 and not other["paused"]
+        assert other["at"] - one["at"] > 0.3
+        assert not other["paused"]
 
 
 async def test_dragging_the_time_line_moves_all(kept: Kept, launch: Launch) -> None:
@@ -309,13 +326,17 @@ async def test_dragging_the_time_line_moves_all(kept: Kept, launch: Launch) -> N
     for share in (0.8, 0.7, 0.6, 0.5):
         await page.mouse.move(box["x"] + box["width"] * share, middle)
     await page.mouse.up()
-    await until(page, "([s, at]) => Math.abs(document.querySelector(s).currentTime - at) < 0.2", [LARGE, SECONDS / 2])
+    await until(
+        page, "([s, at]) => Math.abs(document.querySelector(s).currentTime - at) < 0.2", [LARGE, SECONDS / 2]
+    )
     await still(page)
     times = [one["at"] for one in await page.evaluate(MEDIA_TIMES)]
     assert max(times) - min(times) < 0.005
 
 
-async def test_playing_stops_at_damage_and_goes_on_behind_it(tmp_path: Path, launch: Launch, shoot: Shoot) -> None:
+async def test_playing_stops_at_damage_and_goes_on_behind_it(
+    tmp_path: Path, launch: Launch, shoot: Shoot
+) -> None:
     made = await keep(tmp_path / "data")
     ultrasound = made.streams[3]
     alter(tmp_path / "data", made, ultrasound, 4)
@@ -358,6 +379,62 @@ async def test_pauses_are_skipped_and_shown(tmp_path: Path, launch: Launch, shoo
         await expect(by_id(page, "pause-skipped")).to_contain_text("6 seconds")
         await shoot(page, "replay-pause")
         await until(page, "selector => document.querySelector(selector).currentTime > 14.5", LARGE)
+
+
+async def test_a_session_is_replayed_while_it_runs_and_after(
+    server: Server, launch: Launch, shoot: Shoot
+) -> None:
+    tokens = server.create_session("Echo with Sơn La")["tokens"]
+    cine, room, spoken = read_cine(cine_path()), draw_room(), voice()
+    clinic = Participant(
+        server.address,
+        tokens["satellite"],
+        "Phòng khám Lan",
+        tracks={"ultrasound": CineTrack(cine), "camera": CineTrack(room), "microphone": VoiceTrack(spoken)},
+        receive=False,
+    )
+    hub = Participant(
+        server.address,
+        tokens["hub"],
+        "Dr Hà",
+        tracks={"camera": CineTrack(room), "microphone": VoiceTrack(spoken)},
+        receive=False,
+    )
+    browser = await launch(devices=False)
+    page = await new_page(browser)
+    async with clinic.taking_part(), hub.taking_part():
+        await hub.until(lambda: hub.recording is not None)
+        await page.goto(f"{server.address}/replay#{tokens['hub']}")
+        await by_id(page, "open-recording").click()
+        await by_id(page, "replay").wait_for()
+        await expect(by_id(page, "lane")).to_have_count(3, timeout=20_000)
+        await expect(page.locator(LARGE)).to_have_attribute("data-source", "ultrasound")
+        await until(page, END_IS, 8, timeout_s=30)
+        await page.keyboard.press("Space")
+        seen = await moves(page, LARGE)
+        assert (seen.width, seen.height) == (640, 480)
+        await hub.request("sendChat", text="gallbladder wall thickened")
+        await hub.request("addMark", text="polyp")
+        await page.keyboard.press("e")
+        chat = page.locator('[data-testid="entry"][data-kind="chat"]')
+        await expect(chat).to_contain_text("gallbladder", timeout=10_000)
+        await expect(by_id(page, "flag")).to_have_count(1)
+        await by_id(page, "live-button").click()
+        await until(page, BEHIND_END_S, [LARGE, 9])
+        # It goes on and on without being pressed again, as the end does.
+        await page.wait_for_timeout(4_000)
+        await moves(page, LARGE)
+        await shoot(page, "replay-live")
+        await hub.request("endSession")
+    await expect(by_id(page, "state")).to_have_count(0, timeout=20_000)
+    await expect(by_id(page, "live-button")).to_have_count(0)
+    await page.locator('[data-testid="entry"][data-kind="mark"]').click()
+    await moves(page, LARGE)
+    await page.keyboard.press("End")
+    await until(page, "selector => document.querySelector(selector).paused", LARGE)
+    await page.keyboard.press("Space")  # from the beginning again
+    await moves(page, LARGE)
+    await shoot(page, "replay-real")
 
 
 async def test_the_list_opens_a_recording_and_its_organiser_sees_only_that_session(

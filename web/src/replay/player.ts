@@ -20,10 +20,13 @@ const POLL_EVERY_MS = 2_000;
 /** Far from the end, what came there meanwhile can wait. */
 const IDLE_POLLS = 5;
 const NEAR_END_MS = 60_000;
-/** The newest parts are still being written. */
-const BEHIND_LIVE_MS = 3_000;
-/** Where "go to live" goes: so far behind that the next poll comes in time. */
-const LIVE_MS = 6_000;
+/** Where "go to live" goes: so far behind what there is that the next poll comes in time. */
+const LIVE_MS = 5_000;
+/** So near to what there is, it waits; until there is so much again, for to and fro would be worse than waiting. */
+const EDGE_MS = 300;
+const EDGE_LEFT_MS = 3_000;
+/** A track that is behind the others by more is silent and not late. */
+const SILENT_FROM_MS = 8_000;
 /** One small picture that does not come must not hold up all the rest. */
 const PATIENCE_MS = 4_000;
 const WAITING_TOLD_MS = 250;
@@ -78,6 +81,7 @@ export class Replay {
   private readonly behind = new Map<string, number>();
   private readonly passed = new Set<string>();
   private leader: string | null = null;
+  private atEdge = false;
   private disposed = false;
 
   constructor(
@@ -159,7 +163,7 @@ export class Replay {
   }
 
   goLive(): void {
-    this.seek(this.endMs.peek() - LIVE_MS);
+    this.seek(this.edgeMs() - LIVE_MS);
     this.play();
   }
 
@@ -243,8 +247,9 @@ export class Replay {
   }
 
   private moveTo(toMs: number): void {
-    const endMs = this.endMs.peek() - (this.running.peek() ? BEHIND_LIVE_MS : 0);
+    const endMs = this.running.peek() ? this.edgeMs() : this.endMs.peek();
     const atMs = Math.max(this.beginMs.peek(), Math.min(toMs, endMs));
+    this.atEdge = false;
     this.clock.set(atMs, performance.now());
     this.atMs.value = atMs;
     this.waitingSinceMs = null;
@@ -320,10 +325,18 @@ export class Replay {
 
   /** Whether the clock has to wait: for what is on its way, or since what comes next is still being written. */
   private holds(ready: boolean, nowMs: number): boolean {
-    const edge = this.running.peek() && this.clock.at(nowMs) >= this.endMs.peek() - BEHIND_LIVE_MS;
+    const edge = this.running.peek() && this.edgeMs() - this.clock.at(nowMs) < (this.atEdge ? EDGE_LEFT_MS : EDGE_MS);
+    this.atEdge = edge;
     if (ready && !edge) this.waitingSinceMs = null;
     else this.waitingSinceMs ??= nowMs;
     return !ready || edge;
+  }
+
+  /** Until when a running recording has all that its tracks bring. */
+  private edgeMs(): number {
+    const lanes = this.lanes.peek().filter(({ live }) => live);
+    const newestMs = Math.max(this.beginMs.peek(), ...lanes.map(({ endMs }) => endMs));
+    return Math.min(newestMs, ...lanes.map(({ endMs }) => endMs).filter((endMs) => newestMs - endMs < SILENT_FROM_MS));
   }
 
   private keepInside(nowMs: number): void {

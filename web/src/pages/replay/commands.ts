@@ -12,7 +12,15 @@ import type { Panel, Room } from "./room";
 const SHORT_MS = 5_000;
 const LONG_MS = 30_000;
 
+/** What a telephone has room for; the rest stands behind "more". */
+const FIRST = new Set(["play", "back", "forward", "log", "marks"]);
+
 export function replayCommands(room: Room): readonly Command[] {
+  const commands = allCommands(room);
+  return room.narrow.value ? commands.map((one) => (FIRST.has(one.id) ? one : { ...one, secondary: true })) : commands;
+}
+
+function allCommands(room: Room): readonly Command[] {
   const { replay } = room;
   const playing = replay.playing.value;
   const at = (): number => Math.round(replay.atMs.peek());

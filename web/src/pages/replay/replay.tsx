@@ -93,7 +93,7 @@ function Opened({ room }: { readonly room: Room }): JSX.Element {
 
 function Bar({ room, commands }: { readonly room: Room; readonly commands: readonly Command[] }): JSX.Element {
   const open = room.moreShown.value;
-  const last = commands.filter(({ id }) => id === "leave");
+  const last = commands.filter(({ secondary, id }) => secondary !== true && id === "leave");
   const first = commands.filter(({ secondary, id }) => secondary !== true && id !== "leave");
   const more = commands.filter(({ secondary }) => secondary === true);
   const row = (some: readonly Command[]): JSX.Element[] => some.map((command) => <CommandButton key={command.id} command={command} />);

@@ -21,6 +21,8 @@ export interface Room {
   readonly question: Signal<Question>;
   readonly moreShown: Signal<boolean>;
   readonly tracksShown: Signal<boolean>;
+  /** A telephone: fewer controls fit beside each other. */
+  readonly narrow: ReadonlySignal<boolean>;
   /** The picture that the person chose. */
   readonly pinned: Signal<string | null>;
   readonly lanes: ReadonlySignal<readonly Lane[]>;
@@ -38,6 +40,8 @@ export interface Room {
   dispose(): void;
 }
 
+/** As in styles/replay.css. */
+const NARROW = "(max-width: 40rem)";
 /** The main picture must not change at every look. */
 const CHOSEN_EVERY_MS = 500;
 
@@ -53,6 +57,12 @@ export function createRoom(api: ReplayApi, token: string, id: RecordingId): Room
     last = found?.id ?? null;
     return found;
   });
+  const narrowWindow = window.matchMedia(NARROW);
+  const narrow = signal(narrowWindow.matches);
+  const followWindow = (): void => {
+    narrow.value = narrowWindow.matches;
+  };
+  narrowWindow.addEventListener("change", followWindow);
   const follow = main.subscribe((lane) => (replay.main.value = lane?.id ?? null));
   return {
     token,
@@ -63,6 +73,7 @@ export function createRoom(api: ReplayApi, token: string, id: RecordingId): Room
     question: signal<Question>(null),
     moreShown: signal(false),
     tracksShown: signal(false),
+    narrow,
     pinned,
     lanes,
     main,
@@ -74,6 +85,7 @@ export function createRoom(api: ReplayApi, token: string, id: RecordingId): Room
     clips: signal<readonly Recorded[]>([]),
     dispose() {
       follow();
+      narrowWindow.removeEventListener("change", followWindow);
       replay.dispose();
     },
   };
