@@ -120,6 +120,37 @@ def test_the_quarter_size_picture_of_a_ct_is_small_and_true() -> None:
     assert np.median(np.abs(preview - averaged)[inner]) < 10
 
 
+@pytest.mark.parametrize("bits", [8, 10, 16])
+@pytest.mark.parametrize("signed", [False, True])
+def test_black_and_white_beside_each_other_stay_so_in_a_preview(bits: int, signed: bool) -> None:
+    low = -(1 << bits - 1) if signed else 0
+    high = low + (1 << bits) - 1
+    values = np.full((128, 128), low, f"{'i' if signed else 'u'}{1 if bits == 8 else 2}")
+    values[37:93, 41:99] = high
+    progressive = encode_progressive(values, bits)
+    for skipped in (1, 2):
+        preview = decode_preview(progressive.data, skipped).astype(int)
+        assert preview[:8, :8].max() < low + (1 << bits) // 8
+        assert preview[64 >> skipped, 64 >> skipped] > high - (1 << bits) // 8
+        averaged = (
+            values.astype(float)
+            .reshape(128 >> skipped, 1 << skipped, 128 >> skipped, 1 << skipped)
+            .mean((1, 3))
+        )
+        assert np.abs(preview - averaged).max() < 0.8 * (1 << bits)
+        flat = (averaged == low) | (averaged == high)
+        assert np.abs(preview - averaged)[flat].max() < (1 << bits) // 3
+
+
+def test_lossy_htj2k_does_not_wrap_round_at_black_and_white() -> None:
+    values = np.zeros((128, 128), np.uint8)
+    values[37:93, 41:99] = 255
+    encoded = bytes(imagecodecs.htj2k_encode(values, level=0.02, reversible=False))
+    form = PixelFormat("1.2.840.10008.1.2.4.203", 128, 128, 1, "MONOCHROME2", 8, 8, 7, False, False, 1)
+    decoded = decode_frame(form, encoded).values.astype(int)
+    assert 0 < np.abs(decoded - values).max() < 40
+
+
 def test_what_is_less_than_the_first_resolution_is_an_error() -> None:
     _, _, progressive = encoded(CT)
     with pytest.raises(PixelError):

@@ -24,7 +24,8 @@ _LONE = frozenset({0x01, *range(0xD0, 0xD9)})
 class Codestream:
     """A frame's own header.
 
-    `lossless`: by JPEG's process 14. `ycc`: whether markers say that three components are YCbCr; None: they do not.
+    `lossless`: by JPEG's process 14. `reversible`: by JPEG 2000's 5/3 wavelet. `ycc`: whether markers say that three
+    components are YCbCr; None: they do not.
     """
 
     rows: int
@@ -34,6 +35,7 @@ class Codestream:
     signed: bool = False
     lossless: bool = False
     high_throughput: bool = False
+    reversible: bool = False
     ycc: bool | None = None
 
     def check(self, form: PixelFormat) -> None:
@@ -108,7 +110,7 @@ def read_jpeg2000(data: bytes) -> Codestream:
         raise PixelError("The compressed frame is not a JPEG 2000 picture.")
     at += 2
     size: tuple[Codestream, int] | None = None
-    high_throughput = False
+    high_throughput = reversible = False
     while data[at : at + 2] != b"\xff\x90":
         if at + 4 > len(data) or data[at] != 0xFF:
             raise PixelError("The JPEG 2000 picture's header is damaged.")
@@ -121,7 +123,9 @@ def read_jpeg2000(data: bytes) -> Codestream:
         elif marker == 0xFF50:
             high_throughput = True
         elif marker in (0xFF52, 0xFF53) and size is not None:
-            _check_blocks(body if marker == 0xFF52 else _as_cod(body, size[0].samples), *size)
+            style = body if marker == 0xFF52 else _as_cod(body, size[0].samples)
+            _check_blocks(style, *size)
+            reversible = style[9] == 1 and (reversible or marker == 0xFF52)
         at += 2 + length
     if size is None:
         raise PixelError("The JPEG 2000 picture has no size.")

@@ -15,7 +15,17 @@ from msgspec.structs import replace
 
 from bridge.imaging.pixels.codestreams import Codestream, read_jpeg, read_jpeg2000
 from bridge.imaging.pixels.faults import PixelError, plain_faults
-from bridge.imaging.pixels.format import JPEG, JPEG_2000, JPEG_LS, NATIVE, RLE_LOSSLESS, VIDEO, PixelFormat
+from bridge.imaging.pixels.format import (
+    HTJ2K_LOSSLESS,
+    HTJ2K_LOSSLESS_RPCL,
+    JPEG,
+    JPEG_2000,
+    JPEG_LS,
+    NATIVE,
+    RLE_LOSSLESS,
+    VIDEO,
+    PixelFormat,
+)
 from bridge.imaging.pixels.native import Values, native_values, stored_values
 from bridge.imaging.pixels.video import video_frame
 
@@ -114,7 +124,9 @@ def _jpeg_ls(form: PixelFormat, data: bytes) -> Frame:
 def _jpeg2000(form: PixelFormat, data: bytes) -> Frame:
     head = read_jpeg2000(data)
     head.check(form)
-    decode = imagecodecs.htj2k_decode if head.high_throughput else imagecodecs.jpeg2k_decode
+    # OpenJPH is much the faster, but imagecodecs lets what strays out of range wrap round, as lossy values do.
+    exact = head.high_throughput and form.transfer_syntax in (HTJ2K_LOSSLESS, HTJ2K_LOSSLESS_RPCL)
+    decode = imagecodecs.htj2k_decode if exact and head.reversible else imagecodecs.jpeg2k_decode
     values = decode(data, planar=False)
     undone = form.photometric in ("YBR_ICT", "YBR_RCT")
     return Frame(_as_said(form, head, values), "RGB" if undone else form.photometric, form.bits_stored)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import imagecodecs
 import numpy as np
 
+from bridge.imaging.pixels.codestreams import read_jpeg2000
 from bridge.imaging.pixels.faults import PixelError, plain_faults
 from bridge.imaging.pixels.native import Values
 
@@ -21,6 +22,7 @@ _SOT = 0xFF90
 _MAX_BITS = 16
 _SSIZ = 42  # Where the first component's precision stands: SOC 2, SIZ marker to Csiz 40 bytes.
 _QUARTER = 2
+_ROOM_BITS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +72,25 @@ def encode_progressive(values: Values, bits_stored: int, *, decorrelate: bool = 
 
 
 def decode_preview(prefix: bytes, skipped: int) -> Values:
-    """Decodes the first bytes of a progressive codestream to the picture that leaves `skipped` resolutions out."""
+    """Decodes the first bytes of a progressive codestream to the picture that leaves `skipped` resolutions out.
+
+    A smaller picture strays beyond the range of values at sharp edges. The decoder would let such values come out at
+    the other end, so it is told of two bits more, and they are brought back to the nearest value here.
+    """
     with plain_faults("The preview"):
-        values: Values = imagecodecs.htj2k_decode(prefix, planar=False, skipres=skipped)
-        return values
+        head = read_jpeg2000(prefix)
+        if head.bits > _MAX_BITS:
+            raise PixelError("HTJ2K is read in part for pictures of up to 16 bits.", "unsupported")
+        roomy = _with_precision(prefix, head.bits + _ROOM_BITS, head.signed)
+        values: Values = imagecodecs.htj2k_decode(roomy, planar=False, skipres=skipped)
+        numbers = values.astype(np.int32)
+        least, most = 0, (1 << head.bits) - 1
+        if head.signed:
+            least, most = -(1 << head.bits - 1), (1 << head.bits - 1) - 1
+        else:
+            numbers -= (1 << head.bits + _ROOM_BITS - 1) - (1 << head.bits - 1)
+        kind = ("i" if head.signed else "u") + ("1" if head.bits <= 8 else "2")
+        return np.clip(numbers, least, most).astype(kind)
 
 
 def resolution_ends(data: bytes) -> tuple[int, ...]:
