@@ -9,11 +9,14 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 
-from pydicom.charset import convert_encodings, decode_bytes
+from pydicom.charset import convert_encodings, decode_bytes, python_encoding
 
 _PERSON_DELIMITERS = {ord(sign) for sign in "\\^="}
 _TEXT_DELIMITERS = {ord(sign) for sign in "\\\r\n\t\f"}
 _ESCAPE = 0x1B
+_DEFAULT = "iso8859"
+_CODE_PAGES = ("cp125", "windows-125", "windows_125", "koi8")
+"""Not of the standard, but written by devices; of all else that Python knows, some is dangerous to decode."""
 
 
 class Alphabet:
@@ -25,9 +28,10 @@ class Alphabet:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             try:
-                self._encodings = convert_encodings(list(names))
+                found = convert_encodings(list(names))
             except (LookupError, ValueError):
-                self._encodings = ["iso8859"]
+                found = [_DEFAULT]
+        self._encodings = [name if _is_safe(name) else _DEFAULT for name in found]
 
     def text(self, value: bytes, *, person: bool = False) -> str:
         """Never raises: what cannot be read becomes U+FFFD."""
@@ -47,3 +51,7 @@ class Alphabet:
                 )
             except (LookupError, ValueError):
                 return value.decode("ascii", "replace")
+
+
+def _is_safe(encoding: str) -> bool:
+    return encoding in python_encoding.values() or encoding.lower().startswith(_CODE_PAGES)

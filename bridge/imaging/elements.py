@@ -8,11 +8,11 @@ known elements sent as UN. It knows no character sets and no meaning. Pure.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-from pydicom.datadict import dictionary_VR, private_dictionary_VR
+from pydicom._dicom_dict import DicomDictionary, RepeatersDictionary
+from pydicom.datadict import private_dictionary_VR
 
 from bridge.imaging.errors import DicomError
 
@@ -24,10 +24,16 @@ PIXEL_DATA = 0x7FE00010
 PIXEL_TAGS = frozenset({PIXEL_DATA, 0x7FE00008, 0x7FE00009})
 DEPTH_LIMIT = 48
 """Of sequences within sequences. Structured reports, the deepest objects there are, stay below 20."""
-ELEMENTS_LIMIT = 3_000_000
-"""An enhanced CT of 2,000 frames has 200,000."""
+ELEMENTS_LIMIT = 2_000_000
+"""Items and fragments count too. An enhanced CT of 2,000 frames has 200,000."""
 _LONG = frozenset(b"OB OD OF OL OV OW SQ SV UC UN UR UT UV".split())
 _SHORT = frozenset(b"AE AS AT CS DA DS DT FD FL IS LO LT PN SH SL SS ST TM UI UL US".split())
+_REPEATED: dict[tuple[int, int], str] = {
+    (int(mask[:2], 16), int(mask[4:], 16)): entry[0]
+    for mask, entry in RepeatersDictionary.items()
+    if mask[2:4] == "xx" and "x" not in mask[4:]
+}
+"""Of groups that come in rows, as overlays in 6000 to 601E."""
 _NAMES = {vr: vr.decode("ascii") for vr in _LONG | _SHORT}
 
 
@@ -85,25 +91,26 @@ class Walker:
         """Those up to `end`, or up to the mark of the item's end; and where they end."""
         elements: list[Element] = []
         last = -1
+        met: set[int] | None = None
         while at < end:
             if open_item and self._tag(at, end, level.little) == ITEM_END:
                 return elements, at + 8
             element, at = self._element(at, end, level)
-            if element.tag <= last:
+            if met is None and element.tag <= last:
+                met = {other.tag for other in elements}  # Out of order, which is an error but a harmless one.
+            if met is not None:
                 # Who reads the first of two would see another object than who reads the last.
-                if any(element.tag == other.tag for other in elements):
+                if element.tag in met:
                     raise DicomError("An element of the object is there twice.")
-            else:
-                last = element.tag
+                met.add(element.tag)
+            last = element.tag
             elements.append(element)
         if open_item:
             raise DicomError("The object ends in the midst of a sequence.")
         return elements, at
 
     def _element(self, at: int, end: int, level: _Level) -> tuple[Element, int]:
-        self._count += 1
-        if self._count > ELEMENTS_LIMIT:
-            raise DicomError("The object has too many elements.", "tooLarge")
+        self._one_more()
         tag = self._tag(at, end, level.little)
         if tag >> 16 == 0xFFFE:
             raise DicomError("The object's sequences do not fit into each other.")
@@ -194,6 +201,7 @@ class Walker:
         return items, at + 8
 
     def _item(self, at: int, end: int, level: _Level) -> tuple[list[Element], int]:
+        self._one_more()
         if level.depth >= DEPTH_LIMIT:
             raise DicomError("The object's sequences are nested too deeply.", "tooLarge")
         if self._tag(at, end, level.little) != ITEM:
@@ -219,29 +227,24 @@ class Walker:
             if tag != ITEM or length > end - at - 8:
                 raise DicomError("The object is cut: its pixel data have no end.")
             fragments.append((at + 8, length))
-            self._count += 1
-            if self._count > ELEMENTS_LIMIT:
-                raise DicomError("The object has too many elements.", "tooLarge")
+            self._one_more()
             at += 8 + length
         return fragments, at + 8
 
-
-def walk(elements: list[Element]) -> Iterator[Element]:
-    """All elements, those of sequences too."""
-    for element in elements:
-        yield element
-        for item in element.items or ():
-            yield from walk(item)
+    def _one_more(self) -> None:
+        self._count += 1
+        if self._count > ELEMENTS_LIMIT:
+            raise DicomError("The object has too many elements.", "tooLarge")
 
 
-@lru_cache(maxsize=8192)
 def _public_vr(tag: int) -> str:
     if tag & 0xFFFF == 0:
         return "UL"
-    try:
-        return str(dictionary_VR(tag))
-    except KeyError:
-        return "UN"
+    entry = DicomDictionary.get(tag)
+    if entry is not None:
+        return str(entry[0])
+    # pydicom's own look-up tries all masks for each unknown tag, and a hostile object has a million of them.
+    return _REPEATED.get((tag >> 24, tag & 0xFFFF), "UN")
 
 
 @lru_cache(maxsize=8192)

@@ -24,6 +24,8 @@ PIXEL_REPRESENTATION = 0x00280103
 LUT_DESCRIPTOR = 0x00283002
 _EXACT = 2**53
 _DECIMAL = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?")
+_DECIMAL_LIMIT = 32
+"""Characters; the standard allows 16."""
 _INTEGER = re.compile(r"[+-]?\d{1,15}")
 _UNIT_BYTES = {"OW": 2, "OL": 4, "OF": 4, "OD": 8, "OV": 8}
 _NUMBERS = {"US": "H", "SS": "h", "UL": "L", "SL": "l", "FL": "f", "FD": "d", "UV": "Q", "SV": "q"}
@@ -170,6 +172,8 @@ def _person(name: str) -> dict[str, str]:
 
 
 def _decimal(text: str) -> Any:
+    if len(text) > _DECIMAL_LIMIT:
+        return text
     if _INTEGER.fullmatch(text):
         return int(text)
     if not _DECIMAL.fullmatch(text):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pydicom.config import IGNORE
 from pydicom.uid import UID
 
 from bridge.imaging.errors import DicomError
@@ -36,7 +37,7 @@ def syntax_of(uid: str) -> Syntax:
     """Raises DicomError for what is not a transfer syntax that can be kept."""
     if uid in (IMPLICIT_LITTLE, EXPLICIT_LITTLE, EXPLICIT_BIG, DEFLATED):
         return Syntax(uid != IMPLICIT_LITTLE, uid != EXPLICIT_BIG, uid == DEFLATED, False, False, False)
-    if UID(uid).type != "Transfer Syntax":
+    if UID(uid, validation_mode=IGNORE).type != "Transfer Syntax":
         raise DicomError("The object has a transfer syntax that is not known here.", "wrongType")
     video = any(uid == name or uid.startswith(name + ".") for name in _VIDEO)
     return Syntax(

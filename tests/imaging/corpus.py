@@ -7,6 +7,7 @@ import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from io import BytesIO
 from pathlib import Path
 
@@ -46,6 +47,7 @@ def candidates() -> list[Path]:
     ]
 
 
+@cache
 def valid() -> list[Path]:
     """Those that are Part 10 files of a whole object, as pydicom sees it."""
     return [path for path in candidates() if path.name not in REFUSED and _is_object(path)]
@@ -87,7 +89,9 @@ def ct_slice(number: int, study: str, series: str, *, side: int = 512, **changes
 def file_of(dataset: FileDataset) -> bytes:
     """The dataset as a Part 10 file."""
     buffer = BytesIO()
-    dataset.save_as(buffer, enforce_file_format=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        dataset.save_as(buffer, enforce_file_format=True)
     return buffer.getvalue()
 
 
