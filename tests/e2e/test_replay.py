@@ -1,4 +1,4 @@
-"""Recordings in a real browser: played on one clock, sought, stepped, marked, cut, stopped at damage, while they run."""
+"""Recordings in a real browser: played on one clock, sought, stepped, marked, cut, stopped at damage, and live."""
 
 from __future__ import annotations
 

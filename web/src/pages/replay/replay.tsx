@@ -78,7 +78,7 @@ function Opened({ room }: { readonly room: Room }): JSX.Element {
     onEscape,
   );
   return (
-    <div class="replay" data-panel={room.panel.value ?? "none"} data-testid="replay">
+    <div class="replay" data-panel={room.panel.value ?? "none"} data-testid="replay" onClick={letGo}>
       <h1 class="unseen">{room.replay.recording.value?.title}</h1>
       <Pictures room={room} />
       <SidePanel room={room} />
@@ -98,7 +98,7 @@ function Bar({ room, commands }: { readonly room: Room; readonly commands: reado
   const more = commands.filter(({ secondary }) => secondary === true);
   const row = (some: readonly Command[]): JSX.Element[] => some.map((command) => <CommandButton key={command.id} command={command} />);
   return (
-    <nav class="bar" aria-label={t("session.controls")} onClick={letGo}>
+    <nav class="bar" aria-label={t("session.controls")}>
       <div class="bar-main">{row(first)}</div>
       <div id="bar-more" class={open ? "bar-more open" : "bar-more"} {...place("more", opener("more"))}>
         {row(more)}
@@ -124,7 +124,8 @@ function Bar({ room, commands }: { readonly room: Room; readonly commands: reado
 
 /** Who pressed with a pointer wants the space bar for playing next, not the same button again. */
 function letGo(event: MouseEvent): void {
-  if (event.detail > 0 && document.activeElement instanceof HTMLElement) document.activeElement.blur();
+  const pressed = event.target instanceof Element ? event.target.closest("button") : null;
+  if (event.detail > 0 && pressed !== null && pressed === document.activeElement) pressed.blur();
 }
 
 function KeysDialog({ commands, onClose }: { readonly commands: readonly Command[]; readonly onClose: () => void }): JSX.Element {
