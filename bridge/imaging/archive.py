@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import msgspec
+import structlog
 
 from bridge.audit import Audit
 from bridge.errors import Conflict, LimitExceeded, NotFound
@@ -26,6 +27,8 @@ from bridge.imaging.parsing import Parsed, parsed_of
 from bridge.imaging.study import StudyReader
 from bridge.imaging.workers import Workers
 from bridge.vault import ObjectId, ObjectKind, ObjectRef, ObjectWriter, StreamWriter, Vault, VaultError
+
+_log = structlog.get_logger(__name__)
 
 HELD_LIMIT_BYTES = 2 << 30
 """Of all objects that are arriving at one time: they wait in memory until they are whole and read."""
@@ -314,8 +317,9 @@ class Arrivals:
                     study.writer.seal_more([stream.stream])
                 if not study.claimed:
                     self._archive.catalogue.settle(study.entry)
-        except Exception:
+        except Exception as error:
             # Everything acknowledged is durable. The entry stays unsettled and is made anew at the next start.
+            _log.warning("study not closed well", study=id, reason=type(error).__name__)
             stream.close()
         finally:
             self._archive._release(study)

@@ -7,6 +7,7 @@ What an entry says can always be made anew from the study; the archive does. Cal
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import hmac
 import os
@@ -80,6 +81,10 @@ class StoreEntries:
         self._wait(self._store.remove_study(study))
 
     def _wait(self, asked: Coroutine[Any, Any, _Answer]) -> _Answer:
+        with contextlib.suppress(RuntimeError):
+            if asyncio.get_running_loop() is self._loop:
+                asked.close()
+                raise ValueError("the event loop cannot wait for itself")
         future = asyncio.run_coroutine_threadsafe(asked, self._loop)
         try:
             return future.result(_ANSWER_TIMEOUT_S)

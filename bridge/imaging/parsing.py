@@ -132,6 +132,11 @@ def inflated(content: bytes | memoryview) -> bytes:
     return _inflated(memoryview(content)[start:])
 
 
+def inflate_object(content: memoryview, _arguments: bytes) -> bytes:
+    """`inflated` for `workers.py`."""
+    return inflated(content)
+
+
 # --- the file ----------------------------------------------------------------------------------------------------
 
 
