@@ -45,6 +45,7 @@ from bridge.tables import StudyRecord as StudyRecord
 BUSY_TIMEOUT_MS = 10_000
 """How long a writer waits for another one, such as the command line beside the server."""
 CHECK_TIMEOUT_MS = 1_000
+_BELONGINGS = ("session", "point")
 
 
 class Store:
@@ -339,9 +340,10 @@ class Store:
     # Studies
 
     async def save_study(self, study: StudyRecord) -> None:
-        """Stores a new one, or what changed of one. Raises Conflict if its hash is another one's."""
+        """Stores a new one, or what changed of one; whom it belongs to stays. Raises Conflict if its hash is another
+        one's."""
         columns = tables.studies.c
-        row = {name: getattr(study, name) for name in StudyRecord.__slots__}
+        row = {name: getattr(study, name) for name in StudyRecord.__slots__ if name not in _BELONGINGS}
         try:
             async with self._write() as connection:
                 changed = await connection.execute(
@@ -369,6 +371,17 @@ class Store:
         )
         async with self._read() as connection:
             return [tables.study_of(row._mapping) for row in await connection.execute(query)]
+
+    async def assign_study(self, study: str, session: SessionId | None, point: str) -> None:
+        """Notes for which session a study is and which point sent it. Raises NotFound."""
+        async with self._write() as connection:
+            result = await connection.execute(
+                sa.update(tables.studies)
+                .where(tables.studies.c.id == study)
+                .values(session=session, point=point)
+            )
+            if result.rowcount == 0:
+                raise NotFound("There is no such study.")
 
     async def remove_study(self, study: str) -> None:
         """Forgets one that was shredded; repeating it is no error."""

@@ -88,7 +88,10 @@ studies = sa.Table(
     sa.Column("sealed", sa.LargeBinary, nullable=False),
     sa.Column("settled", sa.Boolean, nullable=False),
     sa.Column("changed_at_ms", sa.BigInteger, nullable=False),
+    sa.Column("session", sa.String(32)),
+    sa.Column("point", sa.String(200), nullable=False, server_default=""),
     sa.Index("studies_by_change", "changed_at_ms"),
+    sa.Index("studies_by_session", "session"),
 )
 
 
@@ -132,13 +135,16 @@ class RecordingRecord:
 @dataclass(frozen=True, slots=True)
 class StudyRecord:
     """One study as the store knows it: nothing that names a patient is in the clear. `uid_hash` is a keyed hash of
-    StudyInstanceUID. `settled`: what is sealed here tells all that the study holds; if not, it is made anew from it."""
+    StudyInstanceUID. `settled`: what is sealed here tells all that the study holds; if not, it is made anew from it.
+    `session` and `point`, the name of who sent it, are set by `assign_study` alone."""
 
     id: str
     uid_hash: str
     sealed: bytes
     settled: bool
     changed_at_ms: int
+    session: SessionId | None = None
+    point: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ import hmac
 import os
 import threading
 from collections.abc import Coroutine
-from typing import Any, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import msgspec
 from cryptography.exceptions import InvalidTag
@@ -24,7 +24,7 @@ from msgspec import Struct
 
 from bridge.errors import BridgeError, NotFound
 from bridge.imaging.parsing import StudyFacts
-from bridge.store import Store, StudyRecord
+from bridge.store import SessionId, Store, StudyRecord
 from bridge.vault import ObjectId, ObjectKind, ObjectRef, Trouble, Vault, VaultError
 
 SECRET_ID = ObjectId("studyindexsecret")
@@ -52,12 +52,20 @@ class StudyEntry(Struct, frozen=True, kw_only=True):
     last_at_ms: int = 0
 
 
+class Belonging(NamedTuple):
+    """For which session a study is, and the name of the point that sent it; None and "" where nobody said."""
+
+    session: SessionId | None = None
+    point: str = ""
+
+
 class Entries(Protocol):
     """The table, for threads."""
 
     def save(self, study: StudyRecord) -> None: ...
     def find(self, uid_hash: str) -> StudyRecord | None: ...
     def list(self, since_ms: int) -> list[StudyRecord]: ...
+    def assign(self, study: str, session: SessionId | None, point: str) -> None: ...
     def remove(self, study: str) -> None: ...
 
 
@@ -76,6 +84,9 @@ class StoreEntries:
 
     def list(self, since_ms: int) -> list[StudyRecord]:
         return self._wait(self._store.list_studies(since_ms))
+
+    def assign(self, study: str, session: SessionId | None, point: str) -> None:
+        self._wait(self._store.assign_study(study, session, point))
 
     def remove(self, study: str) -> None:
         self._wait(self._store.remove_study(study))
@@ -108,6 +119,7 @@ class Catalogue:
         self._known: dict[str, StudyEntry] = {}
         self._by_uid: dict[str, str] = {}
         self._settled: set[str] = set()
+        self._belongings: dict[str, Belonging] = {}
         self._since_ms = 0
         self.unreadable: list[str] = []
         """Ids of studies whose entry has to be made anew."""
@@ -173,6 +185,17 @@ class Catalogue:
         with self._lock:
             self._put(entry, settled=True)
 
+    def belonging(self, study: str) -> Belonging:
+        """Of a study that may be new or not there at all."""
+        with self._lock:
+            return self._belongings.get(study, Belonging())
+
+    def assign(self, study: str, belonging: Belonging) -> None:
+        """Durably notes whose a study is. Raises NotFound, BridgeError."""
+        self._entries.assign(study, belonging.session, belonging.point)
+        with self._lock:
+            self._belongings[study] = belonging
+
     def forget(self, study: str) -> None:
         """Of one that was shredded."""
         self._entries.remove(study)
@@ -181,6 +204,7 @@ class Catalogue:
             if entry is not None:
                 self._by_uid.pop(entry.uid, None)
             self._settled.discard(study)
+            self._belongings.pop(study, None)
 
     # --- sealing -------------------------------------------------------------------------------------------------
 
@@ -201,6 +225,7 @@ class Catalogue:
             self.unreadable.append(record.id)
             return None
         with self._lock:
+            self._belongings[entry.id] = Belonging(record.session, record.point)
             known = self._known.get(entry.id)
             if known is None or known.last_at_ms <= entry.last_at_ms:
                 self._put(entry, settled=record.settled)

@@ -12,10 +12,10 @@ import pytest
 
 from bridge.errors import BridgeError, Conflict, NotFound
 from bridge.imaging.archive import Archive
-from bridge.imaging.catalogue import Catalogue, StoreEntries, StudyEntry
+from bridge.imaging.catalogue import Belonging, Catalogue, StoreEntries, StudyEntry
 from bridge.imaging.parsing import StudyFacts
 from bridge.imaging.workers import Workers
-from bridge.store import Store, StudyRecord, sqlite_url
+from bridge.store import SessionId, Store, StudyRecord, sqlite_url
 from bridge.vault import Vault
 from tests.imaging.corpus import ct_slice, running_loop
 
@@ -156,3 +156,17 @@ async def test_the_event_loop_does_not_wait_for_itself(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="wait for itself"):
         entries.list(0)
     await store.close()
+
+
+def test_whom_a_study_belongs_to_outlives_a_start_and_further_objects(house: House) -> None:
+    catalogue = house.catalogue()
+    with pytest.raises(NotFound):
+        catalogue.assign(ENTRY.id, Belonging())
+    catalogue.settle(ENTRY)
+    assert catalogue.belonging(ENTRY.id) == Belonging(None, "")
+    catalogue.assign(ENTRY.id, Belonging(SessionId("s1"), "Bệnh viện Cần Thơ"))
+    catalogue.settle(msgspec.structs.replace(ENTRY, instances=6))
+    for each in (catalogue, house.catalogue()):
+        assert each.belonging(ENTRY.id) == Belonging(SessionId("s1"), "Bệnh viện Cần Thơ")
+    catalogue.forget(ENTRY.id)
+    assert catalogue.belonging(ENTRY.id) == house.catalogue().belonging(ENTRY.id) == Belonging()
