@@ -65,7 +65,7 @@ function Row({ recording, token }: { readonly recording: Recorded; readonly toke
     t(`kind.${kind}`),
     formatWhen(startedAt + beginMs, Date.now()),
     ...(endMs > beginMs ? [formatLength(endMs - beginMs)] : []),
-    formatSize(sizeBytes),
+    ...(sizeBytes > 0 ? [formatSize(sizeBytes)] : []),
   ];
   const name = title === "" ? t(`kind.${kind}`) : title;
   return (
