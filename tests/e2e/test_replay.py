@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import av
 import pytest
 from playwright.async_api import Browser, Page, expect
 
@@ -299,6 +300,23 @@ async def test_what_happened_follows_the_time_and_leads_to_it(kept: Kept, launch
     await floor.click()
     await until(page, "selector => Math.abs(document.querySelector(selector).currentTime - 5) < 0.02", LARGE)
     await expect(chat).not_to_have_attribute("aria-current", "time")
+
+
+async def test_a_recording_is_downloaded_and_holds_all_tracks(
+    kept: Kept, launch: Launch, tmp_path: Path
+) -> None:
+    page = await open_replay(await launch(devices=False), kept.link)
+    await page.keyboard.press("x")
+    async with page.expect_download(timeout=60_000) as downloading:
+        await by_id(page, "export-mkv").click()
+    await expect(by_id(page, "exported")).to_be_visible()
+    file = tmp_path / "taken.mkv"
+    await (await downloading.value).save_as(file)
+    with av.open(str(file)) as film:
+        kinds = sorted(stream.type for stream in film.streams if stream.type in ("audio", "video"))
+        assert kinds == ["audio", "audio", "video", "video"]
+        assert film.duration is not None
+        assert abs(film.duration / 1_000_000 - SECONDS) < 0.5
 
 
 async def test_another_picture_can_be_large_and_goes_on_playing(kept: Kept, launch: Launch) -> None:
