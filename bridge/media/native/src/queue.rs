@@ -50,9 +50,7 @@ impl News {
     fn size_bytes(&self) -> usize {
         match self {
             Self::Event(Event::DtlsReceived { datagram, .. }) => datagram.len(),
-            Self::Event(Event::TapPackets { packets, .. }) => {
-                packets.iter().map(|packet| packet.payload.len()).sum()
-            }
+            Self::Event(Event::TapPackets { packets, .. }) => packets.size_bytes(),
             _ => 0,
         }
     }
@@ -180,7 +178,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
-    use bridge_relay_core::api::{Codec, PeerId, TapPacket, TrackId};
+    use bridge_relay_core::api::{Codec, PeerId, TapBatch, TapPacket, TrackId};
 
     use super::*;
     use crate::poll::Poll;
@@ -198,9 +196,10 @@ mod tests {
             timestamp: 0,
             marker: false,
             keyframe_start: false,
-            payload: vec![0; len],
         };
-        News::Event(Event::TapPackets { track: TrackId(1), packets: vec![packet] })
+        let mut packets = TapBatch::default();
+        packets.push(packet, &vec![0; len]);
+        News::Event(Event::TapPackets { track: TrackId(1), packets })
     }
 
     fn is_raised(fd: &impl AsRawFd) -> bool {

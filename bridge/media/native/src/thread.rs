@@ -12,7 +12,7 @@ use bridge_relay_core::relay::Relay;
 use crate::clock;
 use crate::outbox::Out;
 use crate::poll::Poll;
-use crate::queue::{CommandQueue, DriverStats, EventQueue};
+use crate::queue::{CommandQueue, EventQueue};
 use crate::send::{Backend, SendQueue};
 use crate::socket::{Batch, UdpPort};
 
@@ -51,8 +51,7 @@ impl Worker {
         let poll = Poll::new()?;
         poll.add(&port, DATAGRAMS)?;
         poll.add(&shared.commands, COMMANDS)?;
-        let out =
-            Out { port, queue: SendQueue::new(backend), news: Vec::new(), stats: DriverStats::default() };
+        let out = Out::new(port, SendQueue::new(backend));
         let now_us = clock::now_us();
         Ok(Self {
             shared,
@@ -74,7 +73,9 @@ impl Worker {
     }
 
     fn turn(&mut self) {
-        let timeout_us = self.core.next_timeout_us().saturating_sub(clock::now_us());
+        let core_us = self.core.next_timeout_us();
+        let next_us = self.out.next_timeout_us().map_or(core_us, |taps_us| taps_us.min(core_us));
+        let timeout_us = next_us.saturating_sub(clock::now_us());
         let (mut has_commands, mut has_datagrams) = (false, false);
         for ready in self.poll.wait(timeout_us) {
             match ready.token {
@@ -95,6 +96,7 @@ impl Worker {
             self.latest_us = now_us;
         }
         self.send();
+        self.out.release_taps(now_us);
         self.out.stats.events_dropped = self.shared.events.dropped();
         self.shared.events.append(&mut self.out.news);
     }
@@ -197,7 +199,7 @@ fn prefer_this_thread() {
 mod tests {
     use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 
-    use bridge_relay_core::api::Outbox;
+    use bridge_relay_core::api::{Event, Outbox, PeerId, TapBatch, TrackId};
 
     use super::*;
 
@@ -230,6 +232,35 @@ mod tests {
             std::iter::from_fn(|| sink.recv(&mut buffer).ok().map(|len| buffer[..len].to_vec())).collect();
         assert_eq!(received, [b"whole", b"after"]);
         assert_eq!(worker.out.stats.panics, 1);
+    }
+
+    fn tap(worker: &mut Worker) {
+        worker.out.event(Event::TapPackets { track: TrackId(1), packets: TapBatch::default() });
+    }
+
+    #[test]
+    fn tapped_packets_wait_for_more_of_them_but_not_long() {
+        let mut worker = worker();
+        let began_us = clock::now_us();
+        tap(&mut worker);
+        tap(&mut worker);
+        let mut drained = 0;
+        while drained == 0 {
+            worker.turn();
+            drained = worker.shared.events.drain().len();
+        }
+        assert_eq!(drained, 2);
+        assert!((10_000..1_000_000).contains(&(clock::now_us() - began_us)));
+        assert_eq!(worker.out.next_timeout_us(), None);
+    }
+
+    #[test]
+    fn tapped_packets_go_along_with_other_news() {
+        let mut worker = worker();
+        tap(&mut worker);
+        worker.out.event(Event::PeerConnected { peer: PeerId(1) });
+        worker.turn();
+        assert_eq!(worker.shared.events.drain().len(), 2);
     }
 
     #[test]

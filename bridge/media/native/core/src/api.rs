@@ -231,7 +231,7 @@ pub enum Event {
     },
     TapPackets {
         track: TrackId,
-        packets: Vec<TapPacket>,
+        packets: TapBatch,
     },
     Stats(Box<Stats>),
 }
@@ -247,7 +247,60 @@ pub struct TapPacket {
     pub timestamp: u32,
     pub marker: bool,
     pub keyframe_start: bool,
-    pub payload: Vec<u8>,
+}
+
+/// Tapped packets, with their payloads in one piece of memory: one for each packet would cost more than the copy.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TapBatch {
+    packets: Vec<(TapPacket, usize)>,
+    payloads: Vec<u8>,
+}
+
+impl TapBatch {
+    pub fn push(&mut self, packet: TapPacket, payload: &[u8]) {
+        self.payloads.extend_from_slice(payload);
+        self.packets.push((packet, self.payloads.len()));
+    }
+
+    /// In the order of `push`, each with its payload.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&TapPacket, &[u8])> {
+        let mut start = 0;
+        self.packets.iter().map(move |(packet, end)| {
+            let payload = self.payloads.get(start..*end).unwrap_or_default();
+            start = *end;
+            (packet, payload)
+        })
+    }
+
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.packets.len()
+    }
+
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.packets.is_empty()
+    }
+
+    #[must_use]
+    pub fn size_bytes(&self) -> usize {
+        self.payloads.len()
+    }
+
+    pub fn clear(&mut self) {
+        self.packets.clear();
+        self.payloads.clear();
+    }
+
+    /// Takes all out; what comes next finds room for as much again.
+    #[must_use]
+    pub fn take(&mut self) -> Self {
+        let next = Self {
+            packets: Vec::with_capacity(self.packets.len()),
+            payloads: Vec::with_capacity(self.payloads.len()),
+        };
+        std::mem::replace(self, next)
+    }
 }
 
 pub const CONSENT_EXPIRY_US: u64 = 30_000_000;

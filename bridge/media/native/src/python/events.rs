@@ -146,7 +146,8 @@ fn event_to_python(py: Python<'_>, event: Event) -> PyResult<Py<PyAny>> {
             object(py, Estimates { estimates })
         }
         Event::TapPackets { track, packets } => {
-            let packets = list(py, packets.into_iter().map(|packet| tap_to_python(py, packet)))?;
+            let packets =
+                list(py, packets.iter().map(|(packet, payload)| tap_to_python(py, packet, payload)))?;
             object(py, TapPackets { track: track.0, packets })
         }
         // The thread sends statistics up as `News::Stats`, with its own; should one come bare, those are unknown.
@@ -154,7 +155,7 @@ fn event_to_python(py: Python<'_>, event: Event) -> PyResult<Py<PyAny>> {
     }
 }
 
-fn tap_to_python(py: Python<'_>, packet: api::TapPacket) -> TapPacket {
+fn tap_to_python(py: Python<'_>, packet: &api::TapPacket, payload: &[u8]) -> TapPacket {
     TapPacket {
         layer: packet.layer,
         codec: codec_name(packet.codec),
@@ -163,7 +164,7 @@ fn tap_to_python(py: Python<'_>, packet: api::TapPacket) -> TapPacket {
         timestamp: packet.timestamp,
         marker: packet.marker,
         keyframe_start: packet.keyframe_start,
-        payload: PyBytes::new(py, &packet.payload).unbind(),
+        payload: PyBytes::new(py, payload).unbind(),
     }
 }
 

@@ -40,7 +40,7 @@ impl Relay {
         for index in &touched {
             let Some(track) = self.tracks.get_mut(*index) else { continue };
             if !track.tap.is_empty() {
-                let packets = std::mem::take(&mut track.tap);
+                let packets = track.tap.take();
                 out.event(Event::TapPackets { track: track.id, packets });
             }
             let mut noted = std::mem::take(&mut track.noted);

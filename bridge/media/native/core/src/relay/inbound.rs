@@ -221,7 +221,7 @@ impl Relay {
         track.noted.push((route.layer, sequence));
         // One without payload too: its sequence number is no loss.
         if tapped && track.tap.len() < MAX_TAPPED {
-            track.tap.push(tap_packet(&head, route.layer, payload));
+            track.tap.push(tap_packet(&head, route.layer), payload);
         }
     }
 }
@@ -266,7 +266,7 @@ fn look<'a>(header: &RtpHeader, packet: &'a [u8], ids: &ExtensionIds) -> Seen<'a
     seen
 }
 
-fn tap_packet(head: &PacketHead, layer: LayerIndex, payload: &[u8]) -> TapPacket {
+fn tap_packet(head: &PacketHead, layer: LayerIndex) -> TapPacket {
     TapPacket {
         layer,
         codec: head.codec,
@@ -275,6 +275,5 @@ fn tap_packet(head: &PacketHead, layer: LayerIndex, payload: &[u8]) -> TapPacket
         timestamp: head.timestamp,
         marker: head.marker,
         keyframe_start: head.keyframe_start,
-        payload: payload.to_vec(),
     }
 }

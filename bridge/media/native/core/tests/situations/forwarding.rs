@@ -214,7 +214,7 @@ fn a_paused_track_reaches_nobody_and_nothing_of_the_pause_is_shown_later() {
     assert!(frames.last().is_some_and(|last| *last > paused_to + 30));
     let tapped_in_pause = world.events.iter().any(|event| match event {
         Event::TapPackets { packets, .. } => {
-            packets.iter().any(|packet| (3_200_000..5_200_000).contains(&packet.arrived_us))
+            packets.iter().any(|(packet, _)| (3_200_000..5_200_000).contains(&packet.arrived_us))
         }
         _ => false,
     });
