@@ -17,10 +17,10 @@ import statistics
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import count, pairwise
+from itertools import count
 from pathlib import Path
 
 import aiohttp
@@ -46,9 +46,11 @@ PART_BYTES = 187_500
 """A second of 1.5 Mbit/s."""
 SEALED_PARTS = 1_000
 
-SUBSCRIBERS = 5
-"""Who sees each track in the largest consult; a track of an event has hundreds, which dilutes the tap."""
-OVERHEAD_ROUNDS = 40
+PUBLISHERS, SUBSCRIBERS = 6, 5
+"""A hub and five satellites, each seen by all others. A track of an event has hundreds of subscribers."""
+OVERHEAD_PAIRS, WINDOW_S = 100, 0.2
+PACKETS_PER_SECOND = 180
+RELAY_THREAD = "bridge-relay"
 
 HOUR_S = 3_600
 KEYFRAME_EVERY_S = 4
@@ -281,63 +283,66 @@ def measure_sealing(folder: Path) -> float:
 # --- what taps cost the relay ---------------------------------------------------------------------------------------
 
 
-def measure_overhead(load: Path, subscribers: int) -> float:
-    """Per cent that a tap adds to the relay thread's CPU time a packet sent, switched on and off each second."""
+async def measure_overhead(load: Path, publishers: int, subscribers: int) -> float:
+    """Per cent that taps add to the relay thread's CPU time a packet sent.
+
+    They are switched on and off several times a second, and neighbours are compared, so that what else the machine does
+    falls on both. Packets come at an even rate.
+    """
     with open_relay() as relay:
-        lines = add_publishers(relay, 1)
-        for peer in range(2, 2 + subscribers):
+        lines = add_publishers(relay, publishers)
+        for number in range(publishers * subscribers):
+            peer = publishers + 1 + number
             account = Account.new(peer)
             account.connect(relay)
             relay.set_sending(peer, EXTENSIONS, transport_cc=True, remb=False)
             relay.add_subscription(
                 peer, peer, "video", "v", account.video_ssrc, 500_000 + peer, [VIDEO], "hub"
             )
-            relay.switch_subscription(peer, 1)
+            relay.switch_subscription(peer, 1 + number % publishers)
             lines.append(account.line("subscriber"))
-        lines.append(f"seconds {OVERHEAD_ROUNDS + 2 * WARM_UP_S}")
+        tracks = range(1, publishers + 1)
+        lines.append(f"seconds {round(2 * OVERHEAD_PAIRS * WINDOW_S) + 3 * WARM_UP_S}")
+        loop = asyncio.get_running_loop()
+        loop.add_reader(relay.event_fd(), relay.drain)
         with running(load, "call", lines) as process:
-            stats = toggled(relay, OVERHEAD_ROUNDS + WARM_UP_S)
-            process.kill()
-    costs = [
-        (after.thread_cpu_us - before.thread_cpu_us) / (after.packets_out - before.packets_out)
-        for before, after in pairwise(stats[WARM_UP_S:])
-        if after.packets_out > before.packets_out
-    ]
-    # Neighbours are compared, so that what else the machine does falls on both.
-    without, tapped = costs[0::2], costs[1::2]
-    added = statistics.median(on - off for on, off in zip(tapped, without, strict=False))
-    usual = statistics.median(without)
+            await asyncio.to_thread(pipe_out(process).readline)
+            await asyncio.sleep(WARM_UP_S)
+            pairs_s = [
+                await tap_pair(relay, tracks, first=number % 2 == 0) for number in range(OVERHEAD_PAIRS)
+            ]
+        loop.remove_reader(relay.event_fd())
+    added = statistics.median(tapped_s - untapped_s for untapped_s, tapped_s in pairs_s)
+    usual = statistics.median(untapped_s for untapped_s, _ in pairs_s)
     share = 100 * added / usual
+    a_packet_us = 1e6 * usual / (WINDOW_S * PACKETS_PER_SECOND * publishers * subscribers)
     print(
-        f"relay with {subscribers} subscribers: {usual:.2f} us a packet, a tap adds {added:.3f} us, {share:.1f} %",
+        f"relay of {publishers} tracks with {subscribers} subscribers each: {a_packet_us:.2f} us a packet sent, taps"
+        f" add {share:.1f} %",
         flush=True,
     )
     return round(share, 2)
 
 
-def toggled(relay: _native.Relay, rounds: int) -> list[_native.RelayStats]:
-    """Statistics about a second apart; between them the tap is off and on by turns, off first after the warm-up."""
-    stats: list[_native.RelayStats] = []
-    arrived = asyncio.Event()
+async def tap_pair(relay: _native.Relay, tracks: Sequence[int], *, first: bool) -> tuple[float, float]:
+    """CPU seconds a window without and with taps; with them first if so said."""
+    cpu_s = {}
+    for tapped in (first, not first):
+        for track in tracks:
+            relay.set_tap(track, tapped)
+        before_s, since_s = relay_thread_s(), time.monotonic()
+        await asyncio.sleep(WINDOW_S)
+        took_s = time.monotonic() - since_s
+        cpu_s[tapped] = (relay_thread_s() - before_s) * WINDOW_S / took_s
+    return cpu_s[False], cpu_s[True]
 
-    async def run() -> None:
-        loop = asyncio.get_running_loop()
 
-        def read() -> None:
-            for event in relay.drain():
-                if isinstance(event, _native.Stats):
-                    stats.append(event.relay)
-                    relay.set_tap(1, (len(stats) - WARM_UP_S) % 2 == 0)
-                    if len(stats) > rounds:
-                        arrived.set()
-
-        loop.add_reader(relay.event_fd(), read)
-        async with asyncio.timeout(rounds * 2 + PATIENCE_S):
-            await arrived.wait()
-        loop.remove_reader(relay.event_fd())
-
-    asyncio.run(run())
-    return stats
+def relay_thread_s() -> float:
+    """What the relay's thread has used so far."""
+    for task in Path("/proc/self/task").iterdir():
+        if (task / "comm").read_text().strip() == RELAY_THREAD:
+            return int((task / "schedstat").read_text().split()[0]) / 1e9
+    raise RuntimeError("the relay has no thread")
 
 
 # --- seeking --------------------------------------------------------------------------------------------------------
@@ -450,9 +455,8 @@ def main() -> None:
             measure_recording(load, folder / "tracks", arguments.tracks, arguments.seconds)
         )
         sealed = measure_sealing(folder / "sealing")
-        for subscribers in (1, 50):
-            measure_overhead(load, subscribers)
-        overhead = measure_overhead(load, SUBSCRIBERS)
+        asyncio.run(measure_overhead(load, PUBLISHERS, 1))
+        overhead = asyncio.run(measure_overhead(load, PUBLISHERS, SUBSCRIBERS))
         seek_ms = asyncio.run(measure_seeking(folder / "hour"))
     print(
         json.dumps(

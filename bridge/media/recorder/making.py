@@ -68,7 +68,7 @@ class Maker:
         self.dropped_packets = 0
         """Packets that did not fit, since this thread did not get on."""
         self._ask_keyframe = ask_keyframe
-        self._inbox: deque[tuple[TrackBacklog, list[TapPacket]] | Callable[[], None]] = deque()
+        self._inbox: deque[tuple[TrackBacklog, list[TapPacket], int] | Callable[[], None]] = deque()
         # Each is counted up by one thread only.
         self._in_bytes = 0
         self._out_bytes = 0
@@ -97,7 +97,7 @@ class Maker:
             recording.lost.add(at_us, at_us + LOST_BATCH_US)
             return
         self._in_bytes += size_bytes
-        self._inbox.append((track, packets))
+        self._inbox.append((track, packets, size_bytes))
 
     def resume(self, track: TrackBacklog, since_us: int) -> None:
         """From now on packets of it come that arrived since then."""
@@ -125,7 +125,11 @@ class Maker:
         while not (self._stopping and not self._inbox):
             self._wake.wait(ROUND_S if self._makings else None)
             self._wake.clear()
-            self._work()
+            try:
+                self._work()
+            except Exception:
+                # Nothing else would make parts.
+                _log.exception("making of recordings failed")
 
     def _work(self) -> None:
         began_s = time.monotonic()
@@ -141,9 +145,8 @@ class Maker:
             self._attempt(making, partial(making.tick, now_us))
             began_s = self._breathe(began_s)
 
-    def _push(self, track: TrackBacklog, packets: list[TapPacket]) -> None:
-        self._out_bytes += sum(len(packet.payload) for packet in packets)
-        self._out_bytes += len(packets) * PACKET_OVERHEAD_BYTES
+    def _push(self, track: TrackBacklog, packets: list[TapPacket], size_bytes: int) -> None:
+        self._out_bytes += size_bytes
         making = self._makings.get(track)
         if making is not None:
             self._attempt(making, partial(making.push, packets))

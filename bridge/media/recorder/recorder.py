@@ -80,6 +80,7 @@ class DiskRecorder:
         self._watching: asyncio.TimerHandle | None = None
         self._slow = False
         self._calm_since_s = 0.0
+        self._dropped_said = 0
         self._all_closed = asyncio.Event()
         self._all_closed.set()
 
@@ -226,6 +227,9 @@ class DiskRecorder:
             self._watching = self._loop.call_later(WATCH_S, self._watch)
 
     def _look(self) -> None:
+        if self.dropped_packets > self._dropped_said:
+            _log.error("recorder overloaded", packets=self.dropped_packets - self._dropped_said)
+            self._dropped_said = self.dropped_packets
         now_s = self._loop.time()
         if self._writer.busy_s > SLOW_S:
             self._slow, self._calm_since_s = True, now_s

@@ -23,6 +23,8 @@ ROUND_S = 0.1
 RETRY_S = 0.5
 # Making a file waits for the disk by itself. When very many tracks begin at once, what goes on must not wait for all.
 NEW_FILES_PER_ROUND = 8
+# At once: many sessions may end together, and each seal keeps the interpreter busy.
+SEALS = 2
 
 _log = structlog.get_logger(__name__)
 
@@ -152,6 +154,7 @@ class Writer:
         self._stopping = threading.Event()
         self._round_began_s: float | None = None
         self._new_files = 0
+        self._seals = threading.Semaphore(SEALS)
         self._thread = threading.Thread(target=self._run, name="recorder-writing", daemon=True)
 
     def start(self) -> None:
@@ -182,7 +185,11 @@ class Writer:
             self._wake.wait(ROUND_S if self._stored else None)
             self._wake.clear()
             self._round_began_s = time.monotonic()
-            self._round()
+            try:
+                self._round()
+            except Exception:
+                # Nothing else would write.
+                _log.exception("writing of recordings failed")
             self._round_began_s = None
         for stored in self._stored.values():
             stored.close(self._memory)
@@ -217,7 +224,8 @@ class Writer:
         backlog = stored.backlog
         while True:
             try:
-                size_bytes = stored.seal()
+                with self._seals:
+                    size_bytes = stored.seal()
             except VaultError as error:
                 backlog.trouble = _told(error.trouble)
                 self._changed()
