@@ -205,10 +205,10 @@ class Participant:
         if self._resume_token and await self._resume():
             return
         await self._close_media()
-        joined = await self.request(
+        await self.request(
             "join", token=self._token, name=self.name, language=self._language, client="bridge-python/0.1"
         )
-        await self._after_joining(joined)
+        await self._after_joining()
 
     async def _resume(self) -> bool:
         token, self._resume_token = self._resume_token, ""
@@ -227,7 +227,8 @@ class Participant:
             await self.request("restartSubscriber", fresh=True)
         return True
 
-    async def _after_joining(self, joined: Message) -> None:
+    def _take_snapshot(self, joined: Message) -> None:
+        """At once: the changes after it may be in the same read."""
         self.id = joined["participant"]
         self.session = joined["session"]
         self.participants = {p["id"]: p for p in joined["participants"]}
@@ -236,6 +237,8 @@ class Participant:
         self.chat, self.permissions = joined["chat"], joined["permissions"]
         self.marks = joined["marks"]
         self._resume_token, self._seq = joined["resumeToken"], joined["seq"]
+
+    async def _after_joining(self) -> None:
         await self._report_clock()
         if self._consent is not None and self.participants[self.id]["consent"] == "pending":
             await self.request("answerConsent", agreed=self._consent)
@@ -313,6 +316,8 @@ class Participant:
                 code = message["code"] if message["code"] in CODES else "internal"
                 future.set_exception(BridgeError(message["text"], code))
             else:
+                if message["type"] == "joined":
+                    self._take_snapshot(message)
                 future.set_result(message)
             return
         if "seq" in message:
