@@ -158,9 +158,16 @@ async def test_what_does_not_fit_in_memory_is_a_gap_to_a_keyframe(small_disk: Di
             while running.recorder.clock_ms(running.recording) < 8_000:
                 most_bytes = max(most_bytes, running.recorder.waiting_bytes)
                 await asyncio.sleep(0.02)
+            grown = [
+                (await running.alarm("diskFull")).lost_ms for _ in range(running.recorder.events.qsize())
+            ]
         recovered = await running.alarm(None)
         tape = await running.tape()
     assert 0 < most_bytes <= limit_bytes
+    # While it lasts, it is told that more and more is missing.
+    assert grown
+    assert grown == sorted(set(grown))
+    assert grown[-1] <= recovered.lost_ms
     (track,) = tape.tracks
     after, (gap,) = next((part, part.gaps) for part in track.parts if part.gaps)
     assert after.key

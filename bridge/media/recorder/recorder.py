@@ -33,6 +33,8 @@ SLOW_S = 2.0
 # So long it has to do well until it counts as well again.
 CALM_S = 2.0
 CLOSE_TIMEOUT_S = 10.0
+# How often it is told, in the midst of trouble, that more is missing.
+LOST_TOLD_EVERY_MS = 1_000
 
 _log = structlog.get_logger(__name__)
 
@@ -50,6 +52,7 @@ class _Recording:
     backlog: RecordingBacklog
     tracks: dict[TrackId, _Followed] = field(default_factory=dict)
     told: str | None = None
+    told_lost_ms: int = 0
 
     @property
     def clock_ms(self) -> int:
@@ -242,10 +245,13 @@ class DiskRecorder:
         """Tells what changed of a recording's storage, once."""
         backlog = recording.backlog
         trouble = "slow" if self._slow else backlog.trouble
-        if trouble == recording.told:
-            return
-        recording.told = trouble
         lost_ms = backlog.lost.total_ms
+        if trouble == recording.told:
+            if trouble is not None and lost_ms - recording.told_lost_ms >= LOST_TOLD_EVERY_MS:
+                recording.told_lost_ms = lost_ms
+                self._tell(StorageChanged(backlog.recording, trouble, lost_ms))
+            return
+        recording.told, recording.told_lost_ms = trouble, lost_ms
         if trouble is not None:
             backlog.note(layout.StorageFailed(trouble=trouble), recording.clock_ms)
             _log.warning("recording storage failed", recording=backlog.recording, trouble=trouble)
