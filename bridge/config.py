@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import ipaddress
+import re
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
@@ -121,6 +122,37 @@ def _origin(value: str) -> str:
 
 def _optional_origin(value: object) -> str:
     return _origin(_text(value)) if value != "" else ""
+
+
+@dataclass(frozen=True, slots=True)
+class DicomPeer:
+    """A device or PACS that may come by DICOM. `host` is an address or a name, or `*` for any; without a port nothing
+    is sent to it; `point` is the name of the connection place that it stands in, or empty."""
+
+    title: str
+    host: str
+    port: int | None
+    point: str
+
+
+_AE_TITLE = re.compile(r"[!-\[\]-~](?:[ -\[\]-~]{0,14}[!-\[\]-~])?")
+_PEER_HOST = re.compile(r"(?P<host>\*|\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::(?P<port>\d{1,5}))?")
+
+
+def _ae_title(value: object) -> str:
+    if not isinstance(value, str) or not _AE_TITLE.fullmatch(value):
+        raise _Refused("must be an AE title: at most 16 letters, digits or signs, no backslash")
+    return value
+
+
+def _peer(value: str) -> DicomPeer:
+    title, _, rest = value.partition("=")
+    place, _, point = rest.partition("/")
+    found = _PEER_HOST.fullmatch(place.strip())
+    port = int(found["port"]) if found is not None and found["port"] else None
+    if found is None or not _AE_TITLE.fullmatch(title.strip()) or (port is not None and not 0 < port < 65536):
+        raise _Refused("must hold texts like ULTRASOUND1=10.1.2.3:104/Name of the point")
+    return DicomPeer(title.strip(), found["host"].strip("[]"), port, _text(point.strip()))
 
 
 def _setting(default: Any, unit: str, text: str, parse: Parse) -> Any:
@@ -276,6 +308,43 @@ class Settings:
     staff_link_expires_in_s: int = _setting(
         30 * _DAY_S, "seconds", "How long a staff link is good.", _whole(60, 366 * _DAY_S)
     )
+    dicom_port: int = _setting(
+        0,
+        "TCP port",
+        "Where modalities and PACS send studies by the DICOM protocol, usually 104 or 11112; 0 for not at all.",
+        _whole(0, 65535),
+    )
+    dicom_host: str = _setting(
+        "", "address", "Where `dicom_port` is; empty for that of `host`.", lambda value: _text(value)
+    )
+    dicom_title: str = _setting(
+        "BRIDGE", "AE title", "The name by which others must call this server.", _ae_title
+    )
+    dicom_peers: tuple[DicomPeer, ...] = _setting(
+        (),
+        "list of `AETITLE=host:port/Point`",
+        "Who may come to `dicom_port`; nobody else is let in. `host` is an address or a name, `*` for any; the port "
+        "may be left out if nothing is to be sent there. With the name of a point, the device belongs to it: what it "
+        "sends is noted as the point's and goes to the point's open session if there is just one, and it finds only "
+        "what came from the point. Without a name it finds everything.",
+        _each(_peer),
+    )
+    dicom_associations: int = _setting(
+        32, "connections", "How many may come to `dicom_port` at one time.", _whole(1, 500)
+    )
+    dicom_tls_cert: Path | None = _setting(
+        None,
+        "PEM file",
+        "The certificate chain for `dicom_port`; without one, DICOM is not encrypted.",
+        _path,
+    )
+    dicom_tls_key: Path | None = _setting(None, "PEM file", "That certificate's private key.", _path)
+    dicom_tls_ca: Path | None = _setting(
+        None,
+        "PEM file",
+        "Whose certificates are believed; with it, who comes must show one.",
+        _path,
+    )
     auth_failures_per_minute: int = _setting(
         30,
         "attempts",
@@ -389,8 +458,19 @@ def _check_together(settings: Settings) -> None:
         raise ConfigError("tls_cert and tls_key are used only with tls = files.")
     if settings.public_url.startswith("http:") and settings.tls != "off":
         raise ConfigError("With tls on, public_url must begin with https.")
+    _check_dicom(settings)
     if max(settings.consult_capacity, settings.event_capacity) > settings.capacity_limit:
         raise ConfigError("consult_capacity and event_capacity must not be above capacity_limit.")
+
+
+def _check_dicom(settings: Settings) -> None:
+    if (settings.dicom_tls_cert is None) != (settings.dicom_tls_key is None):
+        raise ConfigError("dicom_tls_cert and dicom_tls_key belong together.")
+    if settings.dicom_tls_ca is not None and settings.dicom_tls_cert is None:
+        raise ConfigError("dicom_tls_ca is used only with dicom_tls_cert.")
+    titles = [peer.title for peer in settings.dicom_peers]
+    if len(set(titles)) < len(titles):
+        raise ConfigError("dicom_peers names an AE title twice.")
 
 
 def _shown(default: object) -> str:

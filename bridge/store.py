@@ -383,6 +383,23 @@ class Store:
             if result.rowcount == 0:
                 raise NotFound("There is no such study.")
 
+    async def open_sessions_at(self, point: str, now_ms: int) -> list[SessionId]:
+        """Sessions that go on and to which this point is invited."""
+        sessions, invites = tables.sessions.c, tables.invites.c
+        query = (
+            sa.select(sessions.id)
+            .distinct()
+            .join(tables.invites, invites.session == sessions.id)
+            .where(
+                sessions.state == SessionState.OPEN.value,
+                invites.point == point,
+                invites.expires_at_ms > now_ms,
+                sa.not_(invites.revoked),
+            )
+        )
+        async with self._read() as connection:
+            return [SessionId(row[0]) for row in await connection.execute(query)]
+
     async def remove_study(self, study: str) -> None:
         """Forgets one that was shredded; repeating it is no error."""
         async with self._write() as connection:

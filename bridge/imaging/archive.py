@@ -12,6 +12,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Protocol
 
 import msgspec
 import structlog
@@ -49,6 +50,16 @@ class Kept:
     study: str
     note: InstanceNote
     is_new: bool
+
+
+class Gate(Protocol):
+    """Says whether a sender's object may come in; it raises what it has against it."""
+
+    def check(self, note: InstanceNote) -> None:
+        """Of an object that was read, before anything is made for it."""
+
+    def enter(self, study: StudyEntry) -> None:
+        """The study that it comes into, which holds nothing yet if it is new. Several threads may ask at once."""
 
 
 class _Study:
@@ -221,28 +232,38 @@ class Arrivals:
         """To `write` an object to as it comes; then `keep` it, or `close` it. Raises LimitExceeded."""
         return self._archive._begin()
 
-    def keep(self, content: Arriving | bytes | bytearray | memoryview) -> Kept:
+    def received(self, file: int) -> Arriving:
+        """An object that another process put into a memory file; takes the descriptor over. Raises DicomError,
+        LimitExceeded."""
+        return Arriving.received(self._archive._budget, file)
+
+    def keep(self, content: Arriving | bytes | bytearray | memoryview, gate: Gate | None = None) -> Kept:
         """A whole Part 10 file; when this returns, it is durable and in the index.
 
-        Raises DicomError for what cannot be kept, Conflict if there is another object of its SOPInstanceUID,
-        LimitExceeded, VaultError and BridgeError (`storageFailed`) if it cannot be kept now.
+        Raises what the gate raises, DicomError for what cannot be kept, Conflict if there is another object of its
+        SOPInstanceUID, LimitExceeded, VaultError and BridgeError (`storageFailed`) if it cannot be kept now.
         """
         if isinstance(content, Arriving):
             with content:
-                return self._keep(content)
+                return self._keep(content, gate)
         with self._archive._begin() as arriving:
             arriving.write(content)
-            return self._keep(arriving)
+            return self._keep(arriving, gate)
 
     def close(self) -> None:
-        """Closes what was written to. Never raises for the disk: all that was said to be kept is."""
+        """Closes what was written to; more may come afterwards. Never raises for the disk: all that was said to be
+        kept is."""
         for study in list(self._open):
             self._close_stream(study)
 
-    def _keep(self, arriving: Arriving) -> Kept:
+    def _keep(self, arriving: Arriving, gate: Gate | None) -> Kept:
         parsed = self._archive._parse(arriving)
+        if gate is not None:
+            gate.check(parsed.note)
         study = self._archive._hold(parsed)
         try:
+            if gate is not None:
+                gate.enter(study.entry)
             there = self._claim(study, parsed.note)
             if there is not None:
                 return Kept(study.entry.id, there, is_new=False)

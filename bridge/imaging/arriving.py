@@ -42,6 +42,20 @@ class Arriving:
             raise LimitExceeded("The server is short of memory; try again in a moment.") from None
         self._taken_bytes = 0
 
+    @classmethod
+    def received(cls, budget: Budget, file: int) -> Self:
+        """One that another process filled; takes the descriptor over. Raises DicomError, LimitExceeded."""
+        arriving = cls.__new__(cls)
+        arriving._budget, arriving._taken_bytes = budget, 0
+        arriving.scratch = Scratch.received(file, INSTANCE_LIMIT_BYTES)
+        try:
+            budget.take(arriving.scratch.size_bytes)
+        except LimitExceeded:
+            arriving.scratch.close()
+            raise
+        arriving._taken_bytes = arriving.scratch.size_bytes
+        return arriving
+
     @property
     def size_bytes(self) -> int:
         return self.scratch.size_bytes
