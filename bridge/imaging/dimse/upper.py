@@ -120,6 +120,9 @@ class _Socket(AssociationSocket):
         read_bytes = 0
         while read_bytes < nr_bytes:
             got_bytes = self.socket.recv_into(view[read_bytes:])
+            # Most senders leave Nagle's algorithm on: the end of each object would wait for our late acknowledgement.
+            # The kernel forgets this again by itself.
+            self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
             if not got_bytes:
                 break
             read_bytes += got_bytes
