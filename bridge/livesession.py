@@ -114,6 +114,9 @@ class LiveSession(Company):
         if not keeps_floor:
             self._leave_floor(participant.id)
         self.lower_hand(participant)
+        if reason != "lost":
+            # Whoever opens the link next may be somebody else, who has agreed to nothing.
+            self._answers.pop(participant.id, None)
         del self.people[participant.id]
         self._touched.pop(participant.id, None)
         self.speakers.forget(participant.id)

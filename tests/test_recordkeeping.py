@@ -515,6 +515,38 @@ async def test_a_stranger_on_a_seat_of_many_has_not_agreed(asking: House) -> Non
     assert second.consent == "pending"
 
 
+@pytest.mark.parametrize("first_leaves", [True, False])
+async def test_the_next_one_on_the_same_link_has_not_agreed(asking: House, first_leaves: bool) -> None:
+    await asking.join(Role.HUB)
+    grant = await asking.grant(Role.SATELLITE)
+    first, _ = await asking.join(grant, "First")
+    asking.rooms.records.answer_consent(first, True)
+    await asking.pass_time(100)
+    if first_leaves:
+        asking.rooms.leave(first)
+    second, _ = await asking.join(grant, "Second")
+    assert second.consent == "pending"
+    await asking.publish(second, Source.CAMERA)
+    asking.rooms.send_chat(second, "not for the record")
+    recording = asking.recorder.newest
+    assert recording.open == set()
+    written = layout.encode_events(recording.events).decode()
+    assert "First" in written
+    assert "Second" not in written
+    assert "not for the record" not in written
+
+
+async def test_whose_line_was_lost_for_long_is_not_asked_again(asking: House) -> None:
+    grant = await asking.grant(Role.SATELLITE)
+    first, client = await asking.join(grant, "First")
+    asking.rooms.records.answer_consent(first, True)
+    asking.rooms.disconnected(first, client)
+    await asking.pass_time(60_000, 1000)
+    assert first.gone
+    again, _ = await asking.join(grant, "First")
+    assert again.consent == "given"
+
+
 async def test_a_device_is_taken_as_agreed(asking: House) -> None:
     wishes = [Wish(mid="0", source="ultrasound")]
     device, _ = await asking.rooms.join_device(
