@@ -20,6 +20,7 @@ from bridge.audit import AUDIT_FOLDER, Audit, Entry, Event
 from bridge.bus import Bus, LocalBus
 from bridge.config import ConfigError, Settings
 from bridge.consent import wording
+from bridge.dicomweb import DicomWeb, Imaging, open_imaging
 from bridge.doors import RoomDoors
 from bridge.guard import BadTokens, Clients, Handler, errors_middleware, security_headers
 from bridge.health import Health
@@ -71,6 +72,7 @@ class Server:
     audit: Audit
     keeper: RecordKeeper
     library: Library
+    imaging: Imaging
     bus: Bus
     tls: Tls | None
     port: int
@@ -106,6 +108,9 @@ async def running(settings: Settings) -> AsyncIterator[Server]:
             now_ms=now_ms,
         )
         stack.push_async_callback(library.close)
+        imaging = await stack.enter_async_context(
+            open_imaging(vault, office.store, audit, office.auth, library.accesses)
+        )
         signaling = Signaling(rooms, office.auth, now_ms, _origins(settings))
         metrics = Metrics(lambda: _relay_stats(engine), rooms.counts, keeper.counts)
         health = Health(
@@ -115,7 +120,7 @@ async def running(settings: Settings) -> AsyncIterator[Server]:
             lambda: keeper.counts().in_trouble > 0,
         )
         newcomers = _Newcomers()
-        web_app = _web_app(settings, office, rooms, library, signaling, metrics, health, newcomers)
+        web_app = _web_app(settings, office, rooms, library, imaging, signaling, metrics, health, newcomers)
         runner = web.AppRunner(
             web_app,
             access_log=None,
@@ -132,6 +137,7 @@ async def running(settings: Settings) -> AsyncIterator[Server]:
             _keep_going("housekeeping", lambda: _keep_house(health, newcomers, runner)),
             _keep_going("certificate", lambda: _watch_certificate(tls)),
             _keep_going("library", library.run),
+            _keep_going("imaging", imaging.run),
             _keep_going(
                 "retention",
                 lambda: keep_shredding(office.store, lambda id: library.shred(id, SYSTEM), now_ms),
@@ -143,7 +149,7 @@ async def running(settings: Settings) -> AsyncIterator[Server]:
         _log.info("server started", http_port=port, media_port=engine.port, tls=settings.tls)
         url = served_url(settings, port)
         yield Server(
-            settings, office, engine, rooms, vault, audit, keeper, library, bus, tls, port, url, urls
+            settings, office, engine, rooms, vault, audit, keeper, library, imaging, bus, tls, port, url, urls
         )
         _log.info("server stops")
 
@@ -164,6 +170,7 @@ def _web_app(
     office: Office,
     rooms: Rooms,
     library: Library,
+    imaging: Imaging,
     signaling: Signaling,
     metrics: Metrics,
     health: Health,
@@ -186,6 +193,7 @@ def _web_app(
         health=health,
     )
     Replay(office.auth, office.store, library).add_routes(app)
+    DicomWeb(imaging, clients.base_url, settings.allowed_origins).add_routes(app)
     app.on_shutdown.append(library.break_off)
     api.add_routes(app)
     app.router.add_get("/metrics", metrics_handler(metrics, clients, settings.metrics_allow))

@@ -49,6 +49,11 @@ class StudyReader:
     def id(self) -> str:
         return self._object.ref.id
 
+    @property
+    def count(self) -> int:
+        """How many whole instances there are. It only grows, so it tells whether there is something new."""
+        return len(self._found)
+
     def close(self) -> None:
         with self._lock:
             for stream in self._streams.values():

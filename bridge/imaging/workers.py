@@ -114,18 +114,22 @@ class _Worker:
 class Workers:
     """Safe for use by several threads."""
 
-    def __init__(self, count: int | None = None) -> None:
-        """As many as the machine has processors, if not told; they start in the background."""
+    def __init__(self, count: int | None = None, *, waiting: bool = True) -> None:
+        """As many as the machine has processors, if not told. They start in the background, or if they are not to be
+        `waiting`, when they are wanted: then a server without studies has none."""
         self._count = count if count is not None else max(2, os.cpu_count() or 2)
         self._idle: queue.Queue[_Worker | None] = queue.Queue()
-        """None stands for one that could not be started, and is tried again when it is wanted."""
+        """None stands for one that does not run yet or could not be started, and is tried when it is wanted."""
         self._lock = threading.Lock()
         self._closed = False
         self._all: set[_Worker] = set()
         self.lost = 0
         """How many died or had to be killed."""
         for _ in range(self._count):
-            self._start()
+            if waiting:
+                self._start()
+            else:
+                self._idle.put(None)
 
     @property
     def pids(self) -> list[int]:

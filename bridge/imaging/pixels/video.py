@@ -31,7 +31,7 @@ def video_frame(form: PixelFormat, stream: bytes, index: int) -> npt.NDArray[np.
         PixelError: the stream is not of the size that the object says, or has no such frame.
     """
     options = {"codec_whitelist": _CODECS, "protocol_whitelist": "", "enable_drefs": "0"}
-    container_format = _container_format(form, stream)
+    container_format = sniffed_container(form.transfer_syntax, stream)
     if container_format != "mov":
         del options["enable_drefs"]
     with av.open(io.BytesIO(stream), mode="r", format=container_format, options=options) as container:
@@ -51,16 +51,17 @@ def video_frame(form: PixelFormat, stream: bytes, index: int) -> npt.NDArray[np.
     raise PixelError("The video ends before this frame.", "notFound")
 
 
-def _container_format(form: PixelFormat, stream: bytes) -> str:
+def sniffed_container(transfer_syntax: str, stream: bytes) -> str:
+    """FFmpeg's name of the container that the stream's first bytes show."""
     if stream[4:8] == b"ftyp":
         return "mov"
     if stream[:4] == b"\x00\x00\x01\xba":
         return "mpeg"
     if stream[:1] == b"G" and stream[_TS_PACKET_BYTES : _TS_PACKET_BYTES + 1] == b"G":
         return "mpegts"
-    if form.transfer_syntax in HEVC:
+    if transfer_syntax in HEVC:
         return "hevc"
-    return "h264" if form.transfer_syntax in H264 else "mpegvideo"
+    return "h264" if transfer_syntax in H264 else "mpegvideo"
 
 
 def _rgb(frame: VideoFrame) -> npt.NDArray[np.uint8]:

@@ -1,0 +1,94 @@
+"""The imaging part of a running server: archive, workers, what is open, and the threads for them. Opened and closed."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import structlog
+
+from bridge.audit import Audit
+from bridge.auth import Auth
+from bridge.dicomweb.uploads import Uploads
+from bridge.errors import BridgeError
+from bridge.imaging.access import Access
+from bridge.imaging.archive import Archive
+from bridge.imaging.catalogue import Catalogue, StoreEntries
+from bridge.imaging.dicomweb.shelf import THREADS, Shelf, Threads
+from bridge.imaging.dicomweb.wado import Retriever
+from bridge.imaging.workers import Workers
+from bridge.recordings.accesses import Accesses
+from bridge.store import Store
+from bridge.vault import Vault
+
+HOUSEKEEPING_S = 1.0
+DECODING_LIMIT = 256
+"""Requests that wait for a picture to be made."""
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Imaging:
+    """For one event loop. `reading` waits for the disk, `decoding` for workers."""
+
+    archive: Archive
+    workers: Workers
+    access: Access
+    shelf: Shelf
+    retriever: Retriever
+    uploads: Uploads
+    reading: Threads
+    decoding: Threads
+
+    async def run(self) -> None:
+        """Closes what nobody reads or writes any more."""
+        while True:
+            await asyncio.sleep(HOUSEKEEPING_S)
+            self.shelf.let_idle_go()
+            await self.uploads.let_idle_go()
+
+
+@asynccontextmanager
+async def open_imaging(
+    vault: Vault, store: Store, audit: Audit, auth: Auth, accesses: Accesses
+) -> AsyncIterator[Imaging]:
+    """Studies can be taken in and read until the block ends. Raises ConfigError, BridgeError."""
+    loop = asyncio.get_running_loop()
+    # Each takes memory; a server without studies needs none.
+    workers = Workers(waiting=False)
+    try:
+        archive = await asyncio.to_thread(_open_archive, vault, StoreEntries(store, loop), workers)
+        shelf = Shelf(archive)
+        reading = Threads("studies", THREADS)
+        # One more than there are workers, so that none of them waits for what comes next.
+        decoding = Threads("pictures", max(2, os.cpu_count() or 2) + 1, DECODING_LIMIT)
+        uploads = Uploads(archive)
+        access = Access(auth, archive.catalogue, accesses, audit, reading.run)
+        imaging = Imaging(
+            archive, workers, access, shelf, Retriever(shelf, workers), uploads, reading, decoding
+        )
+        try:
+            yield imaging
+        finally:
+            for close in (uploads.close, reading.close, decoding.close, shelf.close):
+                await asyncio.to_thread(close)
+    finally:
+        await asyncio.to_thread(workers.close)
+
+
+def _open_archive(vault: Vault, entries: StoreEntries, workers: Workers) -> Archive:
+    archive = Archive(vault, Catalogue(vault, entries), workers)
+    recovered = 0
+    try:
+        for _ in archive.recover():
+            recovered += 1
+    except BridgeError as error:
+        # What can be read is served nevertheless.
+        _log.error("studies not recovered", code=error.code)
+    if recovered:
+        _log.info("studies recovered", count=recovered)
+    return archive

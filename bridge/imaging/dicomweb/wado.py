@@ -1,0 +1,301 @@
+"""Retrieve (PS3.18 10.4): files, metadata, frames, pictures and bulk data of studies that were admitted.
+
+What is as stored is read from the archive; what has to be decoded is made by workers. Everything blocks, for threads.
+It knows neither who asks nor HTTP.
+"""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from bridge.errors import NotFound
+from bridge.imaging.catalogue import StudyEntry
+from bridge.imaging.dicomweb.accepting import OCTETS, FrameChoice, media_type_of, not_acceptable
+from bridge.imaging.dicomweb.multipart import MultipartForm
+from bridge.imaging.dicomweb.retelling import OBJECT_TARGETS, REMUX, RETELL, Remux
+from bridge.imaging.dicomweb.shelf import OpenStudy, Shelf
+from bridge.imaging.layout import Metadata, json_of
+from bridge.imaging.model import turned
+from bridge.imaging.pixels.described import table_paths
+from bridge.imaging.pixels.display import middle_frame
+from bridge.imaging.pixels.format import H264, HEVC
+from bridge.imaging.pixels.jobs import RENDER, TRANSCODE, Job, pack, transcoded_of
+from bridge.imaging.pixels.rendering import Rendering
+from bridge.imaging.study import Instance
+from bridge.imaging.syntaxes import EXPLICIT_LITTLE
+from bridge.imaging.workers import Workers
+
+METADATA_TYPE = "application/dicom+json"
+PIXEL_DATA = "7FE00010"
+FRAMES_LIMIT = 20_000
+"""Of one list."""
+PIECE_BYTES = 1024 * 1024
+RETELL_TIMEOUT_S = 120.0
+_INFLATE = "bridge.imaging.parsing:inflate_object"
+_GZIP_LEVEL = 1
+_BULK_KEY = b'"BulkDataURI":"'
+"""Nowhere else in JSON: within a text its quotes would have backslashes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Which part of a study is asked for. UIDs; empty for all."""
+
+    series: str = ""
+    instance: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """One part of an answer. `size_bytes` None: known only once it is made."""
+
+    content_type: str
+    content: Iterable[bytes]
+    size_bytes: int | None = None
+    location: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class BulkShape:
+    """Of a value that is left out of the metadata: in how many parts it comes, and of which type they are."""
+
+    type: str
+    parts: int
+
+
+class Retriever:
+    """For threads."""
+
+    def __init__(self, shelf: Shelf, workers: Workers) -> None:
+        self.shelf = shelf
+        self._workers = workers
+
+    # --- metadata --------------------------------------------------------------------------------------------------
+
+    def metadata(self, entry: StudyEntry, target: Target, base: str) -> bytes:
+        """The JSON model of all instances there, compressed by gzip."""
+        with self.shelf.study(entry.id) as opened:
+            key = ("metadata", entry.id, target, base, opened.reader.count)
+            ready = self.shelf.answers.get(key)
+            if ready is None:
+                told = [
+                    _with_places(opened.reader.metadata(instance).dataset, entry, instance, base)
+                    for instance in selected(opened, target)
+                ]
+                ready = gzip.compress(b"[" + b",".join(told) + b"]", _GZIP_LEVEL, mtime=0)
+                self.shelf.answers.put(key, ready, len(ready))
+        return ready
+
+    # --- files -----------------------------------------------------------------------------------------------------
+
+    def files(self, entry: StudyEntry, target: Target, syntaxes: list[str]) -> Iterator[Piece]:
+        """The objects, each in the first of the transfer syntaxes that it can be given in ("*": as it is stored)."""
+        with self.shelf.study(entry.id) as opened:
+            for instance in selected(opened, target):
+                yield self._file(opened, instance, syntaxes)
+
+    def _file(self, opened: OpenStudy, instance: Instance, syntaxes: list[str]) -> Piece:
+        stored = instance.note.transfer_syntax
+        for wanted in syntaxes:
+            if wanted in ("*", stored):
+                return Piece(_file_type(stored), opened.reader.iterate(instance), instance.note.size_bytes)
+        for wanted in syntaxes:
+            if wanted in OBJECT_TARGETS:
+                content = b"".join(opened.reader.iterate(instance))
+                made = self._workers.call(RETELL, content, wanted.encode(), timeout_s=RETELL_TIMEOUT_S)
+                return Piece(_file_type(wanted), (made,), len(made))
+        raise not_acceptable()
+
+    # --- frames ----------------------------------------------------------------------------------------------------
+
+    def stored_syntax(self, entry: StudyEntry, target: Target) -> str:
+        """Of one instance. Raises NotFound."""
+        with self.shelf.study(entry.id) as opened:
+            return selected(opened, target)[0].note.transfer_syntax
+
+    def frames(
+        self, entry: StudyEntry, target: Target, numbers: list[int], choice: FrameChoice
+    ) -> Iterator[Piece]:
+        """Frames by their numbers, from 1 on, as chosen. Raises NotFound before the first if one is not there."""
+        with self.shelf.study(entry.id) as opened:
+            instance = selected(opened, target)[0]
+            metadata = opened.metadata(instance)
+            _require_frames(metadata, numbers)
+            for number in numbers:
+                frame = self._frame(opened, instance, metadata, number - 1, choice)
+                yield Piece(choice.content_type, (frame,), len(frame))
+
+    def _frame(
+        self, opened: OpenStudy, instance: Instance, metadata: Metadata, index: int, choice: FrameChoice
+    ) -> bytes:
+        if not choice.target and metadata.frames.kind in ("native", "encapsulated"):
+            return opened.reader.frame(instance, index, metadata.frames)
+        target = choice.target or EXPLICIT_LITTLE
+        payload = self._payload(opened, instance, metadata, index, target=target)
+        return transcoded_of(self._workers.call(TRANSCODE, payload)).data
+
+    # --- pictures --------------------------------------------------------------------------------------------------
+
+    def rendered(
+        self, entry: StudyEntry, target: Target, numbers: list[int] | None, wanted: Rendering
+    ) -> Iterator[Piece]:
+        """Pictures of these frames; without numbers the first of each instance that has any."""
+        with self.shelf.study(entry.id) as opened:
+            instances = [each for each in selected(opened, target) if each.note.frames]
+            if not instances:
+                raise not_acceptable()
+            for instance in instances:
+                metadata = opened.metadata(instance)
+                _require_frames(metadata, numbers or [1])
+                for number in numbers or [1]:
+                    picture = self._picture(opened, instance, metadata, number - 1, wanted)
+                    yield Piece(wanted.media_type, (picture,), len(picture))
+
+    def thumbnail(self, entry: StudyEntry, target: Target, number: int | None, wanted: Rendering) -> bytes:
+        """One small picture that stands for all there."""
+        with self.shelf.study(entry.id) as opened:
+            instances = [each for each in selected(opened, target) if each.note.frames]
+            if not instances:
+                raise NotFound("There are no pictures in it.")
+            instance = instances[len(instances) // 2]
+            metadata = opened.metadata(instance)
+            index = number - 1 if number is not None else middle_frame(metadata.frames.count)
+            if metadata.frames.kind == "video" and number is None:
+                index = 0  # Everything before a frame would have to be decoded.
+            _require_frames(metadata, [index + 1])
+            return self._picture(opened, instance, metadata, index, wanted)
+
+    def video(self, entry: StudyEntry, target: Target) -> bytes:
+        """An MP4 file. Raises BridgeError (`unsupported`) if the instance is no video that MP4 holds."""
+        with self.shelf.study(entry.id) as opened:
+            instance = selected(opened, target)[0]
+            metadata = opened.metadata(instance)
+            syntax = instance.note.transfer_syntax
+            if metadata.frames.kind != "video" or syntax not in H264 | HEVC:
+                raise not_acceptable()
+            stream = opened.reader.frame(instance, 0, metadata.frames)
+            if stream[4:8] == b"ftyp":
+                return stream
+            wish = msgspec.msgpack.encode(Remux(syntax, _rate(json_of(metadata))))
+            return self._workers.call(REMUX, stream, wish, timeout_s=RETELL_TIMEOUT_S)
+
+    def _picture(
+        self, opened: OpenStudy, instance: Instance, metadata: Metadata, index: int, wanted: Rendering
+    ) -> bytes:
+        return self._workers.call(RENDER, self._payload(opened, instance, metadata, index, rendering=wanted))
+
+    def _payload(
+        self, opened: OpenStudy, instance: Instance, metadata: Metadata, index: int, **wanted: Any
+    ) -> bytes:
+        """What a worker needs for one frame."""
+        frames = metadata.frames
+        deflated: tuple[int, int] | None = None
+        paths = table_paths(metadata.bulk, index)
+        if frames.kind == "deflated":
+            deflated = (frames.offset, frames.frame_bits)
+            content = b"".join(opened.reader.iterate(instance))
+            inflated = self._workers.call(_INFLATE, content) if paths else b""
+            tables = {path: _slice(inflated, metadata.bulk[path]) for path in paths}
+        else:
+            tables = {path: opened.reader.bulk(instance, path, metadata) for path in paths}
+            content = opened.reader.frame(instance, 0 if frames.kind == "video" else index, frames)
+        job = Job(instance.note.transfer_syntax, metadata.dataset, index, tables, deflated, **wanted)
+        return pack(job, content)
+
+    # --- bulk data -------------------------------------------------------------------------------------------------
+
+    def bulk_shape(self, entry: StudyEntry, target: Target, path: str) -> BulkShape:
+        """How `bulk` gives this value. Raises NotFound."""
+        with self.shelf.study(entry.id) as opened:
+            instance = selected(opened, target)[0]
+            metadata = opened.metadata(instance)
+            if path not in metadata.bulk:
+                raise NotFound("There is no such value.")
+            frames = metadata.frames
+            if path != PIXEL_DATA or frames.kind not in ("encapsulated", "video"):
+                return BulkShape(OCTETS, 1)
+            return BulkShape(
+                media_type_of(instance.note.transfer_syntax), 1 if frames.kind == "video" else frames.count
+            )
+
+    def bulk(self, entry: StudyEntry, target: Target, path: str) -> Iterator[Piece]:
+        """A value that is left out of the metadata; compressed pixel data come frame by frame (PS3.18 10.4.1.1.5)."""
+        with self.shelf.study(entry.id) as opened:
+            instance = selected(opened, target)[0]
+            metadata = opened.metadata(instance)
+            if path not in metadata.bulk:
+                raise NotFound("There is no such value.")
+            offset, length, unit = metadata.bulk[path]
+            frames = metadata.frames
+            if path == PIXEL_DATA and frames.kind in ("encapsulated", "video"):
+                syntax = instance.note.transfer_syntax
+                type = f"{media_type_of(syntax)}; transfer-syntax={syntax}"
+                for index in range(1 if frames.kind == "video" else frames.count):
+                    frame = opened.reader.frame(instance, index, frames)
+                    yield Piece(type, (frame,), len(frame))
+            elif frames.kind == "deflated":
+                value = _slice(self._inflated(opened, instance), metadata.bulk[path])
+                yield Piece(OCTETS, (value,), length)
+            else:
+                pieces = (
+                    turned(opened.reader.read(instance, at, min(PIECE_BYTES, offset + length - at)), unit)
+                    for at in range(offset, offset + length, PIECE_BYTES)
+                )
+                yield Piece(OCTETS, pieces, length)
+
+    def _inflated(self, opened: OpenStudy, instance: Instance) -> bytes:
+        return self._workers.call(_INFLATE, b"".join(opened.reader.iterate(instance)))
+
+
+def selected(opened: OpenStudy, target: Target) -> list[Instance]:
+    """The instances that are meant. Raises NotFound if there are none."""
+    reader = opened.reader
+    found = [reader.instance(target.instance)] if target.instance else reader.instances()
+    if target.series:
+        found = [each for each in found if each.note.series == target.series]
+    if not found:
+        raise NotFound("There is no such series or object in the study.")
+    return found
+
+
+def framed(form: MultipartForm, pieces: Iterable[Piece]) -> Iterator[bytes]:
+    """The bytes of a multipart answer."""
+    for piece in pieces:
+        yield form.opening(piece.content_type, piece.size_bytes, piece.location)
+        yield from piece.content
+    yield form.closing
+
+
+def _require_frames(metadata: Metadata, numbers: list[int]) -> None:
+    if not all(1 <= number <= metadata.frames.count for number in numbers):
+        raise NotFound("There is no such frame.")
+
+
+def _file_type(transfer_syntax: str) -> str:
+    return f"application/dicom; transfer-syntax={transfer_syntax}"
+
+
+def _slice(inflated: bytes, place: tuple[int, int, int]) -> bytes:
+    offset, length, unit = place
+    return turned(inflated[offset : offset + length], unit)
+
+
+def _with_places(dataset: bytes, entry: StudyEntry, instance: Instance, base: str) -> bytes:
+    """With whole addresses for what lies outside."""
+    note = instance.note
+    where = f"{base}/studies/{entry.uid}/series/{note.series}/instances/{note.sop_instance}/bulkdata/"
+    return dataset.replace(_BULK_KEY, _BULK_KEY + where.encode("ascii"))
+
+
+def _rate(dataset: dict[str, Any]) -> float:
+    """Pictures a second, as the object says: CineRate, RecommendedDisplayFrameRate or FrameTime."""
+    for tag, is_time in (("00180040", False), ("00082144", False), ("00181063", True)):
+        values = dataset.get(tag, {}).get("Value") or [0]
+        if isinstance(values[0], int | float) and values[0] > 0:
+            return 1000 / values[0] if is_time else float(values[0])
+    return 0.0
