@@ -199,9 +199,13 @@ class Replay:
             more = {"sizeBytes": size_bytes} if size_bytes else {}
             return Entry(Event.OBJECT_EXPORTED, asked.grant.who, asked.on, outcome, detail | more)
 
+        check = self._library.check_on(asked.row.id)
+
         def write(sink: Sink) -> None:
             chosen = track if track >= 0 else None
-            export(reader, format, sink, track=chosen, progress=self._library.stop_if_asked)
+            export(reader, format, sink, track=chosen, progress=check)
+            # The last parts may be gone since it was called.
+            check()
 
         await self._library.record(note(Outcome.BEGUN, 0))
         name = f"recording-{asked.row.id}"

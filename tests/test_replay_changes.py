@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import importlib
 import io
+import threading
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +16,15 @@ import pytest
 
 from bridge import download
 from bridge.ids import RecordingId, RecordingState, Role
+from bridge.recordings import layout
 from bridge.recordings.layout import ref_of
-from bridge.recordings.library import LONG_WORKS
+from bridge.recordings.library import LONG_WORKS, Library
 from bridge.store import RecordingRecord
 from tests.media.recording.sending import video
 from tests.recordings.kept import Kept, open_kept, put_in
 from tests.recordings.making import STARTED_AT_MS, Track, make_recording
 
+Code = tuple[int, str]
 READING = ("", "/changes?events=0", "/tracks/3/parts", "/tracks/3/parts/2", "/tracks/3/frames?from=2&to=3")
 
 
@@ -201,6 +206,80 @@ async def test_a_clip_that_fails_leaves_nothing_behind(kept: Kept) -> None:
     assert refused == (503, "shuttingDown")
     assert [path.name for path in (kept.folder / "data" / "recordings").iterdir()] == [kept.made.recording]
     assert len(await kept.house.server.office.store.list_recordings()) == 1
+
+
+async def test_a_clip_tells_nothing_of_who_was_gone_before_it_began(kept: Kept) -> None:
+    gone: list[layout.Event] = [
+        layout.ParticipantJoined(at_ms=100, participant="gone", name="Bà Mai", role="viewer", point=""),
+        layout.ConsentAnswered(
+            at_ms=200,
+            participant="gone",
+            name="Bà Mai",
+            agreed=True,
+            language="vi",
+            wording="?",
+            answered_at=1,
+        ),
+        layout.ParticipantLeft(at_ms=1_000, participant="gone", reason="left"),
+    ]
+    made = await put_in(kept.house, kept.session, more=gone)
+    path = f"/api/recordings/{made.recording}/clips"
+    answer = await kept.house.ask("POST", path, kept.staff, json={"beginMs": 2_000, "endMs": 3_000})
+    clip = await whole_of(kept, answer[1]["recording"]["id"], kept.staff)
+    assert "gone" not in [event.get("participant") for event in clip["events"]]
+    assert "Bà Mai" not in str(clip)
+
+
+async def shred_when_called(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch, place: str, asked: Awaitable[Code]
+) -> Code:
+    """Shreds the recording when long work has begun on it, and lets that go on then."""
+    module, name = place.rsplit(".", 1)
+    real = getattr(importlib.import_module(module), name)
+    begun, shredded = threading.Event(), threading.Event()
+
+    def waiting(*args: Any, **more: Any) -> Any:
+        begun.set()
+        assert shredded.wait(20)
+        return real(*args, **more)
+
+    monkeypatch.setattr(place, waiting)
+    working = asyncio.ensure_future(asked)
+    assert await asyncio.to_thread(begun.wait, 20)
+    assert (await kept.house.ask("DELETE", kept.path, kept.staff))[0] == 204
+    shredded.set()
+    return await working
+
+
+async def test_no_clip_is_made_of_what_is_shredded_meanwhile(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = kept.house.code("POST", kept.path + "/clips", kept.staff, json={"beginMs": 0, "endMs": 5_000})
+    answer = await shred_when_called(kept, monkeypatch, "bridge.recordings.library.cut_clip", asked)
+    assert answer == (404, "notFound")
+    assert list((kept.folder / "data" / "recordings").iterdir()) == []
+    assert len(await kept.house.server.office.store.list_recordings()) == 1
+
+
+async def test_no_clip_is_kept_of_what_another_process_shreds_meanwhile(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Library, "check_on", lambda *_: lambda: None)  # Nobody told this process.
+    asked = kept.house.code("POST", kept.path + "/clips", kept.staff, json={"beginMs": 0, "endMs": 5_000})
+    answer = await shred_when_called(kept, monkeypatch, "bridge.recordings.library.cut_clip", asked)
+    assert answer == (404, "notFound")
+    assert list((kept.folder / "data" / "recordings").iterdir()) == []
+
+
+async def test_no_export_is_made_of_what_is_shredded_meanwhile(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = kept.house.code("GET", kept.path + "/export?format=mkv", kept.staff)
+    answer = await shred_when_called(
+        kept, monkeypatch, "bridge.recordings.export.movies._side_by_side", asked
+    )
+    assert answer == (404, "notFound")
+    assert [line[2] for line in kept.audited() if line[0] == "objectExported"] == [1, 8]
 
 
 # --- exports -------------------------------------------------------------------------------------------------------

@@ -110,7 +110,9 @@ def _standing_at(events: list[dict[str, Any]], begin_ms: int) -> Iterator[dict[s
             case {"type": "participantRenamed", "participant": str(who), "name": str(name)} if who in people:
                 people[who] = people[who] | {"name": name}
             case {"type": "participantLeft", "participant": str(who)}:
+                # Nothing in the clip is of who was gone before it began.
                 people.pop(who, None)
+                consents.pop(who, None)
             case {"type": "consentAnswered", "participant": str(who)}:
                 consents[who] = event
             case {"type": "stageChanged" | "handsChanged" as sort}:

@@ -41,6 +41,8 @@ CLIPS_KNOWN = 10_000
 NOTED_WITHIN_S = 5.0
 """The recorder writes several times a second."""
 NOTED_LOOK_S = 0.2
+_SYSTEM = "system"
+_SHREDDED = "This recording was shredded: nobody can read it any more."
 
 _log = structlog.get_logger(__name__)
 
@@ -79,6 +81,8 @@ class Library:
         self._long = ThreadPoolExecutor(LONG_WORKS, thread_name_prefix="recordings", initializer=_make_way)
         self._long_works = 0
         self._stopping = False
+        self._shredded: set[RecordingId] = set()
+        """While long work is under way, which must not make something of what is left of them."""
         self.readers = Readers(vault)
         self.accesses = Accesses(audit, self.readers.run)
 
@@ -111,13 +115,23 @@ class Library:
         if self._stopping:
             raise BridgeError("The server stops or restarts: come back.", "shuttingDown")
 
+    def check_on(self, recording: RecordingId) -> Callable[..., None]:
+        """The same for long work on this recording; raises NotFound too, once it is shredded."""
+
+        def check(*_progress: int) -> None:
+            self.stop_if_asked()
+            if recording in self._shredded:
+                raise NotFound(_SHREDDED)
+
+        return check
+
     # --- reading ---------------------------------------------------------------------------------------------------
 
     async def recording(self, recording: RecordingId) -> RecordingRecord:
         """Raises NotFound, for one that was shredded too."""
         row = await self._store.get_recording(recording)
         if row.state is RecordingState.SHREDDED:
-            raise NotFound("This recording was shredded: nobody can read it any more.")
+            raise NotFound(_SHREDDED)
         return row
 
     async def started(self, row: RecordingRecord) -> RecordingStarted | None:
@@ -219,10 +233,11 @@ class Library:
         await self.record(entry)
 
         def work() -> int:
-            return cut_clip(self._vault, self._audit, reader, ref_of(made), started, self.stop_if_asked)
+            return cut_clip(self._vault, self._audit, reader, ref_of(made), started, self.check_on(row.id))
 
         try:
             size_bytes = await self.long_work(work)
+            await self._keep_clip(row.id, made)
         except BaseException:
             await self.record(Entry(AuditEvent.OBJECT_CREATED, who, str(ref_of(made)), Outcome.FAILED))
             raise
@@ -240,6 +255,14 @@ class Library:
         await self.record(Entry(AuditEvent.OBJECT_CREATED, who, str(ref_of(made)), detail=detail))
         return clip
 
+    async def _keep_clip(self, source: RecordingId, clip: RecordingId) -> None:
+        """Not of a recording that was shredded meanwhile, by another process perhaps: much may be lacking."""
+        try:
+            await self.recording(source)
+        except NotFound:
+            await self.readers.run(lambda: self._vault.shred(ref_of(clip), self._audit, _SYSTEM))
+            raise
+
     async def long_work(self, work: Callable[[], Any]) -> Any:
         """Runs what takes long, as exports do. Raises LimitExceeded if that many are under way already."""
         if self._long_works >= LONG_WORKS:
@@ -249,6 +272,8 @@ class Library:
             return await asyncio.get_running_loop().run_in_executor(self._long, work)
         finally:
             self._long_works -= 1
+            if not self._long_works:
+                self._shredded.clear()
 
     # --- keeping ---------------------------------------------------------------------------------------------------
 
@@ -274,15 +299,19 @@ class Library:
             if refusal is not None:
                 await self.record(Entry(AuditEvent.OBJECT_SHREDDED, who, on, Outcome.REFUSED))
                 raise Conflict(refusal)
+            self._shredded.add(recording)
             self.readers.forget(recording)
             self._clips.pop(recording, None)
             try:
                 await self.readers.run(lambda: self._vault.shred(ref_of(recording), self._audit, who))
-            except VaultError as error:
-                if error.trouble is not Trouble.NOT_FOUND:
+            except BridgeError as error:
+                if not isinstance(error, VaultError) or error.trouble is not Trouble.NOT_FOUND:
+                    self._shredded.discard(recording)
                     raise
                 # Shredded before, by a server that died before it could say so in the store.
                 await self.record(Entry(AuditEvent.OBJECT_SHREDDED, who, on))
+            # Who came in just before may have opened it again.
+            self.readers.forget(recording)
             await self._store.recording_shredded(recording)
 
     async def record(self, *entries: Entry) -> None:
