@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import structlog
 
 from bridge.audit import Audit, Entry, Event
-from bridge.errors import BridgeError, Conflict, NotFound
+from bridge.errors import BridgeError
 from bridge.ids import RecordingId, RecordingState, SessionId
 from bridge.recordings.index import RecordingReader
 from bridge.recordings.layout import (
@@ -70,7 +70,10 @@ def close_recording(vault: Vault, ref: ObjectRef) -> Salvaged:
     """Says in the recording that it was cut, and seals it, unless it is whole. Raises VaultError, ConfigError."""
     with RecordingReader(vault.open(ref)) as reader:
         end_ms = reader.end_ms
-        cut = not any(_ends(event_of(event)) for event in reader.events_as_written())
+        # A clip tells of its end first of all: it is whole only with the list of its streams.
+        cut = not any(_ends(event_of(event)) for event in reader.events_as_written()) or (
+            not reader.sealed and _is_clip(reader)
+        )
         if not reader.sealed:
             writer = vault.reopen(ref)
             if cut:
@@ -79,6 +82,13 @@ def close_recording(vault: Vault, ref: ObjectRef) -> Salvaged:
             writer.seal()
             reader.refresh()
         return Salvaged(cut, reader.begin_ms, end_ms, reader.size_bytes)
+
+
+def _is_clip(reader: RecordingReader) -> bool:
+    try:
+        return reader.started.clip_of is not None
+    except UnreadableRecording:
+        return False
 
 
 def _ends(event: object) -> bool:
@@ -137,8 +147,9 @@ async def _put_back(
             )
         )
         return True
-    except (NotFound, Conflict, UnreadableRecording, VaultError) as error:
-        # Without its key it was shredded; without its session nobody could be let in to it.
+    except BridgeError as error:
+        # Without its key it was shredded; without its session nobody could be let in to it. An audit or a key file
+        # that fails must not keep the server from starting: the next start tries again.
         _log.warning("stored recording not put back", recording=ref.id, code=error.code)
         return False
 

@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from bridge.ids import RecordingState, SessionKind
-from bridge.recordings.layout import ref_of
+from bridge.audit import AuditError, Entry
+from bridge.ids import RecordingId, RecordingState, SessionFormat, SessionKind
+from bridge.recordings import clips
+from bridge.recordings.layout import RecordingStarted, ref_of
 from bridge.recordings.salvage import salvage_all
 from bridge.vault import Trouble
 from tests.recordings.keeping import DAY_MS, NOW_MS, Keeping, keep_days, open_keeping
@@ -95,6 +97,51 @@ async def test_what_the_store_does_not_know_is_put_back(keeping: Keeping) -> Non
     assert rows[made.recording].duration_ms == 8_000
     # Another server's: its key does not open here, and it is left as it is.
     assert (keeping.folder / "recordings" / lost.recording / "key.age").exists()
+
+
+async def test_a_clip_that_was_being_cut_when_the_server_died_says_so(keeping: Keeping) -> None:
+    source = await keeping.add()
+    ref = ref_of(RecordingId("clipclipclipcli2"))
+    started = RecordingStarted(
+        at_ms=1_000,
+        session=keeping.session.id,
+        title="Echo",
+        session_kind=SessionKind.CONSULTATION,
+        session_format=SessionFormat.CONSULT,
+        started_at=NOW_MS,
+        clip_of=source.recording,
+        begin_ms=1_000,
+        end_ms=6_000,
+    )
+
+    def die() -> None:
+        raise MemoryError
+
+    with keeping.reader(source.recording) as reader, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(clips, "_remove", lambda *_: None)  # As if the machine had lost power.
+        with pytest.raises(MemoryError):
+            clips.cut_clip(keeping.vault, keeping.audit, reader, ref, started, die)
+    assert await salvage(keeping) == [ref.id]
+    row = await keeping.store.get_recording(RecordingId(ref.id))
+    assert (row.state, row.clip_of) == (RecordingState.CUT, source.recording)
+
+
+async def test_what_cannot_be_put_back_does_not_keep_the_server_from_starting(
+    keeping: Keeping, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await keeping.add()
+    await keeping.store.close()
+    with sqlite3.connect(keeping.folder / "bridge.db") as connection:
+        connection.execute("DELETE FROM recordings")
+    connection.close()
+
+    def fail(*_entries: Entry) -> None:
+        raise AuditError("The audit cannot be written: the disk is full.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(keeping.audit, "record", fail)
+        assert await salvage(keeping) == []
+    assert len(await salvage(keeping)) == 1
 
 
 async def test_one_that_never_came_to_the_disk_is_cut_at_nothing(keeping: Keeping) -> None:
