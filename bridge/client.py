@@ -13,7 +13,7 @@ import itertools
 import random
 import ssl
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
 
 import aiohttp
@@ -90,7 +90,9 @@ class Participant:
         self._resume_token = ""
         self._seq = 0
         self._publisher: RTCPeerConnection | None = None
+        self._publishing = asyncio.Lock()
         self._subscriber: RTCPeerConnection | None = None
+        self._subscribing = asyncio.Lock()
         self._offers: asyncio.Queue[Message] = asyncio.Queue(maxsize=64)
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -256,28 +258,30 @@ class Participant:
         await self.request("reportClock", clockOffsetMs=round(answer["serverTimeAt"] - middle_ms))
 
     async def _publish_tracks(self) -> None:
-        if self._publisher is not None:
-            await self._publisher.close()
-        publisher = self._publisher = RTCPeerConnection(RTCConfiguration(iceServers=[]))
-        sources = {}
-        for source, track in self._publish.items():
-            transceiver = publisher.addTransceiver(track, direction="sendonly")
-            sources[transceiver] = source
-        await publisher.setLocalDescription(await publisher.createOffer())
-        answer = await self.request(
-            "publishOffer",
-            sdp=publisher.localDescription.sdp,
-            fresh=True,
-            tracks=[{"mid": t.mid, "source": s, "muted": False} for t, s in sources.items()],
-        )
-        await publisher.setRemoteDescription(RTCSessionDescription(answer["sdp"], "answer"))
+        async with self._publishing:
+            if self._publisher is not None:
+                await _whole(self._publisher.close())
+            publisher = self._publisher = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+            sources = {}
+            for source, track in self._publish.items():
+                transceiver = publisher.addTransceiver(track, direction="sendonly")
+                sources[transceiver] = source
+            await _whole(publisher.setLocalDescription(await publisher.createOffer()))
+            answer = await self.request(
+                "publishOffer",
+                sdp=publisher.localDescription.sdp,
+                fresh=True,
+                tracks=[{"mid": t.mid, "source": s, "muted": False} for t, s in sources.items()],
+            )
+            await _whole(publisher.setRemoteDescription(RTCSessionDescription(answer["sdp"], "answer")))
 
     async def _answer_offers(self) -> None:
         """Takes offers one after the other: a peer connection bears no two negotiations at once."""
         while True:
             offer = await self._offers.get()
             try:
-                await self._answer(offer)
+                async with self._subscribing:
+                    await self._answer(offer)
             except BridgeError as error:
                 if error.code == "internal":
                     raise
@@ -286,10 +290,10 @@ class Participant:
     async def _answer(self, offer: Message) -> None:
         if offer.get("fresh") or self._subscriber is None:
             if self._subscriber is not None:
-                await self._subscriber.close()
+                await _whole(self._subscriber.close())
             self._subscriber = RTCPeerConnection(RTCConfiguration(iceServers=[]))
         subscriber = self._subscriber
-        await subscriber.setRemoteDescription(RTCSessionDescription(offer["sdp"], "offer"))
+        await _whole(subscriber.setRemoteDescription(RTCSessionDescription(offer["sdp"], "offer")))
         by_mid = {t["mid"]: t["track"] for t in offer["tracks"]}
         # What is not offered any more has ended; offered again later it comes as another track.
         for track in self.received.keys() - by_mid.values():
@@ -297,7 +301,7 @@ class Participant:
         for transceiver in subscriber.getTransceivers():
             if transceiver.mid in by_mid and transceiver.receiver is not None:
                 self.received[by_mid[transceiver.mid]] = transceiver.receiver.track
-        await subscriber.setLocalDescription(await subscriber.createAnswer())
+        await _whole(subscriber.setLocalDescription(await subscriber.createAnswer()))
         await self.request(
             "subscribeAnswer", negotiation=offer["negotiation"], sdp=subscriber.localDescription.sdp
         )
@@ -305,10 +309,10 @@ class Participant:
 
     async def _close_media(self) -> None:
         self.received.clear()
-        for connection in (self._publisher, self._subscriber):
-            if connection is not None:
-                await connection.close()
-        self._publisher = self._subscriber = None
+        async with self._publishing, self._subscribing:
+            connections = [each for each in (self._publisher, self._subscriber) if each is not None]
+            await _whole(asyncio.gather(*(each.close() for each in connections)))
+            self._publisher = self._subscriber = None
 
     async def _take(self, message: Message) -> None:
         if "request" in message and (future := self._waiting.get(message["request"])) and not future.done():
@@ -340,6 +344,20 @@ class Participant:
     async def _notify(self) -> None:
         async with self._changed:
             self._changed.notify_all()
+
+
+async def _whole(work: Awaitable[Any]) -> None:
+    """Does it to its end, also when whoever waits for it is cancelled.
+
+    Broken off in its midst, aiortc loses sockets it has opened already, or waits for ever for its own closing. For
+    the same reason nothing else is done to the connection meanwhile.
+    """
+    task = asyncio.ensure_future(work)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.gather(asyncio.shield(task), return_exceptions=True)
+        raise
 
 
 def _put(where: str, name: str) -> Callable[[Participant, Message], None]:
