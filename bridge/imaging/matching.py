@@ -36,9 +36,9 @@ def matches_one(tag: str, asked: str, value: str) -> bool:
     if tag in _TIMES:
         return _in_range(asked, value, _time, _TIME_DIGITS)
     if tag in _NAMES:
-        return any(_matches_name(asked, one) for one in value.split("\\"))
-    stored = [_composed(one) for one in value.split("\\")]
-    return any(_fits(_composed(wanted), one) for wanted in asked.split("\\") for one in stored)
+        return any(matches_name(asked, one) for one in value.split("\\"))
+    stored = [composed(one) for one in value.split("\\")]
+    return any(fits(composed(wanted), one) for wanted in asked.split("\\") for one in stored)
 
 
 def _date(text: str) -> str:
@@ -63,26 +63,27 @@ def _in_range(asked: str, value: str, read: Callable[[str], str], digits: int) -
     return low <= stored.ljust(digits, "0") <= high
 
 
-def _matches_name(asked: str, value: str) -> bool:
+def matches_name(asked: str, value: str) -> bool:
     """A pattern with several groups is of each, one without of any (alphabetic, ideographic, phonetic)."""
     stored = [_name(group) for group in value.split("=")]
     wanted = [_name(group) for group in asked.split("=")]
     if len(wanted) == 1:
-        return any(_fits(wanted[0], group) for group in stored)
+        return any(fits(wanted[0], group) for group in stored)
     stored += [""] * (len(wanted) - len(stored))
-    return all(not group or _fits(group, known) for group, known in zip(wanted, stored, strict=False))
+    return all(not group or fits(group, known) for group, known in zip(wanted, stored, strict=False))
 
 
 def _name(group: str) -> str:
-    parts = [" ".join(part.split()) for part in _composed(group).casefold().split("^")]
+    parts = [" ".join(part.split()) for part in composed(group).casefold().split("^")]
     return "^".join(parts).rstrip("^")
 
 
-def _composed(text: str) -> str:
+def composed(text: str) -> str:
+    """As it is compared: letters with their marks as one."""
     return unicodedata.normalize("NFC", text.strip(" \0"))
 
 
-def _fits(pattern: str, text: str) -> bool:
+def fits(pattern: str, text: str) -> bool:
     """`*` stands for any letters, `?` for one. Takes at most their lengths' product, whatever the pattern."""
     at = place = 0
     star, resume = -1, 0

@@ -1,9 +1,9 @@
-"""Queries of QIDO-RS (PS3.18 8.3.4) and how they match the DICOM JSON model (PS3.4 C.2.2.2). Pure."""
+"""Queries of QIDO-RS (PS3.18 8.3.4) and how they match the DICOM JSON model; texts as DIMSE matches them. Pure."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 from pydicom.datadict import dictionary_VR, tag_for_keyword
 
 from bridge.errors import ProtocolError
+from bridge.imaging.matching import composed, fits, matches_name
 
 RESULTS_LIMIT = 5_000
 """Of one query, if it says no less."""
@@ -107,7 +108,7 @@ def _matches(dataset: Json, path: Path, wanted: str) -> bool:
     if wanted == '""':
         return not values
     match = _matcher(vr or _vr(path[-1]), wanted)
-    return any(match(text) for value in values for text in _texts(value))
+    return any(match(_text(value)) for value in values)
 
 
 def _found(dataset: Json, path: Path) -> tuple[str, list[Any]]:
@@ -125,12 +126,11 @@ def _found(dataset: Json, path: Path) -> tuple[str, list[Any]]:
     return vr, found
 
 
-def _texts(value: Any) -> Iterator[str]:
-    """A name matches by any of its groups."""
+def _text(value: Any) -> str:
+    """A name's groups are joined as in a dataset."""
     if isinstance(value, dict):
-        yield from (text for text in value.values() if isinstance(text, str))
-    else:
-        yield str(value)
+        return "=".join(str(value.get(group, "")) for group in ("Alphabetic", "Ideographic", "Phonetic"))
+    return str(value)
 
 
 @lru_cache(1024)
@@ -147,48 +147,23 @@ class _Matcher:
     def __init__(self, vr: str, wanted: str) -> None:
         self._vr = vr
         self._low = self._high = ""
-        self._wildcards: list[_Wildcard] = []
+        self._patterns: list[str] = []
         self._wanted = frozenset[str]()
         if vr in _RANGES:
             self._low, self._high = _bounds(vr, wanted)
         elif vr in _NO_WILDCARDS:
             self._wanted = frozenset(each.strip() for each in re.split(r"[,\\]", wanted))
         else:
-            self._wildcards = [_Wildcard(each, fold=vr == "PN") for each in wanted.split("\\")]
+            self._patterns = [composed(each) for each in wanted.split("\\")]
 
     def __call__(self, text: str) -> bool:
         if self._vr in _RANGES:
             return self._low <= _moment(self._vr, text, "0") <= self._high
-        text = text.strip()
-        return text in self._wanted or any(wildcard.fits(text) for wildcard in self._wildcards)
-
-
-class _Wildcard:
-    """`*` and `?`. Tried from left to right and never back, so that no pattern takes long."""
-
-    def __init__(self, wanted: str, *, fold: bool) -> None:
-        pieces = re.split(r"\*+", wanted.strip())
-        flags = re.DOTALL | (re.IGNORECASE if fold else 0)
-        compiled = [
-            re.compile("".join("." if c == "?" else re.escape(c) for c in each), flags) for each in pieces
-        ]
-        self._first, self._rest = compiled[0], compiled[1:]
-        self._last_length = len(pieces[-1])
-
-    def fits(self, text: str) -> bool:
-        if not self._rest:
-            return self._first.fullmatch(text) is not None
-        begun = self._first.match(text)
-        if begun is None:
-            return False
-        at = begun.end()
-        for piece in self._rest[:-1]:
-            found = piece.search(text, at)
-            if found is None:
-                return False
-            at = found.end()
-        end = len(text) - self._last_length
-        return end >= at and self._rest[-1].fullmatch(text, end) is not None
+        if self._wanted:
+            return text.strip() in self._wanted
+        if self._vr == "PN":
+            return any(matches_name(pattern, text) for pattern in self._patterns)
+        return any(fits(pattern, composed(text)) for pattern in self._patterns)
 
 
 @lru_cache(1024)
