@@ -25,6 +25,7 @@ from bridge.doors import RoomDoors
 from bridge.guard import BadTokens, Clients, Handler, errors_middleware, security_headers
 from bridge.health import Health
 from bridge.http import Api
+from bridge.imaging.gate import open_gate
 from bridge.media import whip
 from bridge.media._native import RelayStats
 from bridge.media.addresses import reachable_addresses
@@ -111,6 +112,7 @@ async def running(settings: Settings) -> AsyncIterator[Server]:
         imaging = await stack.enter_async_context(
             open_imaging(vault, office.store, audit, office.auth, library.accesses)
         )
+        await stack.enter_async_context(open_gate(settings, office.store, imaging.archive, audit, now_ms))
         signaling = Signaling(rooms, office.auth, now_ms, _origins(settings))
         metrics = Metrics(lambda: _relay_stats(engine), rooms.counts, keeper.counts)
         health = Health(

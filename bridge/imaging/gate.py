@@ -6,6 +6,7 @@ the process dies it is started again on the same port. Logs have no title, addre
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import ipaddress
 import os
@@ -15,7 +16,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,13 +25,14 @@ import structlog
 
 import bridge
 from bridge.audit import Audit, Entry, Event, Outcome
-from bridge.config import ConfigError, DicomPeer
+from bridge.config import ConfigError, DicomPeer, Settings
 from bridge.imaging.archive import Archive
 from bridge.imaging.dimse.talk import Association, Line, LineClosed, Ready, Setup
 from bridge.imaging.reception import Reception
-from bridge.store import SessionId
+from bridge.store import SessionId, Store
 
 BACKLOG = 128
+STORE_TIMEOUT_S = 30.0
 SPARE_LINES = 32
 """Associations that are being told that they are too many."""
 RESTART_S = (0.2, 10.0)
@@ -90,9 +93,10 @@ class Gate:
             if path is not None and not os.access(path, os.R_OK):
                 raise ConfigError(f"The file {path} for DICOM's TLS cannot be read.")
         family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+        both = settings.host == "::" and socket.has_dualstack_ipv6()
         try:
             self._listening = socket.create_server(
-                (settings.host, settings.port), family=family, backlog=BACKLOG
+                (settings.host, settings.port), family=family, backlog=BACKLOG, dualstack_ipv6=both
             )
         except OSError as error:
             raise ConfigError(f"dicom_port {settings.port} cannot be used: {error.strerror}.") from error
@@ -253,6 +257,38 @@ class Gate:
             detail: dict[str, int | str] = {"trouble": "unknownAe", "title": reason}
             self._audit.record(Entry(Event.SECURITY_ALERT, "ae:unknown", None, Outcome.REFUSED, detail))
         return reason
+
+
+@asynccontextmanager
+async def open_gate(
+    settings: Settings, store: Store, archive: Archive, audit: Audit, now_ms: Callable[[], int]
+) -> AsyncIterator[Gate | None]:
+    """The gate as the settings say; None if they say no port. Raises ConfigError."""
+    if not settings.dicom_port:
+        yield None
+        return
+    loop = asyncio.get_running_loop()
+
+    def sessions_at(point: str) -> list[SessionId]:
+        asked = asyncio.run_coroutine_threadsafe(store.open_sessions_at(point, now_ms()), loop)
+        return asked.result(STORE_TIMEOUT_S)
+
+    decided = GateSettings(
+        host=settings.dicom_host or settings.host,
+        port=settings.dicom_port,
+        title=settings.dicom_title,
+        peers=settings.dicom_peers,
+        associations=settings.dicom_associations,
+        tls_cert=settings.dicom_tls_cert,
+        tls_key=settings.dicom_tls_key,
+        tls_ca=settings.dicom_tls_ca,
+    )
+    gate = Gate(decided, archive, audit, sessions_at)
+    await asyncio.to_thread(gate.start)
+    try:
+        yield gate
+    finally:
+        await asyncio.to_thread(gate.close)
 
 
 def is_at(host: str, address: str) -> bool:

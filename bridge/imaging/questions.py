@@ -39,6 +39,12 @@ _ONLINE = {"00080056": "ONLINE"}
 Row = dict[str, str]
 
 
+class WrongModel(DicomError):
+    """A query that is not of its model."""
+
+    default_code = "wrongType"
+
+
 @dataclass(frozen=True, slots=True)
 class Asked:
     """`patients` is the patient root. `keys` as in `matching.py`."""
@@ -48,18 +54,18 @@ class Asked:
     keys: Row
 
     def check(self, *, to_send: bool) -> None:
-        """Raises DicomError (`wrongType`) if it is not of its model: a level that is not in it, or one above without
+        """Raises WrongModel if it is not of its model: a level that is not in it, or one above without
         its unique key."""
         levels = list(LEVELS) if self.patients else list(LEVELS)[1:]
         if self.level not in levels:
-            raise DicomError("The query's level is none of its model.", "wrongType")
+            raise WrongModel("The query's level is none of its model.")
         above = levels[: levels.index(self.level)]
         # With the UID of a study at hand, nobody needs the patient's number to find it.
         needed = [LEVELS[level] for level in above if level != "PATIENT"]
         if not all(is_single(self.keys.get(tag, "")) for tag in needed):
-            raise DicomError("The query lacks the UID of a level above its own.", "wrongType")
+            raise WrongModel("The query lacks the UID of a level above its own.")
         if to_send and not self.keys.get(LEVELS[self.level], "").strip("*"):
-            raise DicomError("The request does not say what is to be sent.", "wrongType")
+            raise WrongModel("The request does not say what is to be sent.")
 
 
 def is_single(text: str) -> bool:
@@ -94,7 +100,7 @@ class Questions:
         asked.check(to_send=True)
         unique = {tag: asked.keys.get(tag, "") for tag in LEVELS.values()}
         if asked.level == "PATIENT" and not is_single(unique["00100020"]):
-            raise DicomError("The request names more than one patient.", "wrongType")
+            raise WrongModel("The request names more than one patient.")
         found: list[tuple[str, Instance]] = []
         for entry in self._entries(asked):
             if not matches(unique, study_row(entry)):

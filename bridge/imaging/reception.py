@@ -37,7 +37,7 @@ from bridge.imaging.dimse.talk import (
 )
 from bridge.imaging.errors import DicomError
 from bridge.imaging.layout import INSTANCE_LIMIT_BYTES, InstanceNote
-from bridge.imaging.questions import Asked, Questions
+from bridge.imaging.questions import Asked, Questions, WrongModel
 from bridge.imaging.scratch import Scratch
 from bridge.imaging.study import StudyReader
 from bridge.store import SessionId
@@ -244,7 +244,7 @@ class Reception:
 
 def status_of(error: BridgeError) -> int:
     """As PS3.4 B.2.3 and C.4 have it."""
-    if isinstance(error, _OtherObject):
+    if isinstance(error, _OtherObject | WrongModel):
         return NO_MATCH_OF_CLASS
     if isinstance(error, Conflict):
         return DUPLICATE

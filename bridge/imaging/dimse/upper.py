@@ -130,6 +130,13 @@ class _Socket(AssociationSocket):
         del buffer[read_bytes:]
         return buffer
 
+    def _shutdown_socket(self) -> None:
+        end = self.socket
+        if end is not None:
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+            end.close()
+
 
 class _Upper(DULServiceProvider):
     """Waits for the peer and for what is to be sent at once."""
@@ -187,6 +194,8 @@ class _Upper(DULServiceProvider):
             self._wait()
             return
         self.state_machine.do_action(event)
+        if event == "Evt19" and self.socket is not None:
+            self.socket.close()  # It was told; what else it says would be of the same sort.
         self._visit.news.set()
 
     def _wait(self) -> None:
