@@ -65,18 +65,56 @@ class Story:
         ]
 
 
+class _People:
+    """Who is called what at a moment. Another person may come on the same seat, and who takes a consent back is named
+    no more; a name that was agreed to counts from the coming on, because agreeing takes a while."""
+
+    def __init__(self) -> None:
+        self._stays: dict[str, list[tuple[str, str]]] = {}
+        """Name and point, of each time that somebody came on this seat."""
+        self._now: dict[str, int] = {}
+        self._withdrawn: set[str] = set()
+
+    def learn(self, event: layout.AnyEvent) -> None:
+        """To be called with all events first."""
+        match event:
+            case layout.ParticipantJoined(participant=who, name=name, point=point):
+                self._stays.setdefault(who, []).append((name, point))
+            case layout.ParticipantRenamed(participant=who, name=name) if name and who in self._stays:
+                self._stays[who][-1] = (name, self._stays[who][-1][1])
+
+    def follow(self, event: layout.AnyEvent) -> None:
+        """It is this event's time now."""
+        match event:
+            case layout.ParticipantJoined(participant=who):
+                self._now[who] = self._now.get(who, -1) + 1
+                self._withdrawn.discard(who)
+            case layout.ParticipantRenamed(participant=who, name=name):
+                (self._withdrawn.discard if name else self._withdrawn.add)(who)
+
+    def name(self, who: str) -> str:
+        """As far as it may be told; else the point."""
+        if who not in self._now:
+            return ""
+        name, point = self._stays[who][self._now[who]]
+        return point if who in self._withdrawn else name or point
+
+
 def story_of(events: Sequence[dict[str, Any]]) -> Story:
     """Reads events in the order of time; those of later versions are passed over."""
     story = Story()
     known = [event for event in map(layout.event_of, events) if event is not None]
     removed = {event.mark for event in known if isinstance(event, layout.MarkRemoved)}
+    people = _People()
     for event in known:
         _learn(story, event)
+        people.learn(event)
     for event in known:
+        people.follow(event)
         at_us = (event.at_ms or 0) * 1_000
         match event:
             case layout.StageChanged(stage=stage) if stage:
-                on_stage = ", ".join(name for each in stage if (name := story.names.get(each)))
+                on_stage = ", ".join(name for each in stage if (name := people.name(each)))
                 story.moments.append((at_us, on_stage or "Stage"))
             case layout.MarkAdded(mark=mark, text=text) if mark not in removed:
                 story.moments.append((at_us, text))
