@@ -9,6 +9,7 @@ import asyncio
 import hashlib
 import secrets
 from collections.abc import Callable, Iterable
+from weakref import WeakValueDictionary
 
 import structlog
 
@@ -52,7 +53,7 @@ class Lobby:
         self._errands = errands
         self._now_ms = now_ms
         self._sessions: dict[SessionId, LiveSession] = {}
-        self._loading: dict[SessionId, asyncio.Lock] = {}
+        self._loading: WeakValueDictionary[SessionId, asyncio.Lock] = WeakValueDictionary()
         self._resumable: dict[bytes, Participant] = {}
 
     # Sessions
@@ -76,12 +77,10 @@ class Lobby:
         self._check_running()
         session = self._sessions.get(grant.session)
         if session is None:
+            # Kept as long as somebody waits for it, also after a load that failed.
             lock = self._loading.setdefault(grant.session, asyncio.Lock())
-            try:
-                async with lock:
-                    session = self._sessions.get(grant.session) or await self._load(grant.session)
-            finally:
-                self._loading.pop(grant.session, None)
+            async with lock:
+                session = self._sessions.get(grant.session) or await self._load(grant.session)
         self.check_open(session, grant)
         self._note_coming(session, grant)
         return session

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from bridge.errors import BridgeError
-from bridge.ids import Role, SessionFormat, SessionKind
+from bridge.ids import Role, SessionFormat, SessionId, SessionKind
 from bridge.media.contract import Source
+from bridge.store import SessionRecord
 from tests.fakes import Client, House, a_house, restart
 
 
@@ -354,6 +356,38 @@ async def test_stage_place_of_who_was_lost_waits_but_not_of_who_left(event: Hous
         assert clinic.gone
         _, again = await event.join(grant)
         assert (clinic.id in again.joined["stage"]) is not leaves
+
+
+async def test_all_come_into_the_same_session_also_after_a_load_that_failed(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    grants = [await house.grant(Role.HUB) for _ in range(3)]
+    real, loads = house.store.get_session, 0
+    failing, loading = asyncio.Event(), asyncio.Event()
+
+    async def get_session(id: SessionId) -> SessionRecord:
+        nonlocal loads
+        loads += 1
+        if loads == 1:
+            await failing.wait()
+            raise OSError("the database is away")
+        await loading.wait()
+        return await real(id)
+
+    monkeypatch.setattr(house.store, "get_session", get_session)
+    first, second = (asyncio.create_task(house.join(grant)) for grant in grants[:2])
+    await asyncio.sleep(0)
+    failing.set()
+    await asyncio.wait({first})
+    await asyncio.sleep(0)
+    assert loads == 2
+    third = asyncio.create_task(house.join(grants[2]))
+    await asyncio.sleep(0)
+    loading.set()
+    people = [(await task)[0].id for task in (second, third)]
+    assert isinstance(first.exception(), OSError)
+    assert loads == 2
+    assert [p.id for p in house.rooms.participants(house.session)] == people
 
 
 async def test_two_sessions_know_nothing_of_each_other(house: House) -> None:
