@@ -63,10 +63,18 @@ def retold(payload: memoryview, arguments: bytes) -> bytes:
             _retell_pixels(dataset, source, target)
         elif target != EXPLICIT_LITTLE:
             raise PixelError("The object has no pixels to compress.", "unsupported")
-        dataset.file_meta.TransferSyntaxUID = UID(target)
-        file = io.BytesIO()
-        dataset.save_as(file, implicit_vr=False, little_endian=True, enforce_file_format=True)
-        return file.getvalue()
+        return _written(dataset, target)
+
+
+def _written(dataset: FileDataset, target: str) -> bytes:
+    made = Dataset()
+    for element in dataset:  # Being read, they lose the byte order that they came in.
+        made.add(element)
+    made.file_meta = dataset.file_meta
+    made.file_meta.TransferSyntaxUID = UID(target)
+    file = io.BytesIO()
+    made.save_as(file, implicit_vr=False, little_endian=True, enforce_file_format=True)
+    return file.getvalue()
 
 
 def _turn(dataset: Dataset) -> None:
