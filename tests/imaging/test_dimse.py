@@ -7,6 +7,7 @@ import signal
 import socket
 import struct
 import subprocess
+import tempfile
 import threading
 import warnings
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ import pytest
 from pydicom.data import get_testdata_file
 from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian, JPEG2000Lossless, generate_uid
+from pynetdicom import AE
 
 from bridge.audit import Outcome
 from bridge.config import DicomPeer
@@ -26,9 +28,11 @@ from bridge.imaging.archive import Archive
 from bridge.imaging.catalogue import Belonging
 from bridge.imaging.errors import DicomError
 from bridge.imaging.parsing import parse
+from bridge.imaging.part10 import file_meta
 from bridge.imaging.reception import status_of
 from bridge.imaging.workers import Workers
 from bridge.vault import Trouble, VaultError
+from tests.imaging.certificates import make_certificates
 from tests.imaging.corpus import archive_in, ct_slice, file_of, valid
 from tests.imaging.dimse import (
     CALLING,
@@ -193,8 +197,6 @@ def library(port: Port) -> Port:
 
 def found(port: Port, root: str = "-S", level: str = "STUDY", **keys: str) -> list[Dataset]:
     """Patient IDs of what matches, by dcmtk and as it writes it down."""
-    import tempfile
-
     with tempfile.TemporaryDirectory() as folder:
         words = [word for name, value in keys.items() for word in ("-k", f"{name}={value}")]
         port.dcmtk("findscu", root, "-X", "-od", folder, "-k", f"QueryRetrieveLevel={level}", *words)
@@ -287,8 +289,6 @@ def test_a_device_of_a_point_sends_to_its_session_and_finds_only_its_own(
 
 
 def test_tls_with_certificates_on_both_sides(tmp_path: Path, workers: Workers) -> None:
-    from tests.imaging.certificates import make_certificates
-
     files = make_certificates(tmp_path)
     with port_in(tmp_path, workers, tls_cert=files.cert, tls_key=files.key, tls_ca=files.ca) as port:
         own = ("+tls", str(files.key), str(files.cert), "+cf", str(files.ca))
@@ -354,8 +354,6 @@ def test_errors_are_told_as_the_standard_has_them(error: VaultError, status: int
 
 
 def test_a_class_or_syntax_that_is_not_kept_is_no_context(port: Port) -> None:
-    from pynetdicom import AE
-
     proposed = [
         context(CT, "1.2.3.4.5"),
         context("1.2.840.10008.1.3.10", str(ExplicitVRLittleEndian)),
@@ -461,3 +459,18 @@ def test_logs_and_audit_name_no_patient_and_no_object(port: Port, capfd: pytest.
     for secret in ("Secret", "SECRETID", STUDY, parse(content).note.sop_instance, "127.0.0.1", "NOBODY"):
         assert secret not in written, secret
         assert secret not in said, secret
+
+
+def test_what_is_not_compressed_is_written_anew_for_who_takes_only_another_syntax(port: Port) -> None:
+    content = slices(1)[0]
+    with sender(port, [content]) as opened:
+        assert opened.send(content) == 0
+    keys = Dataset()
+    keys.QueryRetrieveLevel, keys.StudyInstanceUID = "STUDY", STUDY
+    (dataset,) = fetched(port, keys, [(CT, "1.2.840.10008.1.2")]).values()
+    assert dataset != dataset_of(content)
+    note = parse(content).note
+    written = file_meta(note.sop_class, note.sop_instance, "1.2.840.10008.1.2") + dataset
+    assert parse(written).note.pixel_sha256 == note.pixel_sha256
+    with pytest.raises(AssertionError, match="0xa702"):
+        fetched(port, keys, [(CT, str(JPEG2000Lossless))])
