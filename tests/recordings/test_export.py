@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import itertools
 import json
+import resource
 import subprocess
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -233,6 +235,31 @@ def test_pictures_encoded_anew_look_like_those_that_were_sent(vault: Vault) -> N
     shown = gray(exported(opened(vault, made), Format.MP4)[0])
     errors = [float(np.mean((one - other) ** 2)) for one, other in zip(sent, shown, strict=True)]
     assert 10 * np.log10(255**2 / max(errors)) > 32
+
+
+@pytest.mark.parametrize("format", [Format.MP4, Format.DICOM])
+def test_pictures_that_claim_to_be_huge_cost_no_memory(vault: Vault, format: Format) -> None:
+    huge = [replace(each, payload=claimed(each.payload, 16_383)) for each in video("vp8", 30)]
+    tracks = [
+        Track(CLINIC, "camera", "video", huge),
+        Track(HUB, "camera", "video", video("vp8", 30)),
+    ]
+    reader = opened(vault, make_recording(vault, tracks=tracks))
+    assert {note.width for track in reader.tracks for note in track.inits.values()} == {16_383, 320}
+    before_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    if format is Format.MP4:
+        _, report = exported(reader, format)
+        assert report.frames == 30
+    else:
+        with pytest.raises(NotFound):
+            exported(reader, format, track=reader.tracks[0].stream)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before_kb < 600_000
+
+
+def claimed(payload: bytes, side: int) -> bytes:
+    """A keyframe of VP8 that says that it is so large (RFC 6386 section 9.1)."""
+    head, code, rest = payload.partition(b"\x9d\x01\x2a")
+    return head + code + side.to_bytes(2, "little") * 2 + rest[4:] if code and len(head) < 10 else payload
 
 
 def gray(content: bytes) -> list[np.ndarray[Any, Any]]:

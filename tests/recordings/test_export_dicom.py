@@ -174,6 +174,14 @@ def test_the_patient_is_who_was_named_and_a_name_may_be_in_any_script(vault: Vau
     assert (dataset.AccessionNumber, dataset.StudyInstanceUID) == ("ACC1", "1.2.3.4")
 
 
+def test_a_backslash_in_a_name_does_not_part_a_value(vault: Vault, tmp_path: Path) -> None:
+    renamed = layout.ParticipantRenamed(at_ms=100, participant=CLINIC, name="Lan \\ Mai")
+    made = make_recording(vault, more=[renamed])
+    content, dataset, _ = instance(RecordingReader(vault.open(layout.ref_of(made.recording))))
+    assert_valid(content, tmp_path)
+    assert dataset.SeriesDescription == "Lan / Mai: ultrasound"
+
+
 def test_instances_of_one_session_are_one_study_with_valid_uids_and_the_right_time(vault: Vault) -> None:
     reader = reading(vault)
     _, first, _ = instance(reader)

@@ -144,7 +144,7 @@ def _patient_and_study(dataset: Any, shot: Shot, patient: Patient) -> None:
     dataset.ReferringPhysicianName, dataset.StudyID = "", shot.session[:_SHORT_STRING]
     dataset.AccessionNumber = patient.accession_number
     if shot.title:
-        dataset.StudyDescription = shot.title[:_LONG_STRING]
+        dataset.StudyDescription = _one_line(shot.title)
 
 
 def _series_and_equipment(dataset: Any, shot: Shot, sort: Sort) -> None:
@@ -152,7 +152,7 @@ def _series_and_equipment(dataset: Any, shot: Shot, sort: Sort) -> None:
     dataset.SeriesInstanceUID = uid_of("series", shot.series)
     dataset.SeriesNumber = 1
     dataset.SeriesDate, dataset.SeriesTime = _date(shot.began_at), _time(shot.began_at)
-    dataset.SeriesDescription = shot.description[:_LONG_STRING]
+    dataset.SeriesDescription = _one_line(shot.description)
     dataset.Manufacturer, dataset.ManufacturerModelName = "Bridge", "Bridge"
     dataset.SoftwareVersions = _version()
 
@@ -210,6 +210,11 @@ def _version() -> str:
     except PackageNotFoundError:
         # Run from its source without being installed.
         return "0"
+
+
+def _one_line(text: str) -> str:
+    """As a value of LO (PS3.5 6.2), where a backslash would part it in two."""
+    return text.replace("\\", "/")[:_LONG_STRING].strip()
 
 
 def _date(at: datetime) -> str:

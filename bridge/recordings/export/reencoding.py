@@ -17,6 +17,10 @@ from bridge.recordings.export.unpacking import Frame, Setup
 QUALITY_CRF = "18"
 """Of x264: visually without loss for most pictures."""
 KEYFRAME_EVERY = 60
+DECODED_LIMIT_PIXELS = 5_120 * 2_880
+"""Whoever sends pictures says how large they are, and may lie: a few bytes must not cost gigabytes."""
+ENCODED_LIMIT_PIXELS = 4_096 * 2_304
+"""Larger ones are made smaller; as it was sent, Matroska has everything."""
 _DECODERS = {"h264": "h264", "vp8": "vp8", "vp9": "vp9", "av1": "libdav1d"}
 _ENCODED_TIME_BASE = Fraction(1, 90_000)
 _USUAL_RATE = Fraction(30)
@@ -65,7 +69,7 @@ class Reencoder:
         packet.duration = frame.duration_us
         try:
             pictures = self._decoder.decode(packet)
-        except av.error.InvalidDataError:
+        except av.error.FFmpegError:
             return packets
         return packets + [each for picture in pictures for each in self._encode(picture)]
 
@@ -76,7 +80,11 @@ class Reencoder:
     def _drain(self) -> list[Any]:
         if self._decoder is None:
             return []
-        return [each for picture in self._decoder.decode(None) for each in self._encode(picture)]
+        try:
+            pictures = self._decoder.decode(None)
+        except av.error.FFmpegError:
+            return []
+        return [each for picture in pictures for each in self._encode(picture)]
 
     def _encode(self, picture: Any) -> list[Any]:
         at_us = max(picture.pts, self._last_us + 1_000)
@@ -105,6 +113,7 @@ class Reencoder:
 
 def _decoder(setup: Setup) -> Any:
     decoder = av.CodecContext.create(_DECODERS[setup.codec], "r")
+    decoder.options = {"max_pixels": str(DECODED_LIMIT_PIXELS)}
     if setup.codec == "h264":
         decoder.extradata = setup.avc_record
     return decoder
@@ -130,6 +139,10 @@ def _ticks(value_us: int) -> int:
 
 
 def largest(setups: list[Setup]) -> tuple[int, int]:
-    """The size that all pictures fit in without loss, as H.264 wants it: even."""
-    best = max(setups, key=lambda each: each.width * each.height)
-    return best.width + best.width % 2, best.height + best.height % 2
+    """The size that all pictures fit in without loss, as H.264 wants it: even; within what is decoded and encoded."""
+    shown = [each for each in setups if each.width * each.height <= DECODED_LIMIT_PIXELS]
+    best = max(shown or setups, key=lambda each: each.width * each.height)
+    width, height = best.width, best.height
+    while width * height > ENCODED_LIMIT_PIXELS:
+        width, height = width * 3 // 4, height * 3 // 4
+    return max(2, width + width % 2), max(2, height + height % 2)
