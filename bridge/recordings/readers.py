@@ -79,8 +79,11 @@ class Readers:
         kept = self._kept.get(recording)
         if kept is None or self._now_s() - kept.refreshed_s >= FRESH_S:
             await self.run(reader.refresh)
-            if kept is not None:
+            if kept is not None and self._kept.get(recording) is kept:
                 kept.refreshed_s = self._now_s()
+            else:
+                # It was let go meanwhile, and has opened files again.
+                reader.close()
         return reader
 
     def forget(self, recording: RecordingId) -> None:

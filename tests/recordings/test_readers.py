@@ -13,7 +13,7 @@ import pytest
 from bridge.errors import LimitExceeded
 from bridge.ids import RecordingId
 from bridge.recordings import layout
-from bridge.recordings.readers import FRESH_S, IDLE_S, READERS_LIMIT, WAITING_LIMIT, Readers
+from bridge.recordings.readers import FRESH_S, IDLE_S, READERS_LIMIT, THREADS, WAITING_LIMIT, Readers
 from bridge.vault import Vault, VaultError
 from tests.recordings.making import make_recording, write_events
 
@@ -61,6 +61,31 @@ async def test_what_nobody_looks_at_is_let_go(readers: Readers, vault: Vault, cl
     readers.let_idle_go()
     assert len(os.listdir("/proc/self/fd")) == before
     assert await readers.get(made.recording) is not reader
+
+
+async def test_one_that_is_let_go_while_somebody_looks_at_it_leaves_no_file_open(
+    readers: Readers, vault: Vault, clock: Clock
+) -> None:
+    made = make_recording(vault, tracks=[], sealed=False)
+    going = threading.Event()
+    busy = [asyncio.create_task(readers.run(going.wait)) for _ in range(THREADS)]
+    await asyncio.sleep(0)
+    before = len(os.listdir("/proc/self/fd"))
+    going.set()
+    await asyncio.gather(*busy)
+    reader = await readers.get(made.recording)
+    going.clear()
+    busy = [asyncio.create_task(readers.run(going.wait)) for _ in range(THREADS)]
+    await asyncio.sleep(0)
+    clock.now_s = FRESH_S
+    looking = asyncio.create_task(readers.fresh(made.recording))
+    await asyncio.sleep(0)
+    readers.forget(made.recording)
+    going.set()
+    assert await looking is reader
+    await asyncio.gather(*busy)
+    assert reader.events()
+    assert len(os.listdir("/proc/self/fd")) == before
 
 
 async def test_the_one_used_longest_ago_makes_room(readers: Readers, vault: Vault) -> None:
