@@ -24,8 +24,8 @@ from bridge.imaging.catalogue import StudyEntry
 from bridge.imaging.dicomweb.accepting import (
     ANY,
     OCTETS,
+    FrameChoice,
     Range,
-    frame_choice,
     not_acceptable,
     object_choice,
     ranges_of,
@@ -34,7 +34,7 @@ from bridge.imaging.dicomweb.accepting import (
 )
 from bridge.imaging.dicomweb.matching import query_of
 from bridge.imaging.dicomweb.qido import Finder, Found
-from bridge.imaging.dicomweb.wado import FRAMES_LIMIT, METADATA_TYPE, Target
+from bridge.imaging.dicomweb.wado import FRAMES_LIMIT, METADATA_TYPE, Piece, Target, whole
 from bridge.imaging.pixels.rendering import (
     DEFAULT_QUALITY,
     Rendering,
@@ -198,8 +198,19 @@ class DicomWeb:
         entry, target = await self._admitted(request, "frames")
         numbers = _frames(request)
         imaging = self._imaging
-        stored = await imaging.reading.run(lambda: imaging.retriever.stored_syntax(entry, target))
-        choice = frame_choice(_accepted(request), stored, len(numbers))
+        ranges = _accepted(request)
+
+        def work() -> tuple[FrameChoice, tuple[bytes, str] | None]:
+            choice, frame = imaging.retriever.choose_frames(entry, target, numbers, ranges)
+            if frame is None:
+                return choice, None
+            piece = Piece(choice.content_type, (frame,), len(frame))
+            return choice, whole(piece, multipart=choice.multipart)
+
+        choice, answer = await imaging.reading.run(work)
+        if answer is not None:
+            body, content_type = answer
+            return web.Response(body=body, headers={"Content-Type": content_type})
         threads = imaging.decoding if choice.target else imaging.reading
         pieces = imaging.retriever.frames(entry, target, numbers, choice)
         return await send_pieces(request, threads, pieces, choice.type, multipart=choice.multipart)

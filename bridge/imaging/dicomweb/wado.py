@@ -15,7 +15,14 @@ import msgspec
 
 from bridge.errors import NotFound
 from bridge.imaging.catalogue import StudyEntry
-from bridge.imaging.dicomweb.accepting import OCTETS, FrameChoice, media_type_of, not_acceptable
+from bridge.imaging.dicomweb.accepting import (
+    OCTETS,
+    FrameChoice,
+    Range,
+    frame_choice,
+    media_type_of,
+    not_acceptable,
+)
 from bridge.imaging.dicomweb.multipart import MultipartForm
 from bridge.imaging.dicomweb.retelling import OBJECT_TARGETS, REMUX, RETELL, Remux
 from bridge.imaging.dicomweb.shelf import OpenStudy, Shelf
@@ -38,6 +45,8 @@ PIECE_BYTES = 1024 * 1024
 RETELL_TIMEOUT_S = 120.0
 _INFLATE = "bridge.imaging.parsing:inflate_object"
 _GZIP_LEVEL = 1
+_STORED = frozenset({"native", "encapsulated"})
+"""Of frames that lie in the file as they are."""
 _BULK_KEY = b'"BulkDataURI":"'
 """Nowhere else in JSON: within a text its quotes would have backslashes."""
 
@@ -113,10 +122,21 @@ class Retriever:
 
     # --- frames ----------------------------------------------------------------------------------------------------
 
-    def stored_syntax(self, entry: StudyEntry, target: Target) -> str:
-        """Of one instance. Raises NotFound."""
+    def choose_frames(
+        self, entry: StudyEntry, target: Target, numbers: list[int], ranges: list[Range]
+    ) -> tuple[FrameChoice, bytes | None]:
+        """In which form these frames come, and if it is a single one that is stored in it, the frame: then all is done
+        at once. Raises NotFound, BridgeError (`unsupported`)."""
         with self.shelf.study(entry.id) as opened:
-            return selected(opened, target)[0].note.transfer_syntax
+            instance = selected(opened, target)[0]
+            choice = frame_choice(ranges, instance.note.transfer_syntax, len(numbers))
+            if choice.target or len(numbers) != 1:
+                return choice, None
+            metadata = opened.metadata(instance)
+            _require_frames(metadata, numbers)
+            if metadata.frames.kind not in _STORED:
+                return choice, None
+            return choice, opened.reader.frame(instance, numbers[0] - 1, metadata.frames)
 
     def frames(
         self, entry: StudyEntry, target: Target, numbers: list[int], choice: FrameChoice
@@ -133,7 +153,7 @@ class Retriever:
     def _frame(
         self, opened: OpenStudy, instance: Instance, metadata: Metadata, index: int, choice: FrameChoice
     ) -> bytes:
-        if not choice.target and metadata.frames.kind in ("native", "encapsulated"):
+        if not choice.target and metadata.frames.kind in _STORED:
             return opened.reader.frame(instance, index, metadata.frames)
         target = choice.target or EXPLICIT_LITTLE
         payload = self._payload(opened, instance, metadata, index, target=target)
@@ -261,6 +281,14 @@ def selected(opened: OpenStudy, target: Target) -> list[Instance]:
     if not found:
         raise NotFound("There is no such series or object in the study.")
     return found
+
+
+def whole(piece: Piece, *, multipart: bool) -> tuple[bytes, str]:
+    """An answer with one part, and its Content-Type."""
+    if not multipart:
+        return b"".join(piece.content), piece.content_type
+    form = MultipartForm(piece.content_type.partition(";")[0])
+    return b"".join(framed(form, [piece])), form.content_type
 
 
 def framed(form: MultipartForm, pieces: Iterable[Piece]) -> Iterator[bytes]:
