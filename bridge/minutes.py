@@ -51,16 +51,23 @@ class Minutes:
             started_at=now_ms,
         )
         self._recorder.begin(self.id, started)
-        if self.paused:
-            self._note(layout.RecordingPaused(by=""))
-        self.catch_up()
+        try:
+            if self.paused:
+                self._note(layout.RecordingPaused(by=""))
+            self.catch_up()
+        except BaseException:
+            self.end(layout.RecordingEnded(reason="stopped"))
+            raise
 
     def catch_up(self) -> None:
         """Notes what is different since the last time, and says which tracks belong in."""
-        if not self.paused:
-            self._note_people()
-            self._note_places()
-        self._follow()
+        try:
+            if not self.paused:
+                self._note_people()
+                self._note_places()
+        finally:
+            # Whatever goes wrong with the notes, nobody is kept who does not agree any more.
+            self._follow()
 
     def pause(self, by: str) -> None:
         self._note(layout.RecordingPaused(by=by))

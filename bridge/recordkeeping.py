@@ -41,6 +41,8 @@ ALONE_MS = 2 * 60_000
 GOES_ON_WITHIN_MS = 3600_000
 """What a crash or restart broke off goes on in a new recording; who opens the session a day later begins another thing.
 """
+AGAIN_AFTER_MS = 5000
+"""After a recording that could not begin."""
 SEAL_WITHIN_S = 8.0
 """How long a stopping server waits for its recordings to be sealed. What takes longer is salvaged at the next start."""
 SYSTEM = "system"
@@ -81,6 +83,8 @@ class _Kept:
     """It was paused then, and goes on so."""
     looking_back: bool = False
     """That is not known yet: nothing begins by itself."""
+    not_before_ms: int = 0
+    """When it is tried again to begin one by itself."""
     company_until_ms: int = 0
     """When two were last here, or the recording began."""
 
@@ -166,8 +170,8 @@ class RecordKeeper:
         if here >= 2:
             kept.company_until_ms = now_ms
         if kept.minutes is None:
-            if self._shall_begin(kept, here):
-                self._begin(kept, SYSTEM)
+            if now_ms >= kept.not_before_ms and self._shall_begin(kept, here):
+                self._begin_by_itself(kept, now_ms)
         elif now_ms - kept.company_until_ms >= ALONE_MS:
             self._end(kept, "alone")
 
@@ -254,18 +258,28 @@ class RecordKeeper:
 
     # Beginning and ending
 
+    def _begin_by_itself(self, kept: _Kept, now_ms: int) -> None:
+        """One session that cannot be recorded must not stop the time of the others."""
+        try:
+            self._begin(kept, SYSTEM)
+        except Exception:
+            kept.not_before_ms = now_ms + AGAIN_AFTER_MS
+            _log.exception("recording.not_begun", session=kept.session.id)
+
     def _begin(self, kept: _Kept, by: str) -> None:
         session, now_ms = kept.session, self._now_ms()
         id = RecordingId(new_id())
         record = RecordingRecord(id, session.id, RecordingState.RUNNING, now_ms)
         paused = kept.paused and by == SYSTEM
-        kept.minutes = Minutes(self._recorder, id, session, self.rules.wording, paused=paused)
+        minutes = Minutes(self._recorder, id, session, self.rules.wording, paused=paused)
+        # First of all: nobody is told of a recording that there is not.
+        minutes.begin(now_ms)
+        kept.minutes = minutes
         kept.stopped = kept.goes_on = kept.paused = False
         kept.company_until_ms = now_ms
         self._open[id] = _Open(record, session.record.kind)
         self._book.begun(record, Entry(Event.OBJECT_CREATED, by, _ref(id)))
         session.recording = Recording(id, now_ms, paused)
-        kept.minutes.begin(now_ms)
         if session.marks:
             session.marks.clear()
             session.tell_marks()

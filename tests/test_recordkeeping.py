@@ -17,7 +17,7 @@ from bridge.media.contract import Description, Source, StorageChanged
 from bridge.messages import Wish
 from bridge.recordings import layout
 from bridge.recordings.endings import Ending
-from bridge.recordkeeping import ALONE_MS, GOES_ON_WITHIN_MS
+from bridge.recordkeeping import AGAIN_AFTER_MS, ALONE_MS, GOES_ON_WITHIN_MS
 from bridge.store import Store
 from tests.fakes import Client, FakeRecording, House, a_house, restart
 
@@ -675,6 +675,42 @@ async def test_a_recorder_that_breaks_stops_nobody_from_talking(
     auto.rooms.send_chat(satellite, "hello")
     _, viewer = await auto.join(Role.VIEWER)
     assert [line["text"] for line in viewer.joined["chat"]] == ["hello"]
+
+
+@pytest.mark.parametrize("method", ["begin", "note"])
+async def test_a_recording_that_cannot_begin_is_shown_to_nobody_and_tried_again(
+    auto: House, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    def broken(*_: object) -> None:
+        raise OSError("broken")
+
+    _, hub = await auto.join(Role.HUB)
+    await auto.join(Role.SATELLITE)
+    with monkeypatch.context() as patch:
+        patch.setattr(auto.recorder, method, broken)
+        await auto.pass_time(1000)
+        assert told_recording(hub) == "nothing told"
+        assert auto.recorder.running == []
+    await auto.pass_time(AGAIN_AFTER_MS)
+    assert len(auto.recorder.running) == 1
+    assert isinstance(told_recording(hub), dict)
+
+
+async def test_who_takes_its_consent_back_is_kept_no_more_even_if_that_cannot_be_noted(
+    asking: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise OSError("broken")
+
+    await asking.join(Role.HUB)
+    satellite, _ = await asking.join(Role.SATELLITE)
+    await asking.publish(satellite, Source.ULTRASOUND)
+    asking.rooms.records.answer_consent(satellite, True)
+    await asking.pass_time(100)
+    assert asking.recorder.newest.open
+    monkeypatch.setattr(asking.recorder, "note", broken)
+    asking.rooms.records.answer_consent(satellite, False)
+    assert asking.recorder.newest.open == set()
 
 
 async def test_a_database_that_fails_is_written_to_again(
