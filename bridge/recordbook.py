@@ -1,6 +1,7 @@
 """The book of recordings: their rows in the store and their lines in the audit, written behind the live session's back.
 
-A database or disk that fails holds nobody up: what could not be written is tried again, in its order.
+A database or disk that fails holds nobody up: what could not be written is tried again, in its order. What can never be
+written is given up: at the next start the store learns from what lies on the disk.
 """
 
 from __future__ import annotations
@@ -115,6 +116,9 @@ class RecordBook:
     async def _try(self, what: str, write: Callable[[], Awaitable[None]]) -> bool:
         try:
             await write()
+        except (NotFound, Conflict, ValueError, TypeError) as error:
+            # No waiting cures that, and everything else would wait behind it.
+            _log.error("recordbook.given_up", what=what, error=type(error).__name__)
         except Exception as error:
             # Whatever the driver or the disk raises means the same here.
             _log.error("recordbook.failed", what=what, error=type(error).__name__)
