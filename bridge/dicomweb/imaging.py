@@ -74,7 +74,8 @@ async def open_imaging(
         try:
             yield imaging
         finally:
-            for close in (uploads.close, reading.close, decoding.close, shelf.close):
+            await uploads.close()
+            for close in (reading.close, decoding.close, shelf.close):
                 await asyncio.to_thread(close)
     finally:
         await asyncio.to_thread(workers.close)

@@ -138,11 +138,11 @@ class Uploads:
             for lane in reversed(lanes):
                 self._lanes.put_nowait(lane)
 
-    def close(self) -> None:
-        """What is being kept is waited for. From a thread."""
-        self._threads.close()
+    async def close(self) -> None:
+        """What is being kept is waited for."""
+        await asyncio.to_thread(self._threads.close)
         while not self._lanes.empty():
-            self._lanes.get_nowait().arrivals.close()
+            await asyncio.to_thread(self._lanes.get_nowait().arrivals.close)
 
 
 class _Receiving:

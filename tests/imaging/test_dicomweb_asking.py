@@ -174,6 +174,7 @@ DATASET = {
         ("StudyTime", "101530-101531", True),
         ("ModalitiesInStudy", "SR", True),
         ("ModalitiesInStudy", "MR\\CT", True),
+        ("ModalitiesInStudy", "MR,CT", True),
         ("ModalitiesInStudy", "MR", False),
         ("PatientName", "nguyễn*", True),
         ("PatientName", "Nguyễn^Thị Lan", True),

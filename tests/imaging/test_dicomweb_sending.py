@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import socket
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pydicom
 import pytest
 import requests
@@ -287,6 +289,56 @@ def test_everything_is_there_after_a_kill_and_a_stop(tmp_path: Path) -> None:
         assert server.stop() == 0
         server.start()
         assert {content for _, content in parts_of(hub.get(f"/studies/{study}"))} == set(objects)
+
+
+def test_a_full_disk_is_said_and_loses_nothing_that_was_kept(tmp_path: Path) -> None:
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=12m,mode=700", "tmpfs", str(folder)], check=True)
+    try:
+        with running_server(folder / "data") as server:
+            web = Web(server, staff_token(server))
+            study, series = generate_uid(), generate_uid()
+            objects = [ct_slice(number, study, series, side=512) for number in range(1, 41)]
+            statuses = []
+            kept = []
+            for each in objects:
+                answer = web.send(each)
+                statuses.append(answer.status_code)
+                if answer.status_code == 200:
+                    kept.append(each)
+            assert set(statuses) == {200, 507}
+            assert reasons(web.send(objects[-1])) in ([0xA700], [])
+            got = parts_of(web.get(f"/studies/{study}"))
+            assert {content for _, content in got} == set(kept)
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_an_upload_larger_than_memory_allows_is_taken_piece_by_piece(house: House) -> None:
+    study, series = generate_uid(), generate_uid()
+    large = [ct_slice(number, study, series, side=2048) for number in range(1, 21)]
+    assert house.server.process is not None
+    process = psutil.Process(house.server.process.pid)
+    peak_bytes = 0
+    done = threading.Event()
+
+    def watch() -> None:
+        nonlocal peak_bytes
+        while not done.wait(0.02):
+            peak_bytes = max(peak_bytes, process.memory_info().rss)
+
+    before_bytes = process.memory_info().rss
+    with ThreadPoolExecutor(1) as pool:
+        watching = pool.submit(watch)
+        answer = house.staff.send(*large)
+        done.set()
+        watching.result(10)
+    assert answer.status_code == 200
+    # Eight objects of 8 MiB are kept at one time, and one more arrives.
+    assert peak_bytes - before_bytes < 120 * 1024 * 1024 < sum(map(len, large))
+    got = house.staff.get(f"/studies/{study}")
+    assert {content for _, content in parts_of(got)} == set(large)
 
 
 def test_nothing_of_a_study_is_in_the_logs(house: House) -> None:

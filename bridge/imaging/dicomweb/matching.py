@@ -154,7 +154,9 @@ class _Matcher:
         elif vr in _NO_WILDCARDS:
             self._wanted = frozenset(each.strip() for each in re.split(r"[,\\]", wanted))
         else:
-            self._patterns = [composed(each) for each in wanted.split("\\")]
+            # Codes hold no commas, and clients part modalities by them.
+            parted = re.split(r"[,\\]", wanted) if vr == "CS" else wanted.split("\\")
+            self._patterns = [composed(each) for each in parted]
 
     def __call__(self, text: str) -> bool:
         if self._vr in _RANGES:
