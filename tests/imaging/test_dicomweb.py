@@ -17,13 +17,16 @@ import pydicom
 import pytest
 import requests
 from pydicom.data import get_testdata_file
+from pydicom.uid import generate_uid
 
 from bridge.imaging import parsing
 from bridge.imaging.layout import InstanceNote, decode_metadata
 from bridge.imaging.pixels.format import VIDEO, PixelFormat
 from bridge.imaging.syntaxes import EXPLICIT_LITTLE
-from tests.imaging.corpus import valid
+from tests.imaging.corpus import file_of, valid
 from tests.imaging.pictures import BROKEN
+from tests.imaging.test_pixels_video import FRAMES as FRAME_COUNT
+from tests.imaging.test_pixels_video import H264_UID, HEVC_UID, stream
 from tests.imaging.webclients import Web, parts_of, staff_token
 from tests.serving import running_server
 
@@ -273,15 +276,54 @@ def test_pictures_are_as_asked_for(library: Library) -> None:
     assert [type for type, _ in parts_of(many)] == ["image/jpeg"] * len(parts_of(many)) != []
 
 
-def test_a_video_is_given_as_mp4(library: Library) -> None:
-    videos = [each for each in library.sent if each.note.transfer_syntax in VIDEO]
-    for sent in videos:
-        answer = library.web.get(f"{sent.where}/rendered", "video/mp4")
-        if answer.status_code == 406:
-            continue
-        assert answer.headers["Content-Type"] == "video/mp4"
-        with av.open(io.BytesIO(answer.content)) as container:
-            assert sum(1 for _ in container.decode(video=0)) == sent.note.frames
+def video_object(container: str, codec: str, syntax: str) -> bytes:
+    """A video of twelve pictures as an object."""
+    dataset = pydicom.dcmread(get_testdata_file("color3d_jpeg_baseline.dcm"))
+    dataset.Rows, dataset.Columns, dataset.NumberOfFrames = 96, 128, FRAME_COUNT
+    dataset.PhotometricInterpretation = "YBR_PARTIAL_420"
+    dataset.CineRate = 10
+    dataset.PixelData = pydicom.encaps.encapsulate([stream(container, codec)], has_bot=False)
+    dataset.file_meta.TransferSyntaxUID = pydicom.uid.UID(syntax)
+    dataset.StudyInstanceUID = generate_uid()
+    dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = generate_uid()
+    return file_of(dataset)
+
+
+@pytest.mark.parametrize(
+    ("container", "codec", "syntax"),
+    [
+        ("h264", "libx264", H264_UID),
+        ("mp4", "libx264", H264_UID),
+        ("mpegts", "libx264", H264_UID),
+        ("hevc", "libx265", HEVC_UID),
+    ],
+)
+def test_a_video_is_given_as_mp4(library: Library, container: str, codec: str, syntax: str) -> None:
+    content = video_object(container, codec, syntax)
+    assert library.web.send(content).status_code == 200
+    sent = _sent(Path("video"), content)
+    answer = library.web.get(f"{sent.where}/rendered", "video/mp4")
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["Content-Type"] == "video/mp4"
+    with av.open(io.BytesIO(answer.content), format="mov") as opened:
+        shown = [frame.to_ndarray(format="rgb24")[60, 60, 0] for frame in opened.decode(video=0)]
+    # The red of each picture is twenty more than that of the one before it.
+    assert len(shown) == FRAME_COUNT
+    assert all(abs(int(red) - 20 * number) < 12 for number, red in enumerate(shown))
+    picture = library.web.get(f"{sent.where}/frames/7/rendered", "image/png")
+    assert abs(int(imagecodecs.png_decode(picture.content)[60, 60, 0]) - 120) < 12
+    raw = library.web.get(f"{sent.where}/bulkdata/7FE00010", "video/mp4")
+    assert raw.content.rstrip(b"\0") == stream_in(content)
+    assert library.web.get(f"{sent.where}/frames/1", 'multipart/related; type="video/mp4"').status_code == 406
+
+
+def stream_in(content: bytes) -> bytes:
+    """The stream that an object holds."""
+    dataset = pydicom.dcmread(io.BytesIO(content))
+    return next(pydicom.encaps.generate_frames(dataset.PixelData, number_of_frames=1)).rstrip(b"\0")
+
+
+def test_no_video_is_made_of_pictures(library: Library) -> None:
     assert library.web.get(f"{library.named('CT_small.dcm').where}/rendered", "video/mp4").status_code == 406
 
 

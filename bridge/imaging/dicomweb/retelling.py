@@ -12,6 +12,8 @@ from typing import Any
 
 import av
 import msgspec
+from av.packet import Packet
+from av.video.stream import VideoStream
 from pydicom import dcmread
 from pydicom.dataset import Dataset, FileDataset
 from pydicom.encaps import encapsulate, generate_frames
@@ -173,12 +175,24 @@ def _remuxed(stream: bytes, format: str, rate: Fraction) -> bytes:
     ):
         video = source.streams.video[0]
         out = target.add_stream_from_template(video)
-        for number, packet in enumerate(packet for packet in source.demux(video) if packet.size):
-            if packet.pts is None or packet.dts is None:
-                # An elementary stream says no times; its pictures follow each other (no reordering in DICOM's profiles
-                # that are made so in practice).
-                packet.time_base = 1 / rate
-                packet.pts = packet.dts = number
+        packets = [packet for packet in source.demux(video) if packet.size]
+        if any(packet.pts is None or packet.dts is None for packet in packets):
+            _time(packets, rate)
+        for packet in packets:
             packet.stream = out
             target.mux(packet)
     return made.getvalue()
+
+
+def _time(packets: list[Packet[VideoStream]], rate: Fraction) -> None:
+    """An elementary stream says no times, and only decoding shows in which order its pictures are shown."""
+    for number, packet in enumerate(packets):
+        packet.time_base = 1 / rate
+        packet.pts = packet.dts = number
+        packet.duration = 1
+    decoder = packets[0].stream.codec_context
+    frames = [frame for packet in packets for frame in decoder.decode(packet)] + decoder.decode(None)
+    places = {frame.pts: place for place, frame in enumerate(frames) if frame.pts is not None}
+    late = max((number - place for number, place in places.items()), default=0)
+    for number, packet in enumerate(packets):
+        packet.pts = places.get(number, number) + late
