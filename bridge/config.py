@@ -192,7 +192,7 @@ class Settings:
     allowed_origins: tuple[str, ...] = _setting(
         (),
         "list of URLs",
-        "Other sites whose pages may open the WebSocket; the own address always may.",
+        "Other sites whose pages may open the WebSocket and use DICOMweb; the own address always may.",
         _each(_origin),
     )
     trusted_proxies: tuple[str, ...] = _setting(
