@@ -253,7 +253,12 @@ def test_who_breaks_off_leaves_nothing_behind(data: Path, tmp_path: Path, sign: 
     command = [sys.executable, "-m", "bridge", "recording", "export", made.recording, "--format", "mp4"]
     environment = {**os.environ, "BRIDGE_DATA_DIR": str(data)}
     with subprocess.Popen(
-        [*command, "-o", str(path)], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        [*command, "-o", str(path)],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        # A test run in the background ignores SIGINT, and so would what it starts.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as process:
         watched = threading.Event()
         for _ in range(600):
