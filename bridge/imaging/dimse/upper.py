@@ -22,6 +22,7 @@ from pynetdicom.association import Association
 from pynetdicom.dimse import DIMSEServiceProvider
 from pynetdicom.dimse_messages import C_STORE_RQ
 from pynetdicom.dul import DULServiceProvider
+from pynetdicom.pdu_primitives import P_DATA
 from pynetdicom.transport import AssociationSocket, RequestHandler, ThreadedAssociationServer
 
 from bridge.errors import BridgeError
@@ -34,6 +35,8 @@ PDU_BYTES = 256 * 1024
 """What others are told that they may send at once."""
 _PDU_LIMIT_BYTES = 4 * 1024 * 1024
 """What is read of those that do not listen."""
+_PDU_HEADER_BYTES = 6
+_P_DATA_TF = 0x04
 _MESSAGE_BYTES = 1024 * 1024
 """Of anything that is no object."""
 _WAITING_LIMIT = 4
@@ -138,6 +141,29 @@ class _Socket(AssociationSocket):
             end.close()
 
 
+class _Data:
+    """A P-DATA-TF PDU (PS3.8 9.3.5), its values left where they were read to: pynetdicom copies them five times."""
+
+    def __init__(self, content: bytearray) -> None:
+        """Raises ValueError."""
+        view = memoryview(content)
+        self._values: list[tuple[int, memoryview]] = []
+        at = _PDU_HEADER_BYTES
+        while at < len(view):
+            end = at + 4 + int.from_bytes(view[at : at + 4], "big")
+            # A number of the context and a control header are in each.
+            if end > len(view) or end < at + 6:
+                raise ValueError("a length that contradicts the PDU's")
+            self._values.append((view[at + 4], view[at + 5 : end]))
+            at = end
+
+    def to_primitive(self) -> P_DATA:
+        primitive = P_DATA()
+        values: list[Any] = primitive.presentation_data_value_list
+        values.extend(self._values)
+        return primitive
+
+
 class _Upper(DULServiceProvider):
     """Waits for the peer and for what is to be sent at once."""
 
@@ -150,6 +176,11 @@ class _Upper(DULServiceProvider):
     def send_pdu(self, primitive: Any) -> None:
         super().send_pdu(primitive)
         self.wake()
+
+    def _decode_pdu(self, bytestream: bytearray) -> tuple[Any, str]:
+        if bytestream[0] == _P_DATA_TF:
+            return _Data(bytestream), "Evt10"
+        return super()._decode_pdu(bytestream)
 
     def stop_dul(self) -> bool:
         if self.state_machine.current_state == "Sta1":
