@@ -143,6 +143,25 @@ async def loudness(page: Page, seconds: float = 4.0) -> float:
     return float(heard["loudest"])
 
 
+SILENT, HEARD = 0.002, 0.01
+
+
+async def falls_silent(page: Page) -> None:
+    """Within some seconds nothing is heard any more: what had come before is played to its end first."""
+    for _ in range(5):
+        if await loudness(page, 3) < SILENT:
+            return
+    raise AssertionError("the page still plays sound")
+
+
+async def is_heard(page: Page) -> None:
+    """Within some seconds there is sound."""
+    for _ in range(5):
+        if await loudness(page, 3) > HEARD:
+            return
+    raise AssertionError("the page plays no sound")
+
+
 def picture(source: str, participant: str | None = None) -> str:
     """The selector of a received or own picture."""
     whose = f'[data-participant="{participant}"]' if participant else ""

@@ -12,7 +12,7 @@ from playwright.async_api import Page, expect
 
 from tests.e2e.conftest import Launch
 from tests.e2e.faraway import Place, call_place
-from tests.e2e.looking import NEW_FRAME, loudness, moves, picture, until, watch
+from tests.e2e.looking import NEW_FRAME, is_heard, moves, picture, until, watch
 from tests.e2e.people import by_id, hub_joins, in_session, satellite_joins
 from tests.netns.hosts import Line
 
@@ -59,7 +59,7 @@ async def keeps_moving_over_a_lossy_line(call: Call, seconds: int) -> None:
     seen = await watch(call.hub, call.ultrasound, seconds)
     assert seen.longest_gap_ms <= 500, seen
     assert seen.frames >= seconds * 15, seen
-    assert await loudness(call.hub) > 0.01
+    await is_heard(call.hub)
 
 
 async def test_network_gone_for_ten_seconds_comes_back_by_itself(call: Call) -> None:
@@ -69,7 +69,7 @@ async def test_network_gone_for_ten_seconds_comes_back_by_itself(call: Call) -> 
     await expect(by_id(call.hub, "connection-banner")).to_be_hidden(timeout=15_000)
     await expect(in_session(call.hub)).to_be_visible()
     await moves(call.hub, call.ultrasound, 3)
-    assert await loudness(call.hub) > 0.01
+    await is_heard(call.hub)
 
 
 async def test_change_of_wifi_goes_on_by_itself(call: Call) -> None:
@@ -78,4 +78,4 @@ async def test_change_of_wifi_goes_on_by_itself(call: Call) -> None:
     await until(call.hub, NEW_FRAME, call.ultrasound, 20)
     await expect(by_id(call.hub, "connection-banner")).to_be_hidden(timeout=20_000)
     await moves(call.hub, call.ultrasound, 3)
-    assert await loudness(call.hub) > 0.01
+    await is_heard(call.hub)
