@@ -1,7 +1,7 @@
 // Owns the controls of a session page as data: one command has a sign, a word, a key and what it does; bar, keys and help read it.
 
 import type { JSX } from "preact";
-import { useEffect } from "preact/hooks";
+import { useLayoutEffect } from "preact/hooks";
 import { t } from "../i18n";
 import { Icon } from "./icons";
 import type { IconName } from "./icons";
@@ -65,7 +65,8 @@ export function CommandButton({ command }: { readonly command: Command }): JSX.E
 
 /** Single keys, except while the person writes or a dialog is open. */
 export function useKeys(commands: readonly Command[], onEscape: () => void): void {
-  useEffect(() => {
+  // With the page, not after painting it: a second press in between would do again what the first one did.
+  useLayoutEffect(() => {
     const onKey = (event: KeyboardEvent): void => {
       if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
       if (document.querySelector("dialog[open]")) return;
