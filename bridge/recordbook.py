@@ -19,6 +19,8 @@ from bridge.recordings.endings import Ending
 from bridge.store import RecordingRecord, Store
 
 AGAIN_AFTER_S = 5.0
+STOP_WITHIN_S = 5.0
+"""A disk that hangs must not keep a server from stopping; the next start goes by what lies on the disk."""
 PENDING_LIMIT = 5000
 """Writes that wait while the database fails. More are given up: the next start goes by what lies on the disk."""
 
@@ -49,7 +51,11 @@ class RecordBook:
         """Writes what waits, but tries nothing twice any more."""
         self._stopping.set()
         if self._writer is not None:
-            await self._waiting.join()
+            try:
+                async with asyncio.timeout(STOP_WITHIN_S):
+                    await self._waiting.join()
+            except TimeoutError:
+                _log.error("recordbook.given_up", what="all that waited", count=self._waiting.qsize())
             self._writer.cancel()
             await asyncio.gather(self._writer, return_exceptions=True)
 

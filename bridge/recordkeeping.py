@@ -139,6 +139,8 @@ class RecordKeeper:
     async def _look_back(self, kept: _Kept, newest: RecordingRecord) -> None:
         """How the last recording of the server's life before ended, and whether people wanted it to."""
         broken_off = newest.state in (RecordingState.CUT, RecordingState.RUNNING)
+        # Should it not be readable: what somebody may have paused does not go on unasked.
+        kept.paused = broken_off
         try:
             ending = await self._book.ending(newest.id)
             broken_off = broken_off or ending.because == "shutdown"

@@ -281,4 +281,8 @@ class Recorder(Protocol):
         """Now, on the recording's clock; 0 for an unknown one."""
 
     def end(self, recording: RecordingId, reason: layout.RecordingEnded) -> None:
-        """Ends and seals it; `RecordingClosed` follows."""
+        """Ends and seals it; `RecordingClosed` follows.
+
+        Of this and of a track that ends or is held, what came in the last tenth of a second may not be kept: the relay
+        hands tapped packets over in batches.
+        """

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from bridge.durable import replace_private
+from bridge.durable import replace_private, sync_folder
 from bridge.vault.errors import Finding, Trouble, VaultError, disk_errors
 from bridge.vault.parts import END, ObjectRef, StreamKeys
 from bridge.vault.reading import BlobReader, StreamReader, read_part
@@ -109,6 +109,7 @@ class ObjectWriter(_Object):
         """Removes a stream that is not wanted after all. Raises VaultError."""
         with disk_errors():
             self._path(stream).unlink(missing_ok=True)
+            sync_folder(self._folder)
 
     def _write_contents(self, rows: Sequence[StreamSummary]) -> None:
         content = json.dumps([asdict(row) for row in rows]).encode("ascii")

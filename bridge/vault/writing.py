@@ -88,14 +88,17 @@ class StreamWriter:
             self._sync(self._opened())
 
     def take_back(self) -> None:
-        """Removes the parts that are not durable yet: they are not wanted after all, or the rest of them failed."""
-        with self._lock:
+        """Removes the parts that are not durable yet: they are not wanted after all, or the rest of them failed.
+
+        Raises VaultError if the disk keeps them; the next append begins with removing them then.
+        """
+        with self._lock, disk_errors():
             file = self._opened()
             if self._number == self._durable[0]:
                 return
             self._number, self._size = self._durable
             self._has_torn_tail = True
-            self._try_to_mend(file)
+            self._remove_torn_tail(file)
 
     def end(self, note: Bytes = b"") -> None:
         """Closes the stream for good, durably. Raises VaultError; it can be called again then."""

@@ -38,6 +38,8 @@ MAX_WAITING_EVENTS = 20_000
 EVENTS_PER_PART = 500
 # Losses this near to each other are told as one.
 NEAR_US = 100_000
+# Losses that may still grow together with another; late ones of another track lie within seconds.
+SPANS_LIMIT = 1_000
 
 _log = structlog.get_logger(__name__)
 
@@ -48,21 +50,26 @@ class LostTime:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._spans: list[tuple[int, int]] = []
+        self._total_us = 0
 
     def add(self, start_us: int, end_us: int) -> None:
         with self._lock:
             first = bisect_left(self._spans, start_us - NEAR_US, key=lambda span: span[1])
             last = first
             while last < len(self._spans) and self._spans[last][0] <= end_us + NEAR_US:
-                start_us = min(start_us, self._spans[last][0])
-                end_us = max(end_us, self._spans[last][1])
+                span_start_us, span_end_us = self._spans[last]
+                self._total_us -= span_end_us - span_start_us
+                start_us, end_us = min(start_us, span_start_us), max(end_us, span_end_us)
                 last += 1
             self._spans[first:last] = [(start_us, end_us)]
+            self._total_us += end_us - start_us
+            # The oldest grow no more: what they have counted is kept.
+            del self._spans[:-SPANS_LIMIT]
 
     @property
     def total_ms(self) -> int:
         with self._lock:
-            return sum(end_us - start_us for start_us, end_us in self._spans) // 1_000
+            return self._total_us // 1_000
 
 
 @dataclass(slots=True, eq=False)

@@ -33,7 +33,7 @@ SLOW_S = 2.0
 # So long it has to do well until it counts as well again.
 CALM_S = 2.0
 CLOSE_TIMEOUT_S = 10.0
-# How often it is told, in the midst of trouble, that more is missing.
+# How much more must be missing until that is told.
 LOST_TOLD_EVERY_MS = 1_000
 
 _log = structlog.get_logger(__name__)
@@ -247,7 +247,8 @@ class DiskRecorder:
         trouble = "slow" if self._slow else backlog.trouble
         lost_ms = backlog.lost.total_ms
         if trouble == recording.told:
-            if trouble is not None and lost_ms - recording.told_lost_ms >= LOST_TOLD_EVERY_MS:
+            # Without trouble too: this machine may not keep up, or pictures wait for a keyframe after a recovery.
+            if lost_ms - recording.told_lost_ms >= LOST_TOLD_EVERY_MS:
                 recording.told_lost_ms = lost_ms
                 self._tell(StorageChanged(backlog.recording, trouble, lost_ms))
             return

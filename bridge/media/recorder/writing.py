@@ -21,6 +21,8 @@ from bridge.vault import ObjectWriter, StreamReader, StreamWriter, Trouble, Vaul
 # Together with a part's length this is what a crash takes.
 ROUND_S = 0.1
 RETRY_S = 0.5
+# It reads all headers each time: not too often on a disk that stays full.
+SEAL_RETRY_S = 5.0
 # Making a file waits for the disk by itself. When very many tracks begin at once, what goes on must not wait for all.
 NEW_FILES_PER_ROUND = 8
 # At once: many sessions may end together, and each seal keeps the interpreter busy.
@@ -205,14 +207,15 @@ class Writer:
         changed = False
         for backlog, stored in list(self._stored.items()):
             stored.sync(self._memory)
-            if stored.end():
-                del self._stored[backlog]
+            ended = stored.end()
+            changed |= backlog.trouble != stored.trouble
+            backlog.trouble = stored.trouble
+            if ended:
                 # It reads all headers of the recording, which the others must not wait for.
                 threading.Thread(
                     target=self._seal, args=(stored,), name="recorder-sealing", daemon=True
                 ).start()
-            changed |= backlog.trouble != stored.trouble
-            backlog.trouble = stored.trouble
+                del self._stored[backlog]
         if changed:
             self._changed()
 
@@ -226,10 +229,13 @@ class Writer:
             try:
                 with self._seals:
                     size_bytes = stored.seal()
-            except VaultError as error:
-                backlog.trouble = _told(error.trouble)
+            except Exception as error:
+                # Whatever it is: nobody else would seal it, and who waits for that would wait for ever.
+                if not isinstance(error, VaultError):
+                    _log.exception("recording not sealed", recording=backlog.recording)
+                backlog.trouble = _told(error.trouble) if isinstance(error, VaultError) else Trouble.IO
                 self._changed()
-                if self._stopping.wait(RETRY_S):
+                if self._stopping.wait(SEAL_RETRY_S):
                     return
             else:
                 backlog.trouble = None
