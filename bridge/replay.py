@@ -25,6 +25,7 @@ from bridge.recordings.export import Format, Sink, export
 from bridge.recordings.index import RecordingReader, TrackIndex
 from bridge.recordings.layout import ref_of
 from bridge.recordings.library import Library
+from bridge.recordings.readers import FRESH_S
 from bridge.store import RecordingRecord, SessionRecord, Store
 
 _ID = "[a-z0-9]{1,32}"
@@ -256,7 +257,9 @@ class Replay:
         self, asked: _Admitted, events: Callable[[RecordingReader], list[dict[str, Any]]]
     ) -> web.Response:
         row = asked.row
-        reader = await self._library.readers.fresh(row.id)
+        # What is said to be over is shown with its end: nobody asks again.
+        within_s = FRESH_S if row.state is RecordingState.RUNNING else 0.0
+        reader = await self._library.readers.fresh(row.id, within_s=within_s)
         session = await self._store.get_session(row.session)
         started = await self._library.started(row)
 

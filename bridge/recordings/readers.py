@@ -73,11 +73,11 @@ class Readers:
             task.add_done_callback(lambda _task: self._opening.pop(recording, None))
         return await asyncio.shield(task)
 
-    async def fresh(self, recording: RecordingId) -> RecordingReader:
-        """With all that has been written until now. Raises VaultError, ConfigError."""
+    async def fresh(self, recording: RecordingId, *, within_s: float = FRESH_S) -> RecordingReader:
+        """With all that was written until `within_s` ago. Raises VaultError, ConfigError."""
         reader = await self.get(recording)
         kept = self._kept.get(recording)
-        if kept is None or self._now_s() - kept.refreshed_s >= FRESH_S:
+        if kept is None or self._now_s() - kept.refreshed_s >= within_s:
             await self.run(reader.refresh)
             if kept is not None and self._kept.get(recording) is kept:
                 kept.refreshed_s = self._now_s()

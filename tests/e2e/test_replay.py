@@ -344,8 +344,11 @@ async def test_dragging_the_time_line_moves_all(kept: Kept, launch: Launch) -> N
     for share in (0.8, 0.7, 0.6, 0.5):
         await page.mouse.move(box["x"] + box["width"] * share, middle)
     await page.mouse.up()
+    # A small picture follows as soon as its part has come.
     await until(
-        page, "([s, at]) => Math.abs(document.querySelector(s).currentTime - at) < 0.2", [LARGE, SECONDS / 2]
+        page,
+        "at => [...document.querySelectorAll('video, audio')].every((one) => Math.abs(one.currentTime - at) < 0.2)",
+        SECONDS / 2,
     )
     await still(page)
     times = [one["at"] for one in await page.evaluate(MEDIA_TIMES)]
