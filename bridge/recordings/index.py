@@ -248,6 +248,7 @@ class RecordingReader:
         self._contents: dict[int, StreamSummary] | None = None
         self._findings: list[Finding] = []
         self._started: RecordingStarted | None = None
+        self._let_go = False
         self.refresh()
 
     def __enter__(self) -> Self:
@@ -262,10 +263,15 @@ class RecordingReader:
         self.close()
 
     def close(self) -> None:
-        """Lets files go; parts can still be read, and `refresh` opens again what it needs."""
-        with self._lock:
-            for stream in self._streams.values():
-                stream.close()
+        """Lets files go, without waiting for a `refresh` under way, which does so itself then. Parts can still be read,
+        and whoever refreshes it opens again what that needs, for so long only."""
+        self._let_go = True
+        if self._lock.acquire(blocking=False):
+            try:
+                for stream in self._streams.values():
+                    stream.close()
+            finally:
+                self._lock.release()
 
     @property
     def ref(self) -> ObjectRef:
@@ -273,16 +279,13 @@ class RecordingReader:
 
     def refresh(self) -> None:
         """Takes in what was written meanwhile. Raises VaultError if the disk fails."""
-        with self._lock:
-            numbers = self._stored.streams()
-            self._read_contents(numbers)
-            rows = self._contents or {}
-            for number in numbers:
-                if number not in self._streams:
-                    self._streams[number] = _Stream(self._stored, number)
-                self._streams[number].refresh(rows.get(number))
-                self._bound_open_files()
-            self._started = self._started or self._find_started()
+        try:
+            with self._lock:
+                self._read_on()
+        finally:
+            # Without the lock: who lets it go and does not get the lock leaves it to whoever has it.
+            if self._let_go:
+                self.close()
 
     @property
     def sealed(self) -> bool:
@@ -343,6 +346,17 @@ class RecordingReader:
         """What is wrong with it as a whole and with its events; tracks tell of themselves."""
         of_events = [each for stream in self._ordered() if stream.track is None for each in stream.findings]
         return [*self._findings, *of_events]
+
+    def _read_on(self) -> None:
+        numbers = self._stored.streams()
+        self._read_contents(numbers)
+        rows = self._contents or {}
+        for number in numbers:
+            if number not in self._streams:
+                self._streams[number] = _Stream(self._stored, number)
+            self._streams[number].refresh(rows.get(number))
+            self._bound_open_files()
+        self._started = self._started or self._find_started()
 
     def _ordered(self) -> Sequence[_Stream]:
         return [self._streams[number] for number in sorted(self._streams)]

@@ -79,11 +79,8 @@ class Readers:
         kept = self._kept.get(recording)
         if kept is None or self._now_s() - kept.refreshed_s >= within_s:
             await self.run(reader.refresh)
-            if kept is not None and self._kept.get(recording) is kept:
+            if kept is not None:
                 kept.refreshed_s = self._now_s()
-            else:
-                # It was let go meanwhile, and has opened files again.
-                reader.close()
         return reader
 
     def forget(self, recording: RecordingId) -> None:

@@ -14,7 +14,7 @@ from bridge.errors import LimitExceeded
 from bridge.ids import RecordingId
 from bridge.recordings import layout
 from bridge.recordings.readers import FRESH_S, IDLE_S, READERS_LIMIT, THREADS, WAITING_LIMIT, Readers
-from bridge.vault import Vault, VaultError
+from bridge.vault import ObjectReader, Vault, VaultError
 from tests.recordings.making import make_recording, write_events
 
 
@@ -85,6 +85,34 @@ async def test_one_that_is_let_go_while_somebody_looks_at_it_leaves_no_file_open
     assert await looking is reader
     await asyncio.gather(*busy)
     assert reader.events()
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+async def test_letting_one_go_waits_for_nobody_who_looks_at_it(
+    readers: Readers, vault: Vault, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = make_recording(vault, tracks=[], sealed=False)
+    before = len(os.listdir("/proc/self/fd"))
+    reader = await readers.get(made.recording)
+    looking, going = threading.Event(), threading.Event()
+    real = ObjectReader.streams
+
+    def slow(stored: ObjectReader) -> list[int]:
+        looking.set()
+        assert going.wait(20)
+        return real(stored)
+
+    monkeypatch.setattr(ObjectReader, "streams", slow)
+    clock.now_s = FRESH_S
+    refreshed = asyncio.create_task(readers.fresh(made.recording))
+    assert await asyncio.to_thread(looking.wait, 20)
+    late = threading.Timer(2, going.set)  # Who waited for the one that looks would find it done.
+    late.start()
+    readers.forget(made.recording)
+    assert not going.is_set()
+    late.cancel()
+    going.set()
+    assert await refreshed is reader
     assert len(os.listdir("/proc/self/fd")) == before
 
 
