@@ -112,7 +112,7 @@ def show(settings: Settings, id: _Id, as_json: _Json = False) -> None:
         )
         for track in reader.tracks:
             codecs = ", ".join(dict.fromkeys(note.codec for note in track.inits.values()))
-            who = story.names.get(track.about.participant) or track.about.participant
+            who = story.name_at(track.about.participant, track.begin_us) or track.about.participant
             typer.echo(
                 f"  track {track.stream}: {track.about.source} of {who}, {codecs}, "
                 f"{_length(track.begin_us // 1000)} to {_length(track.end_us // 1000)}, {_size(track.size_bytes)}"
@@ -196,7 +196,8 @@ def export_recording(
         except BaseException:
             audit.record(Entry(Event.OBJECT_EXPORTED, operator(), str(ref), Outcome.FAILED, detail))
             raise
-        audit.record(Entry(Event.OBJECT_EXPORTED, operator(), str(ref), Outcome.DONE, detail))
+        lost = report.losses.counted()
+        audit.record(Entry(Event.OBJECT_EXPORTED, operator(), str(ref), Outcome.DONE, detail | lost))
     _tell_report(path, report)
 
 
@@ -329,6 +330,9 @@ def _tell_report(path: Path, report: Report) -> None:
             typer.echo(f"Left out: {text}")
         more = report.losses.parts - len(report.losses.texts)
         typer.echo(f"Damaged parts are not in the file{f', {more} more' if more else ''}.")
+    if report.losses.frames:
+        typer.echo(f"Pictures and packets of sound that could not be decoded: {report.losses.frames}.")
+    if report.losses:
         raise typer.Exit(1)
 
 

@@ -249,10 +249,9 @@ def test_pictures_that_claim_to_be_huge_cost_no_memory(vault: Vault, format: For
     before_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     if format is Format.MP4:
         _, report = exported(reader, format)
-        assert report.frames == 30
-    else:
-        with pytest.raises(NotFound):
-            exported(reader, format, track=reader.tracks[0].stream)
+        assert (report.frames, report.losses.frames) == (30, 30)
+    with pytest.raises(NotFound):
+        exported(reader, format, track=reader.tracks[0].stream)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before_kb < 600_000
 
 
@@ -531,6 +530,17 @@ def test_av1_becomes_h264_in_dicom(vault: Vault) -> None:
     made = make_recording_of_parts(vault, Track(HUB, "camera", "video", []), encoded_parts("av1"))
     _, report = exported(opened(vault, made), Format.DICOM)
     assert report.frames == 60
+
+
+def test_sound_that_cannot_be_decoded_is_counted(vault: Vault) -> None:
+    spoken = sound(100)
+    # Padding of a length that goes on behind the end (RFC 6716 section 3.2.5).
+    broken = [
+        replace(each, payload=b"\xff\x41\xff") if 40 <= at < 50 else each for at, each in enumerate(spoken)
+    ]
+    tracks = [Track(HUB, "microphone", "audio", spoken), Track(CLINIC, "microphone", "audio", broken)]
+    _, report = exported(opened(vault, make_recording(vault, tracks=tracks)), Format.MP4)
+    assert report.losses.frames == 10
 
 
 @pytest.mark.parametrize("whole", [True, False])

@@ -83,8 +83,9 @@ def write_dicom(
     disk fails, and what the sink raises."""
     losses = Losses()
     plan = _plan(reader, window, track, losses)
-    lane, name = plan.lane, story.name_of(plan.lane)
+    lane = plan.lane
     begin_us, end_us = lane.begin_us(window), min(window.end_us, lane.end_us)
+    name = story.name_of(lane, begin_us)
     report = Report(begin_us // 1_000, end_us // 1_000, 1, losses=losses)
     if not plan.copied:
         report.remarks.append(
@@ -164,7 +165,7 @@ def _write_pictures(movie: Movie, plan: _Plan, window: Window, report: Report, m
     else:
         how = settings(plan.width, plan.height, plan.rate, plan.level.name)
         stream = movie.add_encoded("libx264", "", UNKNOWN_LANGUAGE, **how)
-        reencoder = Reencoder(stream, plan.width, plan.height)
+        reencoder = Reencoder(stream, plan.width, plan.height, report.losses)
     first_us: int | None = None
     shown_us = 0
     for frame in plan.lane.frames(window, report.losses):

@@ -42,6 +42,17 @@ class Losses:
 
     texts: list[str] = field(default_factory=list)
     parts: int = 0
+    frames: int = 0
+    """Pictures and packets of sound in whole parts that no decoder took; a file that has them as they are is whole."""
+
+    def __bool__(self) -> bool:
+        return bool(self.parts or self.frames)
+
+    def counted(self) -> dict[str, int]:
+        """For the audit: only what there is."""
+        return {
+            name: count for name, count in (("lostParts", self.parts), ("lostFrames", self.frames)) if count
+        }
 
     def add(self, text: str) -> None:
         self.parts += 1

@@ -13,6 +13,7 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
+from bridge.recordings.export.lanes import Losses
 from bridge.recordings.export.unpacking import Frame
 
 RATE_HZ = 48_000
@@ -40,10 +41,14 @@ def settings() -> dict[str, Any]:
 
 
 class Mixer:
-    """Takes frames of Opus from any number of sources, and encodes their sum to `stream`."""
+    """Takes frames of Opus from any number of sources, and encodes their sum to `stream`.
 
-    def __init__(self, stream: Any) -> None:
+    What cannot be decoded is left out and counted.
+    """
+
+    def __init__(self, stream: Any, losses: Losses) -> None:
         self._stream = stream
+        self._losses = losses
         self._decoders: dict[Hashable, Any] = {}
         self._cursors: dict[Hashable, int] = {}
         self._sum: NDArray[np.float32] = np.zeros((CHANNELS, 0), np.float32)
@@ -63,6 +68,7 @@ class Mixer:
         try:
             heard = decoder.decode(packet)
         except av.error.FFmpegError:
+            self._losses.frames += 1
             return packets
         for each in heard:
             self._add(source, frame.at_us * RATE_HZ // 1_000_000, np.asarray(each.to_ndarray(), np.float32))

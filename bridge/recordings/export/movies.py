@@ -26,6 +26,8 @@ _IN_WORDS = {"vp8": "VP8", "vp9": "VP9", "av1": "AV1", "h264": "H.264", SOUND: "
 # Silence in Opus, 20 ms of two channels (RFC 6716 section 3.1), for players that count packets and not times.
 _SILENCE, _SILENCE_US = b"\xfc\xff\xfe", 20_000
 
+_NOTHING = "There is nothing to show in this part of the recording."
+
 
 class _Copied:
     """A lane whose frames go into the file as they are."""
@@ -58,9 +60,9 @@ class _Copied:
 class _Encoded:
     """A lane whose pictures are encoded anew."""
 
-    def __init__(self, movie: Movie, stream: Any, size: tuple[int, int]) -> None:
+    def __init__(self, movie: Movie, stream: Any, size: tuple[int, int], losses: Losses) -> None:
         self._movie = movie
-        self._reencoder = Reencoder(stream, *size)
+        self._reencoder = Reencoder(stream, *size, losses)
 
     @property
     def frames(self) -> int:
@@ -88,7 +90,7 @@ def write_movie(
     losses = Losses()
     told = [(lane, opening) for lane in lanes if (opening := lane.opening(losses)) is not None]
     if not told:
-        raise NotFound("There is nothing to show in this part of the recording.")
+        raise NotFound(_NOTHING)
     begin_us = min(lane.begin_us(window) for lane, _ in told)
     end_us = min(window.end_us, max(lane.end_us for lane, _ in told))
     report = Report(begin_us // 1_000, end_us // 1_000, len(told), losses=losses)
@@ -119,6 +121,8 @@ def write_movie(
         if mixer is not None:
             movie.write_encoded(mixer.finish())
     report.frames = sum(writer.frames for writer in writers)
+    if not report.frames:
+        raise NotFound(_NOTHING)
     meter.done()
     return report
 
@@ -139,14 +143,15 @@ def _mixer(movie: Movie, report: Report) -> Mixer:
     """Where several are to be heard, the sum of them is the first sound."""
     report.remarks.append("The first sound track has everybody together; the ones after it have each alone.")
     report.tracks += 1
-    return Mixer(movie.add_encoded(mixing.CODEC, "everybody", UNKNOWN_LANGUAGE, **mixing.settings()))
+    stream = movie.add_encoded(mixing.CODEC, "everybody", UNKNOWN_LANGUAGE, **mixing.settings())
+    return Mixer(stream, report.losses)
 
 
 def _writer(
     movie: Movie, lane: Lane, opening: tuple[Setup, bytes], container: Container, story: Story, report: Report
 ) -> _Copied | _Encoded:
     setups = lane.setups()
-    title, language = story.name_of(lane), story.language_of(lane)
+    title, language = story.name_of(lane, report.begin_ms * 1_000), story.language_of(lane)
     sizes = {(setup.width, setup.height) for setup in setups}
     codecs = {setup.codec for setup in setups}
     if container == "matroska" or (codecs <= _COPIED_IN_MP4 and len(codecs) == len(sizes) == 1):
@@ -157,7 +162,7 @@ def _writer(
     was = ", ".join(sorted(_IN_WORDS.get(codec, codec) for codec in codecs))
     why = f"was {was}" if len(sizes) == 1 else f"was {was} of several sizes"
     report.remarks.append(f"{title} {why}; MP4 has it encoded anew as H.264 of {size[0]}x{size[1]}.")
-    return _Encoded(movie, stream, size)
+    return _Encoded(movie, stream, size, report.losses)
 
 
 def _numbered(lane: Lane, number: int, window: Window, losses: Losses) -> Iterator[tuple[int, int, Frame]]:

@@ -41,7 +41,6 @@ class Movie:
             options = {"movflags": _FRAGMENTED, "frag_duration": _FRAGMENT_US}
         target = PlainSink(sink) if whole is None else SinkFrom(whole, start)
         self._out = av.open(target, "w", format=container, options=options)
-        self._streams: list[Any] = []
         self._has: set[str] = set()
         self._captions: Any = None
         if title:
@@ -138,7 +137,6 @@ class Movie:
         if stream.type not in self._has:
             stream.disposition = av.stream.Disposition.default
             self._has.add(stream.type)
-        self._streams.append(stream)
         return stream
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import av
 from av.filter import Graph
 
+from bridge.recordings.export.lanes import Losses
 from bridge.recordings.export.muxing import US
 from bridge.recordings.export.unpacking import Frame, Setup
 
@@ -46,10 +47,11 @@ def settings(
 
 
 class Reencoder:
-    """Decodes one lane's frames and encodes them to `stream`. Frames that cannot be decoded are left out."""
+    """Decodes one lane's frames and encodes them to `stream`; those that cannot be decoded are left out and counted."""
 
-    def __init__(self, stream: Any, width: int, height: int) -> None:
+    def __init__(self, stream: Any, width: int, height: int, losses: Losses) -> None:
         self._stream = stream
+        self._losses = losses
         self._size = (width, height)
         self._decoder: Any = None
         self._setup: Setup | None = None
@@ -70,6 +72,7 @@ class Reencoder:
         try:
             pictures = self._decoder.decode(packet)
         except av.error.FFmpegError:
+            self._losses.frames += 1
             return packets
         return packets + [each for picture in pictures for each in self._encode(picture)]
 
@@ -83,6 +86,7 @@ class Reencoder:
         try:
             pictures = self._decoder.decode(None)
         except av.error.FFmpegError:
+            self._losses.frames += 1
             return []
         return [each for picture in pictures for each in self._encode(picture)]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -27,21 +28,45 @@ class Caption(NamedTuple):
 
 
 @dataclass
+class Stay:
+    """Somebody on a seat. `agreed`: nothing was said against being named, or nothing at last."""
+
+    since_us: int
+    name: str
+    point: str
+    agreed: bool = True
+
+
+@dataclass
 class Story:
     """What is known of people and moments."""
 
     session: str = ""
     title: str = ""
     started_at_ms: int = 0
-    names: dict[str, str] = field(default_factory=dict)
+    stays: dict[str, list[Stay]] = field(default_factory=dict)
+    """Of each seat, in order."""
     languages: dict[str, str] = field(default_factory=dict)
     moments: list[tuple[int, str]] = field(default_factory=list)
     """Changes of the floor and marks, in order: when, and what."""
     chat: list[tuple[int, str]] = field(default_factory=list)
 
-    def name_of(self, lane: Lane) -> str:
-        """Whose track it is and what it shows, such as `Sa Pa: ultrasound`."""
-        who = self.names.get(lane.participant, "")
+    def name_at(self, who: str, at_us: int) -> str:
+        """Who was on this seat then, by name unless that person has not agreed to it or takes that back later; else the
+        point, and nothing for a seat that is unknown."""
+        stays = self.stays.get(who)
+        if not stays:
+            return ""
+        # A clip begins with the keyframe before it, when those who were there had not been told anew.
+        stay = stays[max(0, bisect_right(stays, at_us, key=lambda each: each.since_us) - 1)]
+        return stay.name or stay.point if stay.agreed else stay.point
+
+    def name_of(self, lane: Lane, begin_us: int = 0) -> str:
+        """Whose track it is from there on and what it shows, such as `Sa Pa: ultrasound`."""
+        names = dict.fromkeys(
+            self.name_at(lane.participant, piece.start_us) for piece in lane.pieces if piece.end_us > begin_us
+        )
+        who = ", ".join(name for name in names if name)
         what = SOURCES_IN_WORDS.get(lane.source, lane.source)
         return f"{who}: {what}" if who else what
 
@@ -70,8 +95,7 @@ class _People:
     no more; a name that was agreed to counts from the coming on, because agreeing takes a while."""
 
     def __init__(self) -> None:
-        self._stays: dict[str, list[tuple[str, str]]] = {}
-        """Name and point, of each time that somebody came on this seat."""
+        self.stays: dict[str, list[Stay]] = {}
         self._now: dict[str, int] = {}
         self._withdrawn: set[str] = set()
 
@@ -79,9 +103,12 @@ class _People:
         """To be called with all events first."""
         match event:
             case layout.ParticipantJoined(participant=who, name=name, point=point):
-                self._stays.setdefault(who, []).append((name, point))
-            case layout.ParticipantRenamed(participant=who, name=name) if name and who in self._stays:
-                self._stays[who][-1] = (name, self._stays[who][-1][1])
+                self.stays.setdefault(who, []).append(Stay((event.at_ms or 0) * 1_000, name, point))
+            case layout.ParticipantRenamed(participant=who, name=name) if who in self.stays:
+                stay = self.stays[who][-1]
+                stay.name, stay.agreed = name or stay.name, bool(name)
+            case layout.ConsentAnswered(participant=who, agreed=agreed) if who in self.stays:
+                self.stays[who][-1].agreed = agreed
 
     def follow(self, event: layout.AnyEvent) -> None:
         """It is this event's time now."""
@@ -91,13 +118,15 @@ class _People:
                 self._withdrawn.discard(who)
             case layout.ParticipantRenamed(participant=who, name=name):
                 (self._withdrawn.discard if name else self._withdrawn.add)(who)
+            case layout.ConsentAnswered(participant=who, agreed=agreed):
+                (self._withdrawn.discard if agreed else self._withdrawn.add)(who)
 
     def name(self, who: str) -> str:
         """As far as it may be told; else the point."""
         if who not in self._now:
             return ""
-        name, point = self._stays[who][self._now[who]]
-        return point if who in self._withdrawn else name or point
+        stay = self.stays[who][self._now[who]]
+        return stay.point if who in self._withdrawn else stay.name or stay.point
 
 
 def story_of(events: Sequence[dict[str, Any]]) -> Story:
@@ -109,6 +138,7 @@ def story_of(events: Sequence[dict[str, Any]]) -> Story:
     for event in known:
         _learn(story, event)
         people.learn(event)
+    story.stays = people.stays
     for event in known:
         people.follow(event)
         at_us = (event.at_ms or 0) * 1_000
@@ -130,11 +160,6 @@ def _learn(story: Story, event: layout.AnyEvent) -> None:
         case layout.RecordingStarted():
             story.session, story.title = event.session, event.title
             story.started_at_ms = event.started_at
-        case layout.ParticipantJoined(participant=participant, name=name, point=point):
-            if name or participant not in story.names:
-                story.names[participant] = name or point
-        case layout.ParticipantRenamed(participant=participant, name=name) if name:
-            story.names[participant] = name
         case layout.ConsentAnswered(participant=participant, language=language):
             story.languages[participant] = language
 

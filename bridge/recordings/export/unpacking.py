@@ -83,7 +83,7 @@ def unpack(setup: Setup, body: bytes, start_us: int, steps_us: Sequence[int]) ->
         if setup.codec not in _WEBM_CODECS:
             return list(_unpack_mp4(setup, body))
         frames = list(_unpack_webm(setup, body))
-    except (struct.error, IndexError, ValueError):
+    except (struct.error, LookupError, ValueError):
         raise UnreadableRecording("A part of the recording is whole, but cannot be taken apart.") from None
     if len(steps_us) == len(frames):
         starts = accumulate(steps_us, initial=start_us)
