@@ -7,8 +7,9 @@ exported and who may have it is decided before.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
 
 import structlog
 from aiohttp import web
@@ -22,7 +23,12 @@ CHUNKS_WAITING = 8
 STALLED_S = 60.0
 """A client that has taken nothing for so long is not waited for."""
 
-Write = Callable[[Sink], Any]
+LOOK_S = 1.0
+"""So often a client that gets nothing yet is looked after: encoding anew may take long before the first byte."""
+
+_Told = TypeVar("_Told")
+Write = Callable[[Sink, Callable[[], None]], _Told]
+"""Writes the file, on a thread. It calls the second argument now and then, which raises when nobody wants the rest."""
 
 _log = structlog.get_logger(__name__)
 
@@ -55,15 +61,25 @@ class _Pipe:
             self._put(bytes(self._waiting))
             self._waiting.clear()
 
-    async def next(self, writing: asyncio.Future[Any]) -> bytes:
-        """The next chunk, or nothing when the thread is done. Raises what the thread raised."""
+    def wanted(self) -> None:
+        """From the thread, where it writes nothing for long. Raises what ends it when nothing is taken any more."""
+        if self._ended:
+            raise _Ended
+
+    async def next(self, writing: asyncio.Future[Any], look: Callable[[], None]) -> bytes:
+        """The next chunk, or nothing when the thread is done. Raises what the thread raised, and what `look` raises,
+        which is called now and then while there is nothing."""
         if not self._chunks.empty():
             return self._chunks.get_nowait()
         taking = asyncio.ensure_future(self._chunks.get())
-        await asyncio.wait({taking, writing}, return_when=asyncio.FIRST_COMPLETED)
-        if taking.done():
-            return taking.result()
-        taking.cancel()
+        try:
+            while not taking.done() and not writing.done():
+                look()
+                await asyncio.wait({taking, writing}, timeout=LOOK_S, return_when=asyncio.FIRST_COMPLETED)
+            if taking.done():
+                return taking.result()
+        finally:
+            taking.cancel()
         await writing
         return self._chunks.get_nowait() if not self._chunks.empty() else b""
 
@@ -74,24 +90,42 @@ class _Pipe:
             self._chunks.get_nowait()
 
     def _put(self, chunk: bytes) -> None:
-        if self._ended:
-            raise _Ended
+        self.wanted()
         asyncio.run_coroutine_threadsafe(self._chunks.put(chunk), self._loop).result()
 
 
-async def send_export(
-    request: web.Request, library: Library, format: Format, name: str, write: Write
-) -> tuple[web.StreamResponse, int]:
-    """Answers with what `write` writes, as a download; gives the answer and how many bytes went out.
+@dataclass(frozen=True, slots=True)
+class Sent(Generic[_Told]):
+    """An answer that went out whole. `told` is what `write` gave."""
 
-    Raises what `write` raises, and ConnectionError if the client is gone. Once something was sent the connection is
+    response: web.StreamResponse
+    size_bytes: int
+    told: _Told
+
+
+async def send_export(
+    request: web.Request,
+    library: Library,
+    format: Format,
+    name: str,
+    write: Write[_Told],
+    check: Callable[[], Awaitable[None]],
+) -> Sent[_Told]:
+    """Answers with what `write` writes, as a download; `check` raises if it must not count as whole after all.
+
+    Raises what these two raise, and ConnectionError if the client is gone. Once something was sent the connection is
     broken then, so that nobody takes half a file for a whole one.
     """
     pipe = _Pipe(asyncio.get_running_loop())
 
-    def work() -> None:
-        write(pipe)
+    def work() -> _Told:
+        told = write(pipe, pipe.wanted)
         pipe.flush()
+        return told
+
+    def look() -> None:
+        if request.transport is None:
+            raise ConnectionResetError("the client is gone")
 
     writing = asyncio.ensure_future(library.long_work(work))
     response = web.StreamResponse(
@@ -102,14 +136,17 @@ async def send_export(
         }
     )
     try:
-        chunk = await pipe.next(writing)
+        chunk = await pipe.next(writing, look)
         await response.prepare(request)
         while chunk:
             async with asyncio.timeout(STALLED_S):
                 await response.write(chunk)
-            chunk = await pipe.next(writing)
-        await response.write_eof()
-        return response, pipe.size_bytes
+            chunk = await pipe.next(writing, look)
+        told = await writing
+        await check()
+        async with asyncio.timeout(STALLED_S):
+            await response.write_eof()
+        return Sent(response, pipe.size_bytes, told)
     except BaseException as error:
         if response.prepared and request.transport is not None:
             request.transport.abort()

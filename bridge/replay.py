@@ -17,11 +17,11 @@ from bridge.audit import Entry, Event, Outcome
 from bridge.auth import Auth, ReplayGrant, ReplayRefused
 from bridge.download import send_export
 from bridge.errors import LimitExceeded, NotFound, ProtocolError
-from bridge.exchange import bearer, json_answer, read_body, whole_number
+from bridge.exchange import bearer, encode, encoded_answer, json_answer, read_body, whole_number
 from bridge.ids import RecordingId, RecordingState, SessionId
 from bridge.recordings import views
 from bridge.recordings.accesses import Look
-from bridge.recordings.export import Format, Sink, export
+from bridge.recordings.export import Format, Report, Sink, export
 from bridge.recordings.index import RecordingReader, TrackIndex
 from bridge.recordings.layout import ref_of
 from bridge.recordings.library import Library
@@ -128,7 +128,7 @@ class Replay:
             parts = [views.part_row(entry) for entry in track.parts if entry.number > after]
             return {"parts": parts, "findings": views.findings(track.findings())}
 
-        return json_answer(await self._library.readers.run(listed))
+        return await self._told(listed)
 
     async def get_part(self, request: web.Request) -> web.Response:
         asked = await self._admitted(request)
@@ -156,10 +156,14 @@ class Replay:
         asked = await self._admitted(request)
         await self._library.accesses.note(Look(asked.grant.who, asked.on))
         track = _track(await self._library.readers.fresh(asked.row.id), request)
-        notes = [entry.note for number in range(first, last + 1) if (entry := track.entry(number))]
-        starts = [start_us for note in notes for start_us in views.frame_starts(note)]
-        end_us = max((note.start_us + note.duration_us for note in notes), default=0)
-        return json_answer({"frames": starts, "endUs": end_us})
+
+        def stepped() -> dict[str, Any]:
+            notes = [entry.note for number in range(first, last + 1) if (entry := track.entry(number))]
+            starts = [start_us for note in notes for start_us in views.frame_starts(note)]
+            end_us = max((note.start_us + note.duration_us for note in notes), default=0)
+            return {"frames": starts, "endUs": end_us}
+
+        return await self._told(stepped)
 
     # --- what can be done ------------------------------------------------------------------------------------------
 
@@ -196,27 +200,36 @@ class Replay:
             raise NotFound("The recording has no such track.")
         detail: dict[str, int | str] = {"format": format.value} | ({"track": track} if track >= 0 else {})
 
-        def note(outcome: Outcome, size_bytes: int) -> Entry:
-            more = {"sizeBytes": size_bytes} if size_bytes else {}
+        def note(outcome: Outcome, **more: int) -> Entry:
             return Entry(Event.OBJECT_EXPORTED, asked.grant.who, asked.on, outcome, detail | more)
 
         check = self._library.check_on(asked.row.id)
 
-        def write(sink: Sink) -> None:
-            chosen = track if track >= 0 else None
-            export(reader, format, sink, track=chosen, progress=check)
-            # The last parts may be gone since it was called.
-            check()
+        def write(sink: Sink, wanted: Callable[[], None]) -> Report:
+            def go_on(*_progress: int) -> None:
+                wanted()
+                check()
 
-        await self._library.record(note(Outcome.BEGUN, 0))
+            chosen = track if track >= 0 else None
+            report = export(reader, format, sink, track=chosen, progress=go_on)
+            # The last parts may be gone since it was called.
+            go_on()
+            return report
+
+        async def still_there() -> None:
+            # Another process may have shredded it: what was gone was only left out then.
+            await self._library.recording(asked.row.id)
+
+        await self._library.record(note(Outcome.BEGUN))
         name = f"recording-{asked.row.id}"
         try:
-            response, size_bytes = await send_export(request, self._library, format, name, write)
+            sent = await send_export(request, self._library, format, name, write, still_there)
         except BaseException:
-            await self._library.record(note(Outcome.FAILED, 0))
+            await self._library.record(note(Outcome.FAILED))
             raise
-        await self._library.record(note(Outcome.DONE, size_bytes))
-        return response
+        report = sent.told
+        await self._library.record(note(Outcome.DONE, sizeBytes=sent.size_bytes, **report.losses.counted()))
+        return sent.response
 
     async def hold_recording(self, request: web.Request) -> web.Response:
         asked = await self._admitted(request, staff=True)
@@ -267,7 +280,11 @@ class Replay:
             recorded = views.recorded(row, session, started, reader.end_ms, reader.size_bytes)
             return {"recording": recorded, **views.whole(reader, events(reader))}
 
-        return json_answer(await self._library.readers.run(shown))
+        return await self._told(shown)
+
+    async def _told(self, content: Callable[[], dict[str, Any]]) -> web.Response:
+        """An answer whose content is put together and encoded beside the event loop: hours of recording are long."""
+        return encoded_answer(await self._library.readers.run(lambda: encode(content())))
 
     async def _recorded(self, row: RecordingRecord, session: SessionRecord) -> dict[str, Any]:
         started = await self._library.started(row)

@@ -7,10 +7,11 @@ import importlib
 import io
 import threading
 import time
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+import aiohttp
 import av
 import pytest
 
@@ -21,10 +22,12 @@ from bridge.recordings.layout import ref_of
 from bridge.recordings.library import LONG_WORKS, Library
 from bridge.store import RecordingRecord
 from tests.media.recording.sending import video
+from tests.media.taped import until
 from tests.recordings.kept import Kept, open_kept, put_in
 from tests.recordings.making import STARTED_AT_MS, Track, make_recording
 
 Code = tuple[int, str]
+_Answer = TypeVar("_Answer")
 READING = ("", "/changes?events=0", "/tracks/3/parts", "/tracks/3/parts/2", "/tracks/3/frames?from=2&to=3")
 
 
@@ -231,17 +234,18 @@ async def test_a_clip_tells_nothing_of_who_was_gone_before_it_began(kept: Kept) 
 
 
 async def shred_when_called(
-    kept: Kept, monkeypatch: pytest.MonkeyPatch, place: str, asked: Awaitable[Code]
-) -> Code:
-    """Shreds the recording when long work has begun on it, and lets that go on then."""
+    kept: Kept, monkeypatch: pytest.MonkeyPatch, place: str, asked: Awaitable[_Answer], *, after: bool = False
+) -> _Answer:
+    """Shreds the recording when long work has begun on it (`after`: has done that), and lets that go on then."""
     module, name = place.rsplit(".", 1)
     real = getattr(importlib.import_module(module), name)
     begun, shredded = threading.Event(), threading.Event()
 
     def waiting(*args: Any, **more: Any) -> Any:
+        done = real(*args, **more) if after else None
         begun.set()
         assert shredded.wait(20)
-        return real(*args, **more)
+        return done if after else real(*args, **more)
 
     monkeypatch.setattr(place, waiting)
     working = asyncio.ensure_future(asked)
@@ -351,6 +355,55 @@ async def test_who_goes_away_in_the_midst_of_an_export_blocks_nobody(
     while (await exported(kept, "format=mkv"))[0] != 200:
         assert time.monotonic() < deadline_s
     assert 8 in [line[2] for line in kept.audited() if line[0] == "objectExported"]
+
+
+async def test_an_export_that_nobody_waits_for_any_more_is_given_up_before_its_first_byte(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(download, "LOOK_S", 0.05)
+    working, ended = threading.Event(), threading.Event()
+
+    def endless(*_: Any, progress: Callable[[int, int], None], **__: Any) -> None:
+        working.set()
+        deadline_s = time.monotonic() + 20
+        try:
+            while time.monotonic() < deadline_s:
+                progress(0, 1)
+                time.sleep(0.01)
+        except Exception:
+            ended.set()
+            raise
+
+    monkeypatch.setattr("bridge.replay.export", endless)
+    asked = asyncio.ensure_future(exported(kept, "format=mp4"))
+    assert await asyncio.to_thread(working.wait, 20)
+    asked.cancel()
+    assert await asyncio.to_thread(ended.wait, 20)
+    await until(lambda: [line[2] for line in kept.audited() if line[0] == "objectExported"] == [1, 8])
+
+
+async def test_an_export_of_what_another_process_shreds_meanwhile_is_broken_off(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Library, "check_on", lambda *_: lambda *_: None)  # Nobody told this process.
+    with pytest.raises(aiohttp.ClientPayloadError):
+        await shred_when_called(
+            kept, monkeypatch, "bridge.replay.export", exported(kept, "format=mkv"), after=True
+        )
+    await until(lambda: [line[2] for line in kept.audited() if line[0] == "objectExported"] == [1, 8])
+
+
+async def test_what_an_export_had_to_leave_out_is_counted_in_the_audit(kept: Kept) -> None:
+    with kept.reader() as reader:
+        part = reader.tracks[1].parts[1].part
+    path = kept.file(kept.made.streams[1])
+    stored = bytearray(path.read_bytes())
+    stored[part.offset_bytes + part.header.body_offset] ^= 1
+    path.write_bytes(stored)
+    status, _, content = await exported(kept, "format=mkv")
+    assert status == 200
+    done = [line for line in kept.audited() if line[0] == "objectExported"][-1]
+    assert done[2:] == (0, {"format": "mkv", "sizeBytes": len(content), "lostParts": 1})
 
 
 # --- holding and shredding -----------------------------------------------------------------------------------------
