@@ -155,6 +155,26 @@ def _peer(value: str) -> DicomPeer:
     return DicomPeer(title.strip(), found["host"].strip("[]"), port, _text(point.strip()))
 
 
+@dataclass(frozen=True, slots=True)
+class WebPeer:
+    """An archive that is sent to by STOW-RS. `token` is a file."""
+
+    name: str
+    url: str
+    token: Path | None
+
+
+def _web_peer(value: str) -> WebPeer:
+    name, _, rest = value.partition("=")
+    url, _, file = rest.strip().partition(" ")
+    parts = urlsplit(url)
+    if not re.fullmatch(r"[A-Za-z0-9._-]{1,32}", name.strip()):
+        raise _Refused("must hold texts like ARCHIVE=https://pacs.example.org/dicom-web")
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.username:
+        raise _Refused("must hold addresses that begin with http or https and hold no query and no password")
+    return WebPeer(name.strip(), url.rstrip("/"), _path(file.strip()))
+
+
 def _setting(default: Any, unit: str, text: str, parse: Parse) -> Any:
     return field(default=default, metadata={"unit": unit, "text": text, "parse": parse})
 
@@ -290,6 +310,24 @@ class Settings:
         "The same for training: no record of a patient, and after two years what was taught is taught anew.",
         _whole(0, _LONGEST_DAYS),
     )
+    study_days_advice: int = _setting(
+        _CARE_DAYS,
+        "days",
+        "How long studies of a session of remote advice are kept after it ended or, if that is later, the last object "
+        "came; 0 for ever. What is held stays, and so does a study without a session until somebody removes it.",
+        _whole(0, _LONGEST_DAYS),
+    )
+    study_days_consultation: int = _setting(
+        _CARE_DAYS, "days", "The same for consultations.", _whole(0, _LONGEST_DAYS)
+    )
+    study_days_radiology: int = _setting(
+        _CARE_DAYS, "days", "The same for radiology.", _whole(0, _LONGEST_DAYS)
+    )
+    study_days_pathology: int = _setting(
+        _CARE_DAYS, "days", "The same for pathology.", _whole(0, _LONGEST_DAYS)
+    )
+    study_days_surgery: int = _setting(_CARE_DAYS, "days", "The same for surgery.", _whole(0, _LONGEST_DAYS))
+    study_days_training: int = _setting(2 * 365, "days", "The same for training.", _whole(0, _LONGEST_DAYS))
     consult_capacity: int = _setting(
         24, "people", "How many a consult holds that was made without saying it.", _whole(2, 10_000)
     )
@@ -344,6 +382,14 @@ class Settings:
         "PEM file",
         "Whose certificates are believed; with it, who comes must show one.",
         _path,
+    )
+    dicom_web_peers: tuple[WebPeer, ...] = _setting(
+        (),
+        "list of `NAME=URL` or `NAME=URL FILE`",
+        "Archives that studies can be sent on to by DICOMweb (STOW-RS). `URL` is their base address, as "
+        "`https://pacs.example.org/dicom-web`; `FILE` holds the token for them, or after the word `Basic` a name "
+        "and password with a colon between them.",
+        _each(_web_peer),
     )
     auth_failures_per_minute: int = _setting(
         30,
@@ -471,6 +517,9 @@ def _check_dicom(settings: Settings) -> None:
     titles = [peer.title for peer in settings.dicom_peers]
     if len(set(titles)) < len(titles):
         raise ConfigError("dicom_peers names an AE title twice.")
+    names = titles + [peer.name for peer in settings.dicom_web_peers]
+    if len(set(names)) < len(names):
+        raise ConfigError("dicom_web_peers has a name twice, or one of dicom_peers.")
 
 
 def _shown(default: object) -> str:

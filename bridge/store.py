@@ -45,7 +45,7 @@ from bridge.tables import StudyRecord as StudyRecord
 BUSY_TIMEOUT_MS = 10_000
 """How long a writer waits for another one, such as the command line beside the server."""
 CHECK_TIMEOUT_MS = 1_000
-_BELONGINGS = ("session", "point")
+_SET_ELSEWHERE = ("session", "point", "hold", "shredded_by")
 
 
 class Store:
@@ -340,10 +340,10 @@ class Store:
     # Studies
 
     async def save_study(self, study: StudyRecord) -> None:
-        """Stores a new one, or what changed of one; whom it belongs to stays. Raises Conflict if its hash is another
-        one's."""
+        """Stores a new one, or what changed of one; whom it belongs to and its hold stay. Raises Conflict if its hash
+        is another one's."""
         columns = tables.studies.c
-        row = {name: getattr(study, name) for name in StudyRecord.__slots__ if name not in _BELONGINGS}
+        row = {name: getattr(study, name) for name in StudyRecord.__slots__ if name not in _SET_ELSEWHERE}
         try:
             async with self._write() as connection:
                 changed = await connection.execute(
@@ -406,6 +406,18 @@ class Store:
             await connection.execute(sa.delete(tables.studies).where(tables.studies.c.id == study))
 
     # Connections
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[AsyncConnection]:
+        """For queries that have a module of their own."""
+        async with self._read() as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def writing(self) -> AsyncIterator[AsyncConnection]:
+        """The same for changes, all or nothing."""
+        async with self._write() as connection:
+            yield connection
 
     @asynccontextmanager
     async def _read(self) -> AsyncIterator[AsyncConnection]:

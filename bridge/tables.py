@@ -90,8 +90,35 @@ studies = sa.Table(
     sa.Column("changed_at_ms", sa.BigInteger, nullable=False),
     sa.Column("session", sa.String(32)),
     sa.Column("point", sa.String(200), nullable=False, server_default=""),
+    sa.Column("hold", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("shredded_by", sa.String(96)),
     sa.Index("studies_by_change", "changed_at_ms"),
     sa.Index("studies_by_session", "session"),
+)
+study_jobs = sa.Table(
+    "study_jobs",
+    metadata,
+    sa.Column("id", sa.String(32), primary_key=True),
+    sa.Column("kind", sa.String(16), nullable=False),
+    sa.Column("study", sa.String(32), nullable=False),
+    sa.Column("session", sa.String(32)),
+    sa.Column("who", sa.String(96), nullable=False),
+    sa.Column("destination", sa.String(64), nullable=False),
+    sa.Column("options", sa.JSON, nullable=False),
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("done", sa.Integer, nullable=False),
+    sa.Column("failed", sa.Integer, nullable=False),
+    sa.Column("total", sa.Integer, nullable=False),
+    sa.Column("attempts", sa.Integer, nullable=False),
+    sa.Column("code", sa.String(32), nullable=False),
+    sa.Column("text", sa.String(300), nullable=False),
+    sa.Column("commitment", sa.String(16), nullable=False),
+    sa.Column("transaction", sa.String(64), nullable=False),
+    sa.Column("created_at_ms", sa.BigInteger, nullable=False),
+    sa.Column("due_at_ms", sa.BigInteger, nullable=False),
+    sa.Column("changed_at_ms", sa.BigInteger, nullable=False),
+    sa.Index("study_jobs_by_state", "state"),
+    sa.Index("study_jobs_by_creation", "created_at_ms"),
 )
 
 
@@ -136,7 +163,8 @@ class RecordingRecord:
 class StudyRecord:
     """One study as the store knows it: nothing that names a patient is in the clear. `uid_hash` is a keyed hash of
     StudyInstanceUID. `settled`: what is sealed here tells all that the study holds; if not, it is made anew from it.
-    `session` and `point`, the name of who sent it, are set by `assign_study` alone."""
+    `session` and `point`, the name of who sent it, are set by `assign_study` alone, `hold` and `shredded_by` in
+    `bridge.studyrows`: a study with the latter is being shredded, or was while the server died."""
 
     id: str
     uid_hash: str
@@ -145,6 +173,8 @@ class StudyRecord:
     changed_at_ms: int
     session: SessionId | None = None
     point: str = ""
+    hold: bool = False
+    shredded_by: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
