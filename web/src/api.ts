@@ -148,8 +148,8 @@ export function createApi(token: string, request: typeof fetch = (...args) => fe
     } catch {
       throw new ApiError("network", "no answer from the server");
     }
+    if (!response.ok) throw refusal(response.status, text);
     const answer = parse(text);
-    if (!response.ok) throw apiError(answer);
     if (response.status !== 204 && answer === undefined) throw new ApiError("internal", "unreadable answer");
     return answer as T;
   }
@@ -172,6 +172,13 @@ export function createApi(token: string, request: typeof fetch = (...args) => fe
   };
 }
 
+/** What an answer that is none says; of a proxy's page instead of ours only its status counts. */
+export function refusal(status: number, text: string): ApiError {
+  const error = (parse(text) as { error?: { code?: unknown; text?: unknown } } | null | undefined)?.error;
+  const code = typeof error?.code === "string" ? asErrorCode(error.code) : status === 404 ? "notFound" : "internal";
+  return new ApiError(code, typeof error?.text === "string" ? error.text : "the server answered with an error");
+}
+
 function parse(text: string): unknown {
   if (text === "") return undefined;
   try {
@@ -179,10 +186,4 @@ function parse(text: string): unknown {
   } catch {
     return undefined;
   }
-}
-
-function apiError(answer: unknown): ApiError {
-  const error = (answer as { error?: { code?: unknown; text?: unknown } } | undefined)?.error;
-  const code = typeof error?.code === "string" ? asErrorCode(error.code) : "internal";
-  return new ApiError(code, typeof error?.text === "string" ? error.text : "the server answered with an error");
 }

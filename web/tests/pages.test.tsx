@@ -11,7 +11,7 @@ import { setSingleKeys } from "../src/components/preferences";
 import { DeviceTrouble } from "../src/components/problem";
 import { setLanguage, startLanguage } from "../src/i18n";
 import type { Api, NewSession } from "../src/api";
-import { roleOf } from "../src/pages/claims";
+import { roleOf } from "../src/claims";
 import { NewSessionForm } from "../src/pages/newsession";
 import { EndedPage, Refusal } from "../src/pages/outcome";
 import { groupSessions } from "../src/pages/sessions";

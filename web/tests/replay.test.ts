@@ -1,8 +1,11 @@
 // Tests src/replay: what a lane has when, what is fetched in which order, what the clock and its corrections do, what events tell.
 
+import { signal } from "@preact/signals";
+import type { Signal } from "@preact/signals";
 import { expect, test, vi } from "vitest";
 import { ApiError } from "../src/api";
-import { createReplayApi, sessionOf } from "../src/replay/api";
+import { sessionOf } from "../src/claims";
+import { createReplayApi } from "../src/replay/api";
 import type { PartRow, RecordedEvent, RecordedTrack } from "../src/replay/api";
 import { Feeder } from "../src/replay/feeder";
 import type { Store } from "../src/replay/feeder";
@@ -122,12 +125,14 @@ interface Fed {
   readonly asked: number[];
   readonly refused: ApiError[];
   readonly broken: () => number;
+  readonly offline: Signal<boolean>;
 }
 
 function feed(lane: Lane, load: (part: number) => Promise<ArrayBuffer> | null = () => null, store: Partial<Store> = {}): Fed {
   const log: string[] = [];
   const asked: number[] = [];
   const refused: ApiError[] = [];
+  const offline = signal(false);
   let broken = 0;
   const bytes = (part: number): ArrayBuffer => new Uint8Array([part]).buffer;
   const feeder = new Feeder({
@@ -155,9 +160,10 @@ function feed(lane: Lane, load: (part: number) => Promise<ArrayBuffer> | null = 
     onChange: () => undefined,
     onRefused: (error) => refused.push(error),
     onBroken: () => (broken += 1),
+    offline,
     wait: () => new Promise((resolve) => setTimeout(resolve, 1)),
   });
-  return { feeder, log, asked, refused, broken: () => broken };
+  return { feeder, log, asked, refused, broken: () => broken, offline };
 }
 
 const settled = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 5));
@@ -232,10 +238,12 @@ test("while only the line is down it keeps trying; a refused link ends it", asyn
   const lane = laneOf(rows(3));
   let failures = 2;
   const trying = feed(lane, (part) => (part === 2 && failures-- > 0 ? Promise.reject(new ApiError("network", "")) : null));
+  const told: boolean[] = [];
+  trying.offline.subscribe((offline) => told.push(offline));
   trying.feeder.follow(0);
   await settled();
   expect(trying.log).toEqual(["clear", "+1", "+2", "+3", "+4"]);
-  expect(trying.feeder.offline).toBe(false);
+  expect(told).toEqual([false, true, false]);
   const ended = feed(laneOf(rows(3)), () => Promise.reject(new ApiError("tokenExpired", "")));
   ended.feeder.follow(0);
   await settled();
@@ -350,6 +358,34 @@ test("the token goes into the header only, and refusals keep their code", async 
   expect(options?.headers).toMatchObject({ Authorization: "Bearer a.b.c" });
   request.mockRejectedValueOnce(new TypeError("offline"));
   await expect(api.open("r")).rejects.toMatchObject({ code: "network" });
+});
+
+test("a part may come slowly, but when nothing comes any more it is given up", async () => {
+  vi.useFakeTimers();
+  let feedBody: ReadableStreamDefaultController<Uint8Array> | undefined;
+  const request: typeof fetch = (_, options) => {
+    const body = new ReadableStream<Uint8Array>({
+      start(controller) {
+        feedBody = controller;
+        options?.signal?.addEventListener("abort", () => controller.error(new DOMException("", "AbortError")));
+      },
+    });
+    return Promise.resolve(new Response(body));
+  };
+  const api = createReplayApi("a.b.c", request);
+  const slow = api.part("r", 1, 2, new AbortController().signal);
+  for (let second = 0; second < 90; second += 20) {
+    await vi.advanceTimersByTimeAsync(20_000);
+    feedBody?.enqueue(new Uint8Array(2));
+  }
+  feedBody?.close();
+  expect((await slow).byteLength).toBe(10);
+  const stalled = api.part("r", 1, 3, new AbortController().signal);
+  const outcome = expect(stalled).rejects.toMatchObject({ code: "network" });
+  feedBody?.enqueue(new Uint8Array(2));
+  await vi.advanceTimersByTimeAsync(31_000);
+  await outcome;
+  vi.useRealTimers();
 });
 
 test("an invite's link asks for its session, the staff's for all", async () => {

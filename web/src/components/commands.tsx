@@ -114,7 +114,8 @@ function latinKey(event: KeyboardEvent): string {
   return (latin || letter === undefined ? event.key : letter).toLowerCase();
 }
 
-function writes(target: EventTarget | null): boolean {
+/** Whether keys write there. */
+export function writes(target: EventTarget | null): boolean {
   return (
     target instanceof HTMLElement &&
     (target.isContentEditable || target.matches("input:not([type=checkbox]):not([type=radio]), textarea, select"))

@@ -11,7 +11,7 @@ import { Icon } from "../components/icons";
 import { Problem } from "../components/problem";
 import { formatWhen, t } from "../i18n";
 import type { Role, SessionId } from "../protocol";
-import type { Fault } from "./sessions";
+import type { Fault } from "./loading";
 
 const COPIED_SHOWN_MS = 3_000;
 const ROLES: readonly Role[] = ["satellite", "hub", "viewer", "organiser"];

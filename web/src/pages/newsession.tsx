@@ -11,7 +11,7 @@ import { Problem } from "../components/problem";
 import { t } from "../i18n";
 import { RECORD_MODES, SESSION_KINDS } from "../protocol";
 import type { RecordMode, SessionFormat, SessionId, SessionKind } from "../protocol";
-import type { Fault } from "./sessions";
+import type { Fault } from "./loading";
 
 const TITLE_MAX_CHARACTERS = 200;
 const FORMATS: readonly SessionFormat[] = ["consult", "event"];

@@ -1,13 +1,13 @@
 // Owns the pages for when there is no session (any more): refused, removed, opened elsewhere, ended, left; with what to do.
 
 import type { ComponentChildren, JSX } from "preact";
+import { ledBy } from "../claims";
 import { toldAs, useClient } from "../components/context";
 import { Page } from "../components/header";
 import { Icon } from "../components/icons";
 import type { IconName } from "../components/icons";
 import { t } from "../i18n";
 import type { ErrorCode } from "../protocol";
-import { ledBy } from "./claims";
 import { replayLink } from "./link";
 
 interface RefusalProps {

@@ -11,7 +11,7 @@ import { Problem } from "../components/problem";
 import { formatWhen, t } from "../i18n";
 import type { SessionId } from "../protocol";
 import { replayLink } from "./link";
-import type { Fault } from "./sessions";
+import type { Fault } from "./loading";
 import { duration } from "./view";
 
 interface RecordingsProps {

@@ -15,7 +15,7 @@ import type { Participant, Role } from "../protocol";
 import { InviteForm, InviteRow } from "./invites";
 import { Recordings } from "./recordings";
 import { LineQuality } from "./session/strip";
-import type { Fault } from "./sessions";
+import type { Fault } from "./loading";
 
 const REFRESH_MS = 5_000;
 

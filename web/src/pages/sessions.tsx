@@ -1,10 +1,10 @@
 // Owns the page of whoever sets sessions up: what runs, what is ready, making one, and ending it.
 
 import { useComputed, useSignal } from "@preact/signals";
-import type { Signal } from "@preact/signals";
+import type { ReadonlySignal, Signal } from "@preact/signals";
 import type { JSX } from "preact";
-import { useCallback, useEffect, useMemo } from "preact/hooks";
-import { ApiError, createApi } from "../api";
+import { useCallback, useMemo } from "preact/hooks";
+import { createApi } from "../api";
 import type { Api, SessionEntry, SessionList } from "../api";
 import { toldAs } from "../components/context";
 import { Page } from "../components/header";
@@ -12,14 +12,14 @@ import { Icon } from "../components/icons";
 import { Problem } from "../components/problem";
 import { t } from "../i18n";
 import type { Key } from "../i18n";
-import type { ErrorCode, SessionId } from "../protocol";
+import type { SessionId } from "../protocol";
+import { useLoading } from "./loading";
+import type { Fault } from "./loading";
 import { NewSessionForm } from "./newsession";
 import { SessionRow } from "./sessionrow";
 
 /** Often enough to see a clinic come in, seldom enough to cost nothing. */
 const REFRESH_MS = 5_000;
-
-export type Fault = ErrorCode | "network" | null;
 
 export function SessionsPage({ token }: { readonly token: string }): JSX.Element {
   if (token === "") {
@@ -37,10 +37,8 @@ export function SessionsPage({ token }: { readonly token: string }): JSX.Element
 
 function Sessions({ token }: { readonly token: string }): JSX.Element {
   const api = useMemo(() => createApi(token), [token]);
-  const list = useSignal<SessionList | null>(null);
-  const fault = useSignal<Fault>(null);
   const opened = useSignal<SessionId | null>(null);
-  const load = useLoading(api, list, fault);
+  const { found: list, fault, load } = useLoading(useCallback(() => api.sessions(), [api]), REFRESH_MS);
   return (
     <Page wide title={t("sessions.title")}>
       <div class="sessions">
@@ -74,9 +72,9 @@ function Sessions({ token }: { readonly token: string }): JSX.Element {
 interface ListProps {
   readonly api: Api;
   readonly token: string;
-  readonly list: Signal<SessionList | null>;
+  readonly list: ReadonlySignal<SessionList | null>;
   readonly opened: Signal<SessionId | null>;
-  readonly fault: Signal<Fault>;
+  readonly fault: ReadonlySignal<Fault>;
   readonly load: () => Promise<void>;
 }
 
@@ -140,24 +138,4 @@ export function groupSessions(sessions: readonly SessionEntry[]): Groups {
     ready: open.filter(({ connected }) => connected === 0),
     ended: newest.filter(({ state }) => state === "ended"),
   };
-}
-
-function useLoading(api: Api, list: Signal<SessionList | null>, fault: Signal<Fault>): () => Promise<void> {
-  const load = useCallback(async () => {
-    try {
-      list.value = await api.sessions();
-      fault.value = null;
-    } catch (error) {
-      fault.value = error instanceof ApiError ? error.code : "internal";
-    }
-  }, [api, list, fault]);
-  useEffect(() => {
-    void load();
-    const timer = setInterval(() => {
-      // A refused link stays refused; a lost network comes back.
-      if (!document.hidden && (fault.peek() === null || fault.peek() === "network")) void load();
-    }, REFRESH_MS);
-    return () => clearInterval(timer);
-  }, [load, fault]);
-  return load;
 }

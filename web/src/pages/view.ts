@@ -166,13 +166,15 @@ export function initials(name: string): string {
   return letters.join("").toLocaleUpperCase() || "?";
 }
 
-/** A stretch of time as a clock shows it: 4:07, 1:04:07. */
-export function duration(lengthMs: number): string {
-  const seconds = Math.max(0, Math.floor(lengthMs / 1000));
+/** A stretch of time as a clock shows it: 4:07, 1:04:07; with hundredths where single pictures are looked at. */
+export function duration(lengthMs: number, exact = false): string {
+  const hundredths = Math.floor(Math.max(0, lengthMs) / 10);
+  const seconds = Math.floor(hundredths / 100);
   const two = (value: number) => String(value).padStart(2, "0");
   const minutes = Math.floor(seconds / 60) % 60;
   const hours = Math.floor(seconds / 3600);
-  return hours > 0 ? `${hours}:${two(minutes)}:${two(seconds % 60)}` : `${minutes}:${two(seconds % 60)}`;
+  const head = hours > 0 ? `${hours}:${two(minutes)}` : String(minutes);
+  return `${head}:${two(seconds % 60)}${exact ? `.${two(hundredths % 100)}` : ""}`;
 }
 
 /** The time of day to the second, for moments that lie near each other. */

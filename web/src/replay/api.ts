@@ -1,30 +1,25 @@
 // Owns how recordings are asked for (docs/protocol.md, "Recordings over HTTP"). The token goes into the Authorization
 // header and nowhere else. Knows no page.
 
-import { ApiError } from "../api";
-import { asErrorCode } from "../protocol";
-import type { Kind, SessionKind } from "../protocol";
+import { ApiError, refusal } from "../api";
+import type { RecordedEntry } from "../api";
+import { sessionOf } from "../claims";
+import type { Kind, MarkId, RecordingId, SessionId, SessionKind } from "../protocol";
 
 const ANSWER_TIMEOUT_MS = 20_000;
 /** A clip of hours is written anew on the server's disk before it answers. */
 const CUT_TIMEOUT_MS = 15 * 60_000;
+/** A thin line may take long for a part, but something comes all the time. */
+const STALLED_MS = 30_000;
 
-export type RecordingId = string;
-
-export interface Recorded {
-  readonly id: RecordingId;
-  readonly session: string;
+/** `beginMs` and `endMs` are the window on the recording's clock. */
+export interface Recorded extends RecordedEntry {
+  readonly session: SessionId;
   readonly title: string;
   readonly kind: SessionKind;
-  readonly state: "running" | "ended" | "cut" | "shredded";
-  readonly startedAt: number;
-  /** The window on the recording's clock. */
-  readonly beginMs: number;
-  readonly endMs: number;
   readonly sizeBytes: number;
   readonly hold: boolean;
   readonly retainUntil: number | null;
-  readonly clipOf: RecordingId | null;
 }
 
 export interface InitInfo {
@@ -82,16 +77,16 @@ export interface FrameTimes {
 export type ExportFormat = "mkv" | "mp4" | "dicom";
 
 export interface ReplayApi {
-  /** All that the token may see. */
-  recordings(): Promise<readonly Recorded[]>;
+  /** Of a session, or all that the token may see. The server writes each look into its audit. */
+  recordings(session?: SessionId): Promise<readonly Recorded[]>;
   open(id: RecordingId): Promise<RecordingDetail>;
   changes(id: RecordingId, eventsKnown: number): Promise<RecordingDetail>;
   parts(id: RecordingId, track: number, after: number): Promise<PartList>;
-  /** Raises ApiError `damaged` for one that is missing or altered. */
+  /** Raises ApiError `damaged` for one that is missing or altered, `network` when nothing comes any more. */
   part(id: RecordingId, track: number, part: number, signal: AbortSignal): Promise<ArrayBuffer>;
   frames(id: RecordingId, track: number, from: number, to: number): Promise<FrameTimes>;
-  addMark(id: RecordingId, atMs: number, text: string): Promise<string>;
-  removeMark(id: RecordingId, mark: string): Promise<void>;
+  addMark(id: RecordingId, atMs: number, text: string): Promise<MarkId>;
+  removeMark(id: RecordingId, mark: MarkId): Promise<void>;
   cut(id: RecordingId, beginMs: number, endMs: number, title: string): Promise<Recorded>;
   /** The file as it comes; raises ApiError before anything came. */
   exported(id: RecordingId, format: ExportFormat, track: number | null, signal: AbortSignal): Promise<Response>;
@@ -114,7 +109,7 @@ export function createReplayApi(token: string, request: typeof fetch = (...args)
     } catch {
       throw new ApiError("network", "no answer from the server");
     }
-    if (!response.ok) throw await refusal(response);
+    if (!response.ok) throw refusal(response.status, await response.text().catch(() => ""));
     return response;
   }
 
@@ -132,24 +127,26 @@ export function createReplayApi(token: string, request: typeof fetch = (...args)
   const track = (id: RecordingId, number: number) => `${one(id)}/tracks/${number}`;
 
   return {
-    async recordings() {
-      const session = sessionOf(token);
-      const filter = session === null ? "" : `?session=${encodeURIComponent(session)}`;
+    async recordings(session = sessionOf(token) ?? undefined) {
+      const filter = session === undefined ? "" : `?session=${encodeURIComponent(session)}`;
       return (await call<{ recordings: readonly Recorded[] }>("GET", `/api/recordings${filter}`)).recordings;
     },
     open: (id) => call("GET", one(id)),
     changes: (id, eventsKnown) => call("GET", `${one(id)}/changes?events=${eventsKnown}`),
     parts: (id, number, after) => call("GET", `${track(id, number)}/parts?after=${after}`),
     async part(id, number, part, signal) {
-      const response = await ask("GET", `${track(id, number)}/parts/${part}`, undefined, signal);
+      const watch = new StallWatch(signal);
       try {
-        return await response.arrayBuffer();
-      } catch {
-        throw new ApiError("network", "the part broke off");
+        const response = await ask("GET", `${track(id, number)}/parts/${part}`, undefined, watch.signal);
+        return await watch.collect(response);
+      } catch (error) {
+        throw error instanceof ApiError ? error : new ApiError("network", "the part broke off");
+      } finally {
+        watch.end();
       }
     },
     frames: (id, number, from, to) => call("GET", `${track(id, number)}/frames?from=${from}&to=${to}`),
-    addMark: async (id, atMs, text) => (await call<{ mark: string }>("POST", `${one(id)}/marks`, { atMs, text })).mark,
+    addMark: async (id, atMs, text) => (await call<{ mark: MarkId }>("POST", `${one(id)}/marks`, { atMs, text })).mark,
     removeMark: (id, mark) => call("DELETE", `${one(id)}/marks/${encodeURIComponent(mark)}`),
     async cut(id, beginMs, endMs, title) {
       const wish = title === "" ? { beginMs, endMs } : { beginMs, endMs, title };
@@ -160,23 +157,39 @@ export function createReplayApi(token: string, request: typeof fetch = (...args)
   };
 }
 
-/** The session that an invite's token is for; null for staff, who see all. Only to know what to ask for: the server decides. */
-export function sessionOf(token: string): string | null {
-  try {
-    const claims = (token.split(".")[1] ?? "").replace(/-/g, "+").replace(/_/g, "/");
-    const { ses } = JSON.parse(atob(claims)) as { ses?: unknown };
-    return typeof ses === "string" ? ses : null;
-  } catch {
-    return null;
-  }
-}
+/** Gives up a request when nothing came for a while, or when its asker does. */
+class StallWatch {
+  private readonly stop = new AbortController();
+  private timer: ReturnType<typeof setTimeout> | undefined;
+  private readonly giveUp = (): void => this.stop.abort();
 
-async function refusal(response: Response): Promise<ApiError> {
-  try {
-    const { error } = (await response.json()) as { error?: { code?: unknown; text?: unknown } };
-    if (typeof error?.code === "string") return new ApiError(asErrorCode(error.code), typeof error.text === "string" ? error.text : "");
-  } catch {
-    // A proxy's page instead of ours; its status has to do.
+  constructor(private readonly asker: AbortSignal) {
+    asker.addEventListener("abort", this.giveUp);
+    if (asker.aborted) this.giveUp();
+    this.seen();
   }
-  return new ApiError(response.status === 404 ? "notFound" : "internal", "the server answered with an error");
+
+  get signal(): AbortSignal {
+    return this.stop.signal;
+  }
+
+  collect(response: Response): Promise<ArrayBuffer> {
+    const watched = new TransformStream<Uint8Array<ArrayBuffer>, Uint8Array<ArrayBuffer>>({
+      transform: (chunk, controller) => {
+        this.seen();
+        controller.enqueue(chunk);
+      },
+    });
+    return new Response(response.body?.pipeThrough(watched) ?? null).arrayBuffer();
+  }
+
+  end(): void {
+    clearTimeout(this.timer);
+    this.asker.removeEventListener("abort", this.giveUp);
+  }
+
+  private seen(): void {
+    clearTimeout(this.timer);
+    this.timer = setTimeout(this.giveUp, STALLED_MS);
+  }
 }

@@ -1,6 +1,7 @@
 // Owns what of one lane lies in its buffer: fetches the pieces around the play head, in order, drops what is far behind, and
 // begins anew after a long seek. Bounded in bytes and requests. Knows no clock and no element.
 
+import type { Signal } from "@preact/signals";
 import { ApiError } from "../api";
 import { BufferBroken } from "./buffer";
 import type { Lane, Piece } from "./lane";
@@ -34,6 +35,8 @@ export interface FeederOptions {
   readonly onRefused: (error: ApiError) => void;
   /** The buffer is of no use any more. */
   readonly onBroken: () => void;
+  /** Set while the line is down: it keeps trying. */
+  readonly offline: Signal<boolean>;
   readonly wait?: (ms: number, signal: AbortSignal) => Promise<void>;
 }
 
@@ -59,8 +62,6 @@ export class Feeder {
   private readonly inits = new Map<string, Promise<ArrayBuffer>>();
   private taken = new Set<Piece>();
   private disposed = false;
-  /** The line is down: it keeps trying. */
-  offline = false;
 
   constructor(private readonly options: FeederOptions) {}
 
@@ -186,7 +187,7 @@ export class Feeder {
       if (!still()) return;
       await store.append(init.mediaType, body);
       if (!still()) return;
-      this.offline = false;
+      this.options.offline.value = false;
       this.taken.add(piece);
       this.heldBytes += piece.sizeBytes;
       this.last = piece;
@@ -272,7 +273,7 @@ export class Feeder {
       } catch (error) {
         signal.throwIfAborted();
         if (!(error instanceof ApiError) || !passing(error)) throw error;
-        this.offline = true;
+        this.options.offline.value = true;
         await wait(delayMs, signal);
       }
     }

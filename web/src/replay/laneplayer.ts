@@ -46,6 +46,8 @@ export class LanePlayer {
   readonly lane: Lane;
   readonly element: HTMLMediaElement;
   readonly muted = signal(false);
+  /** The line is down: it keeps trying. */
+  readonly offline = signal(false);
   private readonly shownNow = signal<Shown>("loading");
   private buffer: MediaBuffer;
   private feeder: Feeder;
@@ -63,10 +65,6 @@ export class LanePlayer {
 
   get shown(): ReadonlySignal<Shown> {
     return this.shownNow;
-  }
-
-  get offline(): boolean {
-    return this.feeder.offline;
   }
 
   /** Of the element, on the recording's clock; null while it cannot be told. */
@@ -180,6 +178,7 @@ export class LanePlayer {
     this.feeder.dispose();
     this.buffer.dispose();
     this.buffer = new MediaBuffer(this.element);
+    this.offline.value = false;
     this.feeder = this.newFeeder();
   }
 
@@ -192,6 +191,7 @@ export class LanePlayer {
       plays: (mediaType) => MediaBuffer.plays(mediaType),
       onChange,
       onRefused,
+      offline: this.offline,
       onBroken: () => {
         this.rebuild();
         onChange();

@@ -69,12 +69,16 @@ export class Replay {
   readonly endMs: ReadonlySignal<number>;
   readonly running: ReadonlySignal<boolean>;
 
+  /** As the server counts them: of what is known, it is asked for the rest. */
   private readonly events = signal<readonly RecordedEvent[]>([]);
   private readonly steps: Steps;
   private clock = new PlayClock(0);
   private looking: ReturnType<typeof setInterval> | undefined;
   private polling: ReturnType<typeof setTimeout> | undefined;
   private polls = 0;
+  /** Number of the newest question about changes, and of the newest that was answered. */
+  private asked = 0;
+  private answered = 0;
   private waitingSinceMs: number | null = null;
   private startingSinceMs: number | null = null;
   /** Since when a lane has not been able to play on. */
@@ -106,7 +110,7 @@ export class Replay {
       this.lanes.value = mergeTracks([], tracks);
       await this.loadParts(this.lanes.value.flatMap((lane) => [...lane.tracks.keys()].map((track) => [lane, track] as const)));
       if (this.disposed) return;
-      this.events.value = events.filter(({ atMs }) => typeof atMs === "number");
+      this.events.value = events;
       this.recording.value = recording;
       this.moveTo(recording.beginMs);
       this.looking = setInterval(() => this.look(), LOOK_EVERY_MS);
@@ -173,19 +177,13 @@ export class Replay {
     this.look();
   }
 
-  /** One picture of the large lane on or back; false where there is none. */
+  /** One picture of the large lane on or back; false where there is none. Raises ApiError where the server does not say. */
   async step(direction: 1 | -1): Promise<boolean> {
     this.pause();
     const lane = this.lanes.peek().find(({ id }) => id === this.main.peek());
     if (lane?.kind !== "video") return false;
     const fromMs = this.atMs.peek();
-    let toMs: number | null;
-    try {
-      toMs = await this.steps.next(lane, fromMs, direction);
-    } catch (error) {
-      this.offline.value = error instanceof ApiError && error.code === "network";
-      return false;
-    }
+    const toMs = await this.steps.next(lane, fromMs, direction);
     // Meanwhile the person went elsewhere.
     if (toMs === null || this.atMs.peek() !== fromMs || this.playing.peek()) return false;
     if (toMs < this.beginMs.peek() || toMs > this.endMs.peek()) return false;
@@ -211,8 +209,15 @@ export class Replay {
 
   /** Asks for events and tracks anew, as after setting a mark. */
   async refresh(): Promise<void> {
-    const { recording, tracks, events } = await this.api.changes(this.id, this.events.peek().length);
+    const from = this.events.peek().length;
+    const turn = ++this.asked;
+    const { recording, tracks, events } = await this.api.changes(this.id, from);
     if (this.disposed) return;
+    // Another question, asked meanwhile, may have brought some of them already.
+    const fresh = events.slice(this.events.peek().length - from);
+    if (fresh.length > 0) this.events.value = [...this.events.peek(), ...fresh];
+    if (turn < this.answered) return;
+    this.answered = turn;
     const wasRunning = this.running.peek();
     const known = new Set(this.lanes.peek().flatMap((lane) => [...lane.tracks.keys()]));
     const live = new Set(this.lanes.peek().flatMap((lane) => [...lane.tracks.values()].filter((track) => track.live).map(({ id }) => id)));
@@ -224,8 +229,8 @@ export class Replay {
       );
       await this.loadParts(growing);
     }
-    if (events.length > 0) this.events.value = [...this.events.peek(), ...events.filter(({ atMs }) => typeof atMs === "number")];
-    this.recording.value = recording;
+    // What ended while this one was still loading parts must not run again.
+    if (turn === this.answered) this.recording.value = recording;
   }
 
   dispose(): void {

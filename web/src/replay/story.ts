@@ -50,7 +50,8 @@ export interface Story {
 
 export function tell(events: readonly RecordedEvent[], endMs: number): Story {
   const told = new Teller(endMs);
-  for (const event of [...events].sort((a, b) => a.atMs - b.atMs)) told.take(event);
+  const timed = events.filter(({ atMs }) => typeof atMs === "number");
+  for (const event of timed.sort((a, b) => a.atMs - b.atMs)) told.take(event);
   return told.story();
 }
 

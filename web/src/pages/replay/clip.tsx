@@ -1,18 +1,17 @@
 // Owns cutting a clip: where it begins and ends, its title, that it is being cut, and the clips that there are.
 
-import { useSignal } from "@preact/signals";
 import type { Signal } from "@preact/signals";
 import type { JSX } from "preact";
-import { useCallback, useEffect } from "preact/hooks";
+import { useEffect } from "preact/hooks";
 import { Icon } from "../../components/icons";
 import { Problem } from "../../components/problem";
 import { t } from "../../i18n";
 import type { Recorded } from "../../replay/api";
 import { replayLink } from "../link";
+import { duration } from "../view";
 import { say } from "./faults";
-import type { Told } from "./faults";
 import type { Room } from "./room";
-import { formatClock, formatLength } from "./view";
+import { formatLength } from "./view";
 
 const TITLE_MAX_CHARACTERS = 200;
 const ADJUST_MS = 1_000;
@@ -20,35 +19,18 @@ const ADJUST_MS = 1_000;
 const SHORTEST_MS = 1_000;
 
 export function ClipForm({ room }: { readonly room: Room }): JSX.Element {
-  const { replay, inMs, outMs } = room;
-  const title = useSignal("");
-  const cutting = useSignal(false);
-  const fault = useSignal<Told | null>(null);
+  const { replay, inMs, outMs, clipTitle: title, cutting, cutFault: fault } = room;
   const chosen = inMs.value !== null || outMs.value !== null;
   const fromMs = inMs.value ?? replay.beginMs.value;
   const toMs = outMs.value ?? replay.endMs.value;
   const long = toMs - fromMs >= SHORTEST_MS;
-  const cut = async (): Promise<void> => {
-    if (cutting.value || !chosen || !long) return;
-    cutting.value = true;
-    fault.value = null;
-    try {
-      const made = await room.api.cut(room.id, Math.round(fromMs), Math.round(toMs), title.value.trim());
-      room.clips.value = [made, ...room.clips.value.filter(({ id }) => id !== made.id)];
-      title.value = "";
-      inMs.value = outMs.value = null;
-    } catch (error) {
-      fault.value = say(error);
-    }
-    cutting.value = false;
-  };
   return (
     <form
       class="replay-form replay-clip"
       aria-label={t("replay.clipNew")}
       onSubmit={(event) => {
         event.preventDefault();
-        void cut();
+        if (!cutting.value && chosen && long) void cut(room, Math.round(fromMs), Math.round(toMs));
       }}
     >
       <h3>{t("replay.clipNew")}</h3>
@@ -104,6 +86,25 @@ export function ClipForm({ room }: { readonly room: Room }): JSX.Element {
   );
 }
 
+/** Goes on and tells how it ended, also after the panel was closed. */
+async function cut(room: Room, fromMs: number, toMs: number): Promise<void> {
+  const { clipTitle, cutting, cutFault, inMs, outMs } = room;
+  const [title, begin, end] = [clipTitle.peek(), inMs.peek(), outMs.peek()];
+  cutting.value = true;
+  cutFault.value = null;
+  try {
+    const made = await room.api.cut(room.id, fromMs, toMs, title.trim());
+    room.clips.value = [made, ...(room.clips.peek() ?? []).filter(({ id }) => id !== made.id)];
+    // What was chosen meanwhile is for the next one.
+    if (clipTitle.peek() === title) clipTitle.value = "";
+    if (inMs.peek() === begin && outMs.peek() === end) inMs.value = outMs.value = null;
+  } catch (error) {
+    cutFault.value = say(error);
+    if (room.panel.peek() !== "marks") room.failed.value = cutFault.value;
+  }
+  cutting.value = false;
+}
+
 interface PointProps {
   readonly room: Room;
   readonly point: Signal<number | null>;
@@ -129,7 +130,7 @@ function Point({ room, point, side, otherwiseMs }: PointProps): JSX.Element {
         {word}
       </button>
       <span class="replay-point-at" data-testid={`${side}-at`}>
-        {formatClock(atMs - replay.beginMs.value, true)}
+        {duration(atMs - replay.beginMs.value, true)}
       </span>
       <button type="button" class="button small" data-testid={`${side}-earlier`} onClick={() => set(atMs - ADJUST_MS)}>
         {t("replay.lessSecond")}
@@ -145,18 +146,12 @@ function Point({ room, point, side, otherwiseMs }: PointProps): JSX.Element {
 
 /** Of this recording. */
 export function ClipList({ room }: { readonly room: Room }): JSX.Element | null {
-  const { clips, api, id } = room;
-  const load = useCallback(async () => {
-    try {
-      clips.value = (await api.recordings()).filter((one) => one.clipOf === id && one.state !== "shredded");
-    } catch {
-      // What is listed already stays; cutting says itself when the server does not answer.
-    }
-  }, [clips, api, id]);
+  const { clips } = room;
+  // Once, since every look is written into the audit; what is cut here comes into the list by itself.
   useEffect(() => {
-    void load();
-  }, [load]);
-  if (clips.value.length === 0) return null;
+    if (clips.peek() === null) void listClips(room);
+  }, [clips, room]);
+  if (clips.value === null || clips.value.length === 0) return null;
   return (
     <section class="replay-clips">
       <h3>{t("replay.clips")}</h3>
@@ -169,9 +164,19 @@ export function ClipList({ room }: { readonly room: Room }): JSX.Element | null 
   );
 }
 
+async function listClips({ api, clips, id, replay }: Room): Promise<void> {
+  try {
+    const found = (await api.recordings(replay.recording.peek()?.session)).filter(({ clipOf, state }) => clipOf === id && state !== "shredded");
+    const cutMeanwhile = (clips.peek() ?? []).filter((one) => !found.some(({ id: known }) => known === one.id));
+    clips.value = [...cutMeanwhile, ...found];
+  } catch {
+    // Asked for again when the panel is opened again; cutting says itself when the server does not answer.
+  }
+}
+
 function ClipItem({ clip, room }: { readonly clip: Recorded; readonly room: Room }): JSX.Element {
   const beginMs = room.replay.beginMs.value;
-  const span = `${formatClock(clip.beginMs - beginMs)} – ${formatClock(clip.endMs - beginMs)}`;
+  const span = `${duration(clip.beginMs - beginMs)} – ${duration(clip.endMs - beginMs)}`;
   return (
     <li class="replay-mark" data-testid="clip" data-recording={clip.id}>
       <span class="replay-entry-words">

@@ -1,12 +1,14 @@
 // Owns which controls a replay has: the bar draws them, and the keys are theirs.
 
-import { useEffect } from "preact/hooks";
-import { singleKeys } from "../../components/preferences";
+import { useLayoutEffect } from "preact/hooks";
+import { writes } from "../../components/commands";
 import type { Command } from "../../components/commands";
 import { fullScreen, toggleFullScreen } from "../../components/fullscreen";
+import { singleKeys } from "../../components/preferences";
 import { formatNumber, t } from "../../i18n";
 import { RATES } from "../../replay/playclock";
 import { replayLink } from "../link";
+import { say } from "./faults";
 import type { Panel, Room } from "./room";
 
 const SHORT_MS = 5_000;
@@ -36,8 +38,8 @@ function allCommands(room: Room): readonly Command[] {
     },
     jump(room, "back", "arrowleft", "←", -SHORT_MS),
     jump(room, "forward", "arrowright", "→", SHORT_MS),
-    { id: "stepBack", icon: "stepBack", word: t("replay.stepBack"), key: ",", run: () => void replay.step(-1), testId: "step-back-button" },
-    { id: "stepOn", icon: "stepOn", word: t("replay.stepOn"), key: ".", run: () => void replay.step(1), testId: "step-on-button" },
+    { id: "stepBack", icon: "stepBack", word: t("replay.stepBack"), key: ",", run: () => step(room, -1), testId: "step-back-button" },
+    { id: "stepOn", icon: "stepOn", word: t("replay.stepOn"), key: ".", run: () => step(room, 1), testId: "step-on-button" },
     {
       id: "speed",
       icon: "speed",
@@ -128,46 +130,71 @@ function allCommands(room: Room): readonly Command[] {
 
 /** Keys that may be held down, and those with Shift; the others are the commands' own. */
 export function useSeekKeys(room: Room): void {
-  useEffect(() => {
-    const { replay } = room;
+  // With the page, not after painting it.
+  useLayoutEffect(() => {
     const onKey = (event: KeyboardEvent): void => {
       if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return;
-      if (!singleKeys.peek() || document.querySelector("dialog[open]") || writes(event.target)) return;
-      const deed = deedOf(event);
+      if (document.querySelector("dialog[open]") || writes(event.target)) return;
+      // The time line has its keys as any slider has, also for who switched single keys off.
+      const onLine = event.target instanceof HTMLElement && event.target.matches("[role=slider]");
+      const deed = (onLine ? sliderDeed(room, event) : null) ?? (singleKeys.peek() ? seekDeed(room, event) ?? heldDeed(room, event) : null);
       if (!deed) return;
       event.preventDefault();
       deed();
-    };
-    const deedOf = (event: KeyboardEvent): (() => void) | null => {
-      const stepMs = event.shiftKey ? LONG_MS : SHORT_MS;
-      const by = (ms: number) => () => replay.seek(replay.atMs.peek() + ms);
-      switch (event.key) {
-        case "ArrowLeft":
-          return by(-stepMs);
-        case "ArrowRight":
-          return by(stepMs);
-        case "Home":
-          return () => replay.seek(replay.beginMs.peek());
-        case "End":
-          return () => replay.seek(replay.endMs.peek());
-        case "PageUp":
-        case "PageDown":
-          return () => toNeighbour(room, event.key === "PageUp" ? -1 : 1);
-        case " ":
-          // On a control it presses that control.
-          return event.target instanceof HTMLElement && event.target.closest("button, a, summary, input") ? null : () => replay.toggle();
-        case ".":
-          return event.repeat ? () => void replay.step(1) : null;
-        case ",":
-          return event.repeat ? () => void replay.step(-1) : null;
-        default:
-          return null;
-      }
     };
     // Before the commands, which would take an arrow with Shift for one without.
     window.addEventListener("keydown", onKey, { capture: true });
     return () => window.removeEventListener("keydown", onKey, { capture: true });
   }, [room]);
+}
+
+type Deed = () => void;
+
+function seekDeed(room: Room, event: KeyboardEvent): Deed | null {
+  const { replay } = room;
+  const stepMs = event.shiftKey ? LONG_MS : SHORT_MS;
+  switch (event.key) {
+    case "ArrowLeft":
+      return () => replay.seek(replay.atMs.peek() - stepMs);
+    case "ArrowRight":
+      return () => replay.seek(replay.atMs.peek() + stepMs);
+    case "Home":
+      return () => replay.seek(replay.beginMs.peek());
+    case "End":
+      return () => replay.seek(replay.endMs.peek());
+    case "PageUp":
+    case "PageDown":
+      return () => toNeighbour(room, event.key === "PageUp" ? -1 : 1);
+    default:
+      return null;
+  }
+}
+
+function sliderDeed(room: Room, event: KeyboardEvent): Deed | null {
+  const { replay } = room;
+  if (event.key === "ArrowUp") return () => replay.seek(replay.atMs.peek() + SHORT_MS);
+  if (event.key === "ArrowDown") return () => replay.seek(replay.atMs.peek() - SHORT_MS);
+  return seekDeed(room, event);
+}
+
+/** What a key does that is held down: pictures go by, but playing does not flicker on and off. */
+function heldDeed(room: Room, event: KeyboardEvent): Deed | null {
+  switch (event.key) {
+    case " ":
+      // On a control it presses that control.
+      if (event.target instanceof HTMLElement && event.target.closest("button, a, summary, input")) return null;
+      return event.repeat ? () => undefined : () => room.replay.toggle();
+    case ".":
+      return event.repeat ? () => step(room, 1) : null;
+    case ",":
+      return event.repeat ? () => step(room, -1) : null;
+    default:
+      return null;
+  }
+}
+
+function step(room: Room, direction: 1 | -1): void {
+  room.replay.step(direction).catch((error: unknown) => (room.failed.value = say(error)));
 }
 
 /** Times of chapters and marks, in order. */
@@ -228,8 +255,4 @@ function panelCommand(room: Room, panel: Exclude<Panel, null>, icon: "log" | "ma
 function ask(room: Room, question: "keys" | "export"): void {
   room.moreShown.value = false;
   room.question.value = question;
-}
-
-function writes(target: EventTarget | null): boolean {
-  return target instanceof HTMLElement && (target.isContentEditable || target.matches("input:not([type=checkbox]):not([type=radio]), textarea, select"));
 }

@@ -94,7 +94,7 @@ export function Export({ room, onClose }: { readonly room: Room; readonly onClos
 function dicomTrackOf(room: Room): number | null {
   const main = room.main.value;
   if (main === null) return null;
-  const moment = main.at(room.replay.atMs.value);
+  const moment = main.at(room.replay.atMs.peek());
   const tracks = [...main.tracks.values()].filter(({ inits }) => inits.length > 0 && inits.every(({ codec }) => DICOM_CODEC.test(codec)));
   const now = moment.kind === "there" ? tracks.find(({ id }) => id === moment.piece.track) : undefined;
   return (now ?? tracks[0])?.id ?? null;

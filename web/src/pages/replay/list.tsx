@@ -1,40 +1,22 @@
 // Owns the list of recordings that a link may see.
 
-import { useSignal } from "@preact/signals";
 import type { JSX } from "preact";
-import { useCallback, useEffect } from "preact/hooks";
-import { ApiError } from "../../api";
+import { useCallback } from "preact/hooks";
 import { toldAs } from "../../components/context";
 import { Page } from "../../components/header";
 import { Icon } from "../../components/icons";
 import { Problem } from "../../components/problem";
 import { formatWhen, t } from "../../i18n";
-import type { ErrorCode } from "../../protocol";
 import type { Recorded, ReplayApi } from "../../replay/api";
 import { replayLink } from "../link";
+import { useLoading } from "../loading";
 import { formatLength, formatSize } from "./view";
 
-const REFRESH_MS = 10_000;
+/** Seldom: every look is written into the audit. */
+const REFRESH_MS = 60_000;
 
 export function RecordingsPage({ api, token }: { readonly api: ReplayApi; readonly token: string }): JSX.Element {
-  const recordings = useSignal<readonly Recorded[] | null>(null);
-  const fault = useSignal<ErrorCode | "network" | null>(null);
-  const load = useCallback(async () => {
-    try {
-      recordings.value = await api.recordings();
-      fault.value = null;
-    } catch (error) {
-      fault.value = error instanceof ApiError ? error.code : "internal";
-    }
-  }, [api, recordings, fault]);
-  useEffect(() => {
-    void load();
-    const timer = setInterval(() => {
-      const running = recordings.peek()?.some(({ state }) => state === "running") === true;
-      if (!document.hidden && (fault.peek() === "network" || (fault.peek() === null && running))) void load();
-    }, REFRESH_MS);
-    return () => clearInterval(timer);
-  }, [load, recordings, fault]);
+  const { found, fault, load } = useLoading(useCallback(() => api.recordings(), [api]), REFRESH_MS, anyRuns);
   return (
     <Page wide title={t("replay.recordings")}>
       <h1>{t("replay.recordings")}</h1>
@@ -48,15 +30,20 @@ export function RecordingsPage({ api, token }: { readonly api: ReplayApi; readon
           </button>
         </Problem>
       )}
-      {recordings.value === null && fault.value === null && <p role="status">{t("app.loading")}</p>}
-      {recordings.value?.length === 0 && <p class="replay-none">{t("replay.none")}</p>}
+      {found.value === null && fault.value === null && <p role="status">{t("app.loading")}</p>}
+      {found.value?.length === 0 && <p class="replay-none">{t("replay.none")}</p>}
       <ul class="replay-list" data-testid="recordings">
-        {recordings.value?.map((one) => (
+        {found.value?.map((one) => (
           <Row key={one.id} recording={one} token={token} />
         ))}
       </ul>
     </Page>
   );
+}
+
+/** What has ended does not change by itself. */
+function anyRuns(recordings: readonly Recorded[]): boolean {
+  return recordings.some(({ state }) => state === "running");
 }
 
 function Row({ recording, token }: { readonly recording: Recorded; readonly token: string }): JSX.Element {

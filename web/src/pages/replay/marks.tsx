@@ -1,18 +1,18 @@
 // Owns marks: setting one at the present moment, going to one, and taking one away with a way back.
 
-import { useSignal } from "@preact/signals";
+import { useComputed, useSignal } from "@preact/signals";
 import type { JSX } from "preact";
-import { useEffect, useRef } from "preact/hooks";
+import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
 import { Icon } from "../../components/icons";
 import { Problem } from "../../components/problem";
 import { t } from "../../i18n";
+import { MARK_MAX_CHARACTERS } from "../../protocol";
 import type { Mark } from "../../replay/story";
+import { duration } from "../view";
 import { say } from "./faults";
 import type { Told } from "./faults";
 import type { Room } from "./room";
-import { formatClock } from "./view";
 
-const MARK_MAX_CHARACTERS = 200;
 /** Until then it is only hidden. */
 const UNDO_MS = 8_000;
 
@@ -23,16 +23,18 @@ export function MarkForm({ room }: { readonly room: Room }): JSX.Element {
   const fault = useSignal<Told | null>(null);
   const input = useRef<HTMLInputElement>(null);
   const heldMs = room.markAtMs.value;
-  const atMs = heldMs ?? replay.atMs.value;
-  useEffect(() => {
+  const at = useComputed(() => duration((room.markAtMs.value ?? replay.atMs.value) - replay.beginMs.value));
+  useLayoutEffect(() => {
     if (heldMs !== null) input.current?.focus();
   }, [heldMs]);
+  // With the form goes the moment that it was for: the next mark is for another.
+  useEffect(() => () => void (room.markAtMs.value = null), [room]);
   const add = async (): Promise<void> => {
     if (busy.value) return;
     busy.value = true;
     fault.value = null;
     try {
-      await room.api.addMark(room.id, Math.round(atMs), text.value.trim());
+      await room.api.addMark(room.id, Math.round(room.markAtMs.peek() ?? replay.atMs.peek()), text.value.trim());
       text.value = "";
       room.markAtMs.value = null;
       input.current?.blur();
@@ -59,7 +61,7 @@ export function MarkForm({ room }: { readonly room: Room }): JSX.Element {
       }}
     >
       <label class="field">
-        <span>{t("replay.markAt", { at: formatClock(atMs - replay.beginMs.value) })}</span>
+        <span>{t("replay.markAt", { at: at.value })}</span>
         <input
           ref={input}
           type="text"
@@ -122,7 +124,7 @@ function MarkItem({ mark, room }: { readonly mark: Mark; readonly room: Room }):
     },
     [],
   );
-  const at = formatClock(mark.atMs - replay.beginMs.value);
+  const at = duration(mark.atMs - replay.beginMs.value);
   const words = mark.text === "" ? t("replay.markNoText") : mark.text;
   if (removing.value) {
     return (

@@ -1,22 +1,24 @@
 // Owns the panel beside the pictures: what happened, following the time; or marks and the clip.
 
+import { useComputed } from "@preact/signals";
 import type { JSX } from "preact";
-import { useEffect, useRef } from "preact/hooks";
+import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
 import { opener, place } from "../../components/focus";
 import { Icon } from "../../components/icons";
 import type { IconName } from "../../components/icons";
 import { t } from "../../i18n";
+import type { Replay } from "../../replay/player";
 import type { Entry, Mark } from "../../replay/story";
+import { duration } from "../view";
 import { ClipForm, ClipList } from "./clip";
 import { MarkForm, MarkList } from "./marks";
 import type { Room } from "./room";
-import { formatClock } from "./view";
 
 export function SidePanel({ room }: { readonly room: Room }): JSX.Element | null {
   const panel = room.panel.value;
   const element = useRef<HTMLElement>(null);
   // Before its button in the order of the page, so the keyboard has to be brought to it.
-  useEffect(() => {
+  useLayoutEffect(() => {
     if (panel !== null && room.markAtMs.peek() === null) element.current?.focus();
   }, [panel, room]);
   if (panel === null) return null;
@@ -45,26 +47,26 @@ export function SidePanel({ room }: { readonly room: Room }): JSX.Element | null
 
 type Line = Entry | (Mark & { readonly kind: "mark"; readonly number: string });
 
+/** A line is pressed to go to its moment, and is the present one then, although a seek may end a little before it. */
+const NEAR_MS = 50;
+
 /** What was written and what happened, marks among it. */
 function Log({ room }: { readonly room: Room }): JSX.Element {
   const { replay } = room;
   const list = useRef<HTMLOListElement>(null);
-  const { entries, marks } = replay.story.value;
   const beginMs = replay.beginMs.value;
-  const endMs = replay.endMs.value;
-  const lines: readonly Line[] = [...entries, ...marks.map((mark) => ({ ...mark, kind: "mark" as const, number: mark.id }))]
-    .filter(({ atMs }) => beginMs <= atMs && atMs <= endMs)
-    .sort((a, b) => a.atMs - b.atMs);
-  const now = lines.findLastIndex(({ atMs }) => atMs <= replay.atMs.value + 50);
+  const lines = useComputed(() => linesOf(replay));
+  // Alone in following the time: the list is drawn anew only when another line is the present one.
+  const now = useComputed(() => lines.value.findLastIndex(({ atMs }) => atMs <= replay.atMs.value + NEAR_MS)).value;
   useEffect(() => {
     // Not while the person reads on with the keyboard elsewhere in the list.
     if (list.current?.contains(document.activeElement) === true) return;
     list.current?.children[now]?.scrollIntoView({ block: "nearest" });
   }, [now]);
-  if (lines.length === 0) return <p class="chat-empty">{t("replay.logEmpty")}</p>;
+  if (lines.value.length === 0) return <p class="chat-empty">{t("replay.logEmpty")}</p>;
   return (
     <ol ref={list} class="replay-log">
-      {lines.map((line, index) => (
+      {lines.value.map((line, index) => (
         <li key={`${line.kind}${line.number}`} class={index > now ? "replay-entry later" : "replay-entry"}>
           <button
             type="button"
@@ -73,7 +75,7 @@ function Log({ room }: { readonly room: Room }): JSX.Element {
             data-kind={line.kind}
             onClick={() => replay.seek(line.atMs)}
           >
-            <span class="replay-entry-at">{formatClock(line.atMs - beginMs)}</span>
+            <span class="replay-entry-at">{duration(line.atMs - beginMs)}</span>
             <Icon name={ICONS[line.kind]} />
             <Words line={line} />
           </button>
@@ -81,6 +83,13 @@ function Log({ room }: { readonly room: Room }): JSX.Element {
       ))}
     </ol>
   );
+}
+
+function linesOf({ beginMs, endMs, story }: Replay): readonly Line[] {
+  const { entries, marks } = story.value;
+  return [...entries, ...marks.map((mark) => ({ ...mark, kind: "mark" as const, number: mark.id }))]
+    .filter(({ atMs }) => beginMs.value <= atMs && atMs <= endMs.value)
+    .sort((a, b) => a.atMs - b.atMs);
 }
 
 const ICONS: Readonly<Record<Line["kind"], IconName>> = {

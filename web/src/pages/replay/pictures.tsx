@@ -1,7 +1,6 @@
 // Owns the pictures: one large, the others small beside it, each of them playing all the time in an element that stays where it
 // is; and the sounds with their switches. Nothing lies over a picture that plays.
 
-import { useSignalEffect } from "@preact/signals";
 import type { JSX } from "preact";
 import { useEffect, useRef } from "preact/hooks";
 import { sourceIcon } from "../../components/devices";
@@ -9,8 +8,9 @@ import { Icon } from "../../components/icons";
 import { t } from "../../i18n";
 import type { Lane } from "../../replay/lane";
 import type { Shown } from "../../replay/laneplayer";
+import { duration } from "../view";
 import type { Room } from "./room";
-import { asSource, formatClock, groupByPerson, laneName, personName, sourceWord } from "./view";
+import { asSource, groupByPerson, laneName, personName, sourceWord } from "./view";
 import type { Group } from "./view";
 
 export function Pictures({ room }: { readonly room: Room }): JSX.Element {
@@ -104,18 +104,11 @@ function Sound({ lane, room }: { readonly lane: Lane; readonly room: Room }): JS
 function Picture({ lane, room }: { readonly lane: Lane; readonly room: Room }): JSX.Element {
   const element = useRef<HTMLVideoElement>(null);
   usePlayer(element, lane, room);
-  const box = useRef<HTMLDivElement>(null);
   const large = room.main.value?.id === lane.id;
   const what = laneName(lane, room.replay.story.value.people);
   const shown = room.replay.players.value.get(lane.id)?.shown.value ?? "loading";
-  // What was shown last must not pass for what is there now, but between two pictures it is better than black.
-  useSignalEffect(() => {
-    const now = room.replay.players.value.get(lane.id)?.shown.value ?? "loading";
-    box.current?.toggleAttribute("data-empty", now !== "there" && now !== "loading");
-  });
   return (
     <div
-      ref={box}
       class={large ? "replay-picture replay-large" : "replay-picture"}
       data-testid="lane"
       data-lane={lane.id}
@@ -168,7 +161,7 @@ function Card({ lane, room, shown }: { readonly lane: Lane; readonly room: Room;
       <Icon name={shown === "nothing" ? iconOf(lane) : "warning"} />
       <p>{t(`replay.card.${shown}`, { what: sourceWord(lane.source) })}</p>
       {nextMs !== null && shown !== "unsupported" && (
-        <p class="note">{t("replay.goesOn", { when: formatClock(Math.ceil((nextMs - room.replay.beginMs.value) / 1000) * 1000) })}</p>
+        <p class="note">{t("replay.goesOn", { when: duration(Math.ceil((nextMs - room.replay.beginMs.value) / 1000) * 1000) })}</p>
       )}
     </div>
   );

@@ -2,16 +2,18 @@
 
 import type { JSX } from "preact";
 import { useCallback, useEffect, useMemo } from "preact/hooks";
-import { CommandButton, KeyTable, useKeys } from "../../components/commands";
+import { Bar } from "../../components/bar";
+import { KeyTable, useKeys } from "../../components/commands";
 import type { Command } from "../../components/commands";
 import { Dialog } from "../../components/dialog";
-import { opener, place } from "../../components/focus";
+import { opener } from "../../components/focus";
 import { useFullScreen } from "../../components/fullscreen";
 import { LanguageSelect, Page, ThemeSwitch, useTitle } from "../../components/header";
 import { Icon } from "../../components/icons";
 import { setSingleKeys, singleKeys } from "../../components/preferences";
 import { t } from "../../i18n";
-import type { RecordingId, ReplayApi } from "../../replay/api";
+import type { RecordingId } from "../../protocol";
+import type { ReplayApi } from "../../replay/api";
 import { replayLink } from "../link";
 import { Refusal } from "../outcome";
 import { replayCommands, useSeekKeys } from "./commands";
@@ -84,41 +86,10 @@ function Opened({ room }: { readonly room: Room }): JSX.Element {
       <SidePanel room={room} />
       <Tidings room={room} />
       <TimeLine room={room} />
-      <Bar room={room} commands={commands} />
+      <Bar commands={commands} moreShown={room.moreShown} />
       {room.question.value === "keys" && <KeysDialog commands={commands} onClose={() => (room.question.value = null)} />}
       {room.question.value === "export" && <Export room={room} onClose={() => (room.question.value = null)} />}
     </div>
-  );
-}
-
-function Bar({ room, commands }: { readonly room: Room; readonly commands: readonly Command[] }): JSX.Element {
-  const open = room.moreShown.value;
-  const last = commands.filter(({ secondary, id }) => secondary !== true && id === "leave");
-  const first = commands.filter(({ secondary, id }) => secondary !== true && id !== "leave");
-  const more = commands.filter(({ secondary }) => secondary === true);
-  const row = (some: readonly Command[]): JSX.Element[] => some.map((command) => <CommandButton key={command.id} command={command} />);
-  return (
-    <nav class="bar" aria-label={t("session.controls")}>
-      <div class="bar-main">{row(first)}</div>
-      <div id="bar-more" class={open ? "bar-more open" : "bar-more"} {...place("more", opener("more"))}>
-        {row(more)}
-      </div>
-      <div class="bar-end">
-        <button
-          type="button"
-          class="control more-button"
-          data-testid="more-button"
-          data-command="more"
-          aria-expanded={open}
-          aria-controls="bar-more"
-          onClick={() => (room.moreShown.value = !open)}
-        >
-          <Icon name="more" />
-          <span class="control-word">{t("control.more")}</span>
-        </button>
-        {row(last)}
-      </div>
-    </nav>
   );
 }
 

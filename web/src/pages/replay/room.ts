@@ -3,7 +3,9 @@
 
 import { computed, signal } from "@preact/signals";
 import type { ReadonlySignal, Signal } from "@preact/signals";
-import type { Recorded, RecordingId, ReplayApi } from "../../replay/api";
+import { NARROW, watchMedia } from "../../components/media";
+import type { RecordingId } from "../../protocol";
+import type { Recorded, ReplayApi } from "../../replay/api";
 import type { Lane } from "../../replay/lane";
 import { Replay } from "../../replay/player";
 import type { Told } from "./faults";
@@ -31,17 +33,19 @@ export interface Room {
   readonly markAtMs: Signal<number | null>;
   readonly inMs: Signal<number | null>;
   readonly outMs: Signal<number | null>;
+  readonly clipTitle: Signal<string>;
+  /** A clip is being cut on the server, whatever is open here. */
+  readonly cutting: Signal<boolean>;
+  readonly cutFault: Signal<Told | null>;
   /** Where the person drags to; the clock follows. */
   readonly scrubMs: Signal<number | null>;
   /** What did not work lately. */
   readonly failed: Signal<Told | null>;
-  /** Cut from this recording. */
-  readonly clips: Signal<readonly Recorded[]>;
+  /** Cut from this recording; null until they were asked for. */
+  readonly clips: Signal<readonly Recorded[] | null>;
   dispose(): void;
 }
 
-/** As in styles/replay.css. */
-const NARROW = "(max-width: 40rem)";
 /** The main picture must not change at every look. */
 const CHOSEN_EVERY_MS = 500;
 
@@ -57,12 +61,7 @@ export function createRoom(api: ReplayApi, token: string, id: RecordingId): Room
     last = found?.id ?? null;
     return found;
   });
-  const narrowWindow = window.matchMedia(NARROW);
-  const narrow = signal(narrowWindow.matches);
-  const followWindow = (): void => {
-    narrow.value = narrowWindow.matches;
-  };
-  narrowWindow.addEventListener("change", followWindow);
+  const narrow = watchMedia(NARROW);
   const follow = main.subscribe((lane) => (replay.main.value = lane?.id ?? null));
   return {
     token,
@@ -73,19 +72,22 @@ export function createRoom(api: ReplayApi, token: string, id: RecordingId): Room
     question: signal<Question>(null),
     moreShown: signal(false),
     tracksShown: signal(false),
-    narrow,
+    narrow: narrow.matches,
     pinned,
     lanes,
     main,
     markAtMs: signal<number | null>(null),
     inMs: signal<number | null>(null),
     outMs: signal<number | null>(null),
+    clipTitle: signal(""),
+    cutting: signal(false),
+    cutFault: signal<Told | null>(null),
     scrubMs: signal<number | null>(null),
     failed: signal<Told | null>(null),
-    clips: signal<readonly Recorded[]>([]),
+    clips: signal<readonly Recorded[] | null>(null),
     dispose() {
       follow();
-      narrowWindow.removeEventListener("change", followWindow);
+      narrow.end();
       replay.dispose();
     },
   };

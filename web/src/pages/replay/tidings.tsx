@@ -13,7 +13,7 @@ const NOTICE_SHOWN_MS = 6_000;
 
 export function Tidings({ room }: { readonly room: Room }): JSX.Element {
   const { replay } = room;
-  const offline = replay.offline.value || (replay.waiting.value && [...replay.players.value.values()].some((player) => player.offline));
+  const offline = replay.offline.value || (replay.waiting.value && [...replay.players.value.values()].some((player) => player.offline.value));
   return (
     <div class="banners">
       <div role="alert">
@@ -22,6 +22,7 @@ export function Tidings({ room }: { readonly room: Room }): JSX.Element {
       </div>
       <div role="status">
         <Skipped room={room} />
+        <Cutting room={room} />
         {offline && (
           <p class="banner" data-testid="replay-offline">
             <Icon name="warning" />
@@ -79,6 +80,17 @@ function Failed({ room }: { readonly room: Room }): JSX.Element | null {
     <p class="banner" data-testid="replay-failed">
       <Icon name="warning" />
       {t("said.failed", { reason: told.words })}
+    </p>
+  );
+}
+
+/** Where the panel that says so is closed. */
+function Cutting({ room }: { readonly room: Room }): JSX.Element | null {
+  if (!room.cutting.value || room.panel.value === "marks") return null;
+  return (
+    <p class="banner" data-testid="cutting">
+      <Icon name="cut" />
+      {t("replay.cutting")}
     </p>
   );
 }

@@ -1,13 +1,15 @@
 // Owns the time line: where one is, what there is when, and going elsewhere by pressing and dragging.
 
+import { useComputed } from "@preact/signals";
 import type { JSX } from "preact";
 import { useRef } from "preact/hooks";
 import { Icon } from "../../components/icons";
 import { t } from "../../i18n";
 import type { Lane, Stretch } from "../../replay/lane";
+import { clockTime, duration } from "../view";
 import { places } from "./commands";
 import type { Room } from "./room";
-import { formatClock, formatWallClock, laneName, percent, snap } from "./view";
+import { laneName, percent, snap } from "./view";
 
 /** More are one press away. */
 const LANES_AT_ONCE = 5;
@@ -33,13 +35,13 @@ function Clock({ room }: { readonly room: Room }): JSX.Element {
   return (
     <div class="replay-clock">
       <span class="replay-clock-now" data-testid="clock">
-        {formatClock(atMs - beginMs, !replay.playing.value)}
+        {duration(atMs - beginMs, !replay.playing.value)}
       </span>
-      <span class="replay-clock-end">/ {formatClock(replay.endMs.value - beginMs)}</span>
+      <span class="replay-clock-end">/ {duration(replay.endMs.value - beginMs)}</span>
       <span class="replay-clock-wall" data-testid="wall-clock">
         <Icon name="clock" />
         <span class="unseen">{t("replay.wallClock")}</span>
-        {formatWallClock(startedAt + atMs)}
+        {clockTime(startedAt + atMs)}
       </span>
     </div>
   );
@@ -51,7 +53,9 @@ function Slider({ room }: { readonly room: Room }): JSX.Element {
   const soughtAtMs = useRef(0);
   const beginMs = replay.beginMs.value;
   const endMs = replay.endMs.value;
-  const atMs = room.scrubMs.value ?? replay.atMs.value;
+  // Read by themselves, so that the lanes are not drawn anew as time goes by.
+  const seconds = useComputed(() => Math.round(((room.scrubMs.value ?? replay.atMs.value) - replay.beginMs.value) / 1000));
+  const spoken = useComputed(() => t("replay.positionText", { at: duration(seconds.value * 1000), end: duration(replay.endMs.value - replay.beginMs.value) }));
   const at = (ms: number): string => `${percent(ms, beginMs, endMs)}%`;
   const meant = (event: PointerEvent): number => {
     const box = track.current?.getBoundingClientRect();
@@ -78,8 +82,8 @@ function Slider({ room }: { readonly room: Room }): JSX.Element {
       aria-label={t("replay.position")}
       aria-valuemin={0}
       aria-valuemax={Math.round((endMs - beginMs) / 1000)}
-      aria-valuenow={Math.round((atMs - beginMs) / 1000)}
-      aria-valuetext={t("replay.positionText", { at: formatClock(atMs - beginMs), end: formatClock(endMs - beginMs) })}
+      aria-valuenow={seconds}
+      aria-valuetext={spoken}
       data-testid="time-line"
       onPointerDown={(event) => {
         if (event.button !== 0) return;
@@ -99,10 +103,17 @@ function Slider({ room }: { readonly room: Room }): JSX.Element {
         <Lanes room={room} at={at} />
         <Kept room={room} at={at} />
         <Marks room={room} at={at} />
-        <div class="replay-head" style={{ left: at(atMs) }} />
+        <Head room={room} />
       </div>
     </div>
   );
+}
+
+/** All that moves twenty times a second. */
+function Head({ room }: { readonly room: Room }): JSX.Element {
+  const { replay } = room;
+  const atMs = room.scrubMs.value ?? replay.atMs.value;
+  return <div class="replay-head" style={{ left: `${percent(atMs, replay.beginMs.value, replay.endMs.value)}%` }} />;
 }
 
 interface PartProps {

@@ -1,6 +1,6 @@
 // Owns what a replay shows where: which picture is large, in which order lanes stand, how times are written. Pure.
 
-import { formatNumber, language, t } from "../../i18n";
+import { formatNumber, t } from "../../i18n";
 import { SOURCES } from "../../protocol";
 import type { Source } from "../../protocol";
 import type { Lane } from "../../replay/lane";
@@ -68,17 +68,6 @@ export function laneName(lane: Lane, people: ReadonlyMap<string, Person>): strin
   return t("session.pictureOf", { source: sourceWord(lane.source), name: personName(people.get(lane.participant)) });
 }
 
-/** 1:02:03, or 2:03; with hundredths where frames are looked at. */
-export function formatClock(ms: number, exact = false): string {
-  const hundredths = Math.floor(Math.max(0, ms) / 10);
-  const seconds = Math.floor(hundredths / 100);
-  const two = (value: number): string => String(value).padStart(2, "0");
-  const hours = Math.floor(seconds / 3600);
-  const minutes = Math.floor(seconds / 60) % 60;
-  const head = hours > 0 ? `${hours}:${two(minutes)}` : String(minutes);
-  return `${head}:${two(seconds % 60)}${exact ? `.${two(hundredths % 100)}` : ""}`;
-}
-
 /** As spoken: 2 min 3 s. */
 export function formatLength(ms: number): string {
   const seconds = Math.max(1, Math.round(ms / 1000));
@@ -86,10 +75,6 @@ export function formatLength(ms: number): string {
   const minutes = Math.round(seconds / 60);
   if (minutes < 60) return t("replay.minutes", { count: minutes });
   return t("replay.hours", { hours: Math.floor(minutes / 60), minutes: minutes % 60 });
-}
-
-export function formatWallClock(atMs: number): string {
-  return new Intl.DateTimeFormat(language.value, { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" }).format(atMs);
 }
 
 export function formatSize(bytes: number): string {

@@ -2,6 +2,7 @@
 
 import type { JSX } from "preact";
 import { useCallback, useEffect, useMemo, useRef } from "preact/hooks";
+import { Bar } from "../../components/bar";
 import { KeyTable, useKeys } from "../../components/commands";
 import type { Command } from "../../components/commands";
 import { ask, useClient } from "../../components/context";
@@ -14,7 +15,6 @@ import { Icon } from "../../components/icons";
 import { setSingleKeys, singleKeys } from "../../components/preferences";
 import { Sounds } from "../../components/sounds";
 import { t } from "../../i18n";
-import { Bar } from "./bar";
 import { Chat } from "./chat";
 import { sessionCommands } from "./commands";
 import { ConsentDialog, ConsentReminder, useConsentQuestion } from "./consent";
@@ -54,7 +54,7 @@ export function SessionPage({ token }: { readonly token: string }): JSX.Element 
         <ConsentReminder room={room} />
         <Sounds />
       </div>
-      <Bar room={room} commands={commands} />
+      <Bar commands={commands} moreShown={room.moreShown} />
       <Questions room={room} commands={commands} />
     </div>
   );

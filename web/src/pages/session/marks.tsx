@@ -2,7 +2,7 @@
 
 import { useSignal } from "@preact/signals";
 import type { JSX } from "preact";
-import { useEffect, useRef } from "preact/hooks";
+import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
 import { ask } from "../../components/context";
 import { opener, place } from "../../components/focus";
 import { Icon } from "../../components/icons";
@@ -116,7 +116,7 @@ function MarkRow({ mark, room }: { readonly mark: Mark; readonly room: Room }): 
 function NoteForm({ mark, room }: { readonly mark: Mark; readonly room: Room }): JSX.Element {
   const text = useSignal(mark.text);
   const input = useRef<HTMLInputElement>(null);
-  useEffect(() => input.current?.focus(), []);
+  useLayoutEffect(() => input.current?.focus(), []);
   return (
     <form
       class="mark-form"

@@ -2,6 +2,7 @@
 
 import { computed, signal } from "@preact/signals";
 import type { ReadonlySignal, Signal } from "@preact/signals";
+import { NARROW, watchMedia } from "../../components/media";
 import type { Mark, MarkId, Participant, ParticipantId, TrackId } from "../../protocol";
 import type { Client, RemoteTrack } from "../../state";
 import { LAYOUTS, mainPicture, secondPicture, visiblePictures } from "../view";
@@ -18,9 +19,6 @@ export interface MarkDeed {
 
 /** A cough must not take the picture: somebody speaks only after this long. */
 const SPEAKER_SETTLES_MS = 1_200;
-
-/** As in styles/session.css. */
-const NARROW = "(max-width: 40rem)";
 
 /** A clinic's tablet needs the room for directions, a telephone for the picture; the figures are one key away. */
 const FACTS_FROM: Readonly<Record<Flavour, string>> = {
@@ -88,12 +86,7 @@ export function createRoom(client: Client, token = ""): Room {
     return second ? [first, second] : [first];
   });
 
-  const narrowWindow = window.matchMedia(NARROW);
-  const narrow = signal(narrowWindow.matches);
-  const followWindow = (): void => {
-    narrow.value = narrowWindow.matches;
-  };
-  narrowWindow.addEventListener("change", followWindow);
+  const narrow = watchMedia(NARROW);
 
   let timer: ReturnType<typeof setTimeout> | undefined;
   let loudest: ParticipantId | null = null;
@@ -119,7 +112,7 @@ export function createRoom(client: Client, token = ""): Room {
     draft: signal(""),
     markDeed: signal<MarkDeed | null>(null),
     noting: signal<MarkId | null>(null),
-    narrow,
+    narrow: narrow.matches,
     pictures,
     main,
     large,
@@ -131,7 +124,7 @@ export function createRoom(client: Client, token = ""): Room {
     dispose() {
       clearTimeout(timer);
       unsubscribe();
-      narrowWindow.removeEventListener("change", followWindow);
+      narrow.end();
     },
   };
 }
