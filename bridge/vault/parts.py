@@ -52,9 +52,18 @@ class ObjectKind(StrEnum):
     RECORDING = "recording"
     STUDY = "study"
     DOCUMENT = "document"
+    DERIVED = "derived"
+    """No object for itself: what can be made anew from a study, of the same id and sealed by the study's data key."""
 
 
-_KIND_CODES = {ObjectKind.RECORDING: 1, ObjectKind.STUDY: 2, ObjectKind.DOCUMENT: 3}
+STORED_KINDS = (ObjectKind.RECORDING, ObjectKind.STUDY, ObjectKind.DOCUMENT)
+"""Those that have a key of their own."""
+_KIND_CODES = {
+    ObjectKind.RECORDING: 1,
+    ObjectKind.STUDY: 2,
+    ObjectKind.DOCUMENT: 3,
+    ObjectKind.DERIVED: 4,
+}
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,11 @@ from typing import Any
 from bridge import durable
 from bridge.audit import Audit, Entry, Event, Outcome
 from bridge.ids import new_id
+from bridge.vault.derived import Derived
 from bridge.vault.errors import Finding, Trouble, VaultError, disk_errors
 from bridge.vault.keys import WRAPPED_LIMIT_BYTES, Keyring, new_data_key
 from bridge.vault.objects import ObjectReader, ObjectWriter
-from bridge.vault.parts import ObjectId, ObjectKind, ObjectRef
+from bridge.vault.parts import STORED_KINDS, ObjectId, ObjectKind, ObjectRef
 
 KEYS_FOLDER = "vault"
 KEY_FILE = "key.age"
@@ -25,6 +27,7 @@ _FOLDERS = {
     ObjectKind.RECORDING: "recordings",
     ObjectKind.STUDY: "imaging",
     ObjectKind.DOCUMENT: "documents",
+    ObjectKind.DERIVED: "derived",
 }
 
 
@@ -52,6 +55,11 @@ class Vault:
         if not self.keyring.has_identity and (restoring or not any(self.objects())):
             self.keyring.make_identity()
         self.keyring.check()
+        self.derived = Derived(
+            data_folder / _FOLDERS[ObjectKind.DERIVED],
+            lambda study: self._data_key(ObjectRef(ObjectKind.STUDY, study)),
+        )
+        """What is kept beside studies to save work."""
 
     def create(self, kind: ObjectKind, id: ObjectId | None = None) -> ObjectWriter:
         """A new object with a key of its own. Raises VaultError, ConfigError."""
@@ -83,7 +91,7 @@ class Vault:
 
     def objects(self, kind: ObjectKind | None = None) -> Iterator[ObjectRef]:
         """Every object, shredded ones whose content is still there too. Raises VaultError."""
-        for each in ObjectKind if kind is None else (kind,):
+        for each in STORED_KINDS if kind is None else (kind,):
             with disk_errors():
                 try:
                     names = sorted(os.listdir(self._folder / _FOLDERS[each]))
@@ -125,6 +133,10 @@ class Vault:
                     path.unlink()
                 folder.rmdir()
                 durable.sync_folder(folder.parent)
+            if ref.kind is ObjectKind.STUDY:
+                # What a failing disk keeps of it is unreadable.
+                with suppress(VaultError):
+                    self.derived.drop(ref.id)
         except VaultError:
             audit.record(Entry(Event.OBJECT_SHREDDED, who, str(ref), Outcome.FAILED))
             raise
