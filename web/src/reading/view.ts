@@ -7,9 +7,10 @@ import type { ReadonlySignal } from "@preact/signals";
 export type LayoutName = "1x1" | "1x2" | "2x2" | "mpr";
 export type Plane = "axial" | "sagittal" | "coronal";
 
-/** What lies in a cell; `plane` in `mpr` only. */
+/** What lies in a cell; `plane` in `mpr` only; `study` only where the series is of another one, to compare with. */
 export interface CellContent {
   readonly series: string;
+  readonly study?: string;
   readonly plane?: Plane;
 }
 
