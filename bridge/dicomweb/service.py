@@ -7,19 +7,19 @@ how is `bridge.imaging`'s business; errors are raised, and `bridge.guard` puts t
 from __future__ import annotations
 
 import asyncio
+import functools
 import gzip
 from collections.abc import Awaitable, Callable, Iterable
 
 import msgspec
 from aiohttp import web
 
-from bridge.audit import Entry
 from bridge.dicomweb.imaging import Imaging
-from bridge.dicomweb.sending import json_body, send_pieces
+from bridge.dicomweb.sending import send_json, send_pieces, send_whole
 from bridge.dicomweb.uploads import Upload
 from bridge.errors import ProtocolError
 from bridge.exchange import bearer
-from bridge.imaging.access import Visitor, imported, refused
+from bridge.imaging.access import Visitor
 from bridge.imaging.catalogue import StudyEntry
 from bridge.imaging.dicomweb.accepting import (
     ANY,
@@ -104,13 +104,14 @@ class DicomWeb:
 
     # --- store -----------------------------------------------------------------------------------------------------
 
-    async def store(self, request: web.Request) -> web.Response:
+    async def store(self, request: web.Request) -> web.StreamResponse:
         visitor = await self._access.sender(bearer(request))
         require_json(_accepted(request))
         study = request.match_info.get("study", "")
         upload = Upload()
         try:
-            await self._imaging.uploads.take(request, lambda: self._access.gate(visitor, study), upload)
+            gate = functools.partial(self._access.gate, visitor, study)
+            await self._imaging.uploads.take(request, visitor.who, gate, upload)
         finally:
             # What is kept is kept, so it is in the audit too if the rest never came.
             await asyncio.shield(asyncio.ensure_future(self._record(visitor, upload)))
@@ -119,29 +120,25 @@ class DicomWeb:
             raise ProtocolError("Nothing was sent.")
         base = self._base(request)
         body = await self._imaging.reading.run(lambda: msgspec.json.encode(stored.told(base, study)))
-        response = web.Response(status=stored.status, body=body, content_type=METADATA_TYPE)
+        headers = {"Content-Type": METADATA_TYPE}
         if stored.status == 503:
-            response.headers["Retry-After"] = "10"
-        return response
+            headers["Retry-After"] = "10"
+        return await send_whole(request, body, headers, stored.status)
 
     async def _record(self, visitor: Visitor, upload: Upload) -> None:
-        entries: list[Entry] = [
-            imported(visitor.who, study, count) for study, count in upload.imported.items()
-        ]
-        entries += [refused(visitor.who, study, count) for study, count in upload.conflicts.items()]
-        if entries:
+        if entries := upload.entries(visitor.who):
             await self._access.record(*entries)
 
     # --- search ----------------------------------------------------------------------------------------------------
 
-    async def find_studies(self, request: web.Request) -> web.Response:
+    async def find_studies(self, request: web.Request) -> web.StreamResponse:
         return await self._find(request, lambda finder, entries: finder.studies(entries))
 
-    async def find_series(self, request: web.Request) -> web.Response:
+    async def find_series(self, request: web.Request) -> web.StreamResponse:
         is_all = "study" not in request.match_info
         return await self._find(request, lambda finder, entries: finder.series(entries, with_study=is_all))
 
-    async def find_instances(self, request: web.Request) -> web.Response:
+    async def find_instances(self, request: web.Request) -> web.StreamResponse:
         is_all = "study" not in request.match_info
         of_series = "series" in request.match_info
         return await self._find(
@@ -151,7 +148,7 @@ class DicomWeb:
 
     async def _find(
         self, request: web.Request, find: Callable[[Finder, list[StudyEntry]], Found]
-    ) -> web.Response:
+    ) -> web.StreamResponse:
         visitor = await self._access.visitor(bearer(request))
         require_json(_accepted(request))
         named = [("SeriesInstanceUID", uid)] if (uid := request.match_info.get("series")) else []
@@ -169,11 +166,9 @@ class DicomWeb:
             return gzip.compress(msgspec.json.encode(found.rows), 1, mtime=0), found
 
         body, found = await self._imaging.reading.run(work)
-        response = json_body(request, body, METADATA_TYPE)
-        for is_so, warning in ((query.fuzzy, _NO_FUZZY), (found.ignored, _IGNORED), (found.more, _MORE)):
-            if is_so:
-                response.headers.add("Warning", warning)
-        return response
+        said = ((query.fuzzy, _NO_FUZZY), (found.ignored, _IGNORED), (found.more, _MORE))
+        warnings = [warning for is_so, warning in said if is_so]
+        return await send_json(request, self._imaging.reading, iter([body]), METADATA_TYPE, warnings)
 
     # --- retrieve --------------------------------------------------------------------------------------------------
 
@@ -187,12 +182,11 @@ class DicomWeb:
         pieces = imaging.retriever.files(entry, target, syntaxes)
         return await send_pieces(request, threads, pieces, "application/dicom", multipart=multipart)
 
-    async def get_metadata(self, request: web.Request) -> web.Response:
+    async def get_metadata(self, request: web.Request) -> web.StreamResponse:
         require_json(_accepted(request))
         entry, target = await self._admitted(request, "metadata")
-        base = self._base(request)
-        body = await self._imaging.reading.run(lambda: self._imaging.retriever.metadata(entry, target, base))
-        return json_body(request, body, METADATA_TYPE)
+        told = self._imaging.retriever.metadata(entry, target, self._base(request))
+        return await send_json(request, self._imaging.reading, told, METADATA_TYPE)
 
     async def get_frames(self, request: web.Request) -> web.StreamResponse:
         entry, target = await self._admitted(request, "frames")
@@ -210,7 +204,7 @@ class DicomWeb:
         choice, answer = await imaging.reading.run(work)
         if answer is not None:
             body, content_type = answer
-            return web.Response(body=body, headers={"Content-Type": content_type})
+            return await send_whole(request, body, {"Content-Type": content_type})
         threads = imaging.decoding if choice.target else imaging.reading
         pieces = imaging.retriever.frames(entry, target, numbers, choice)
         return await send_pieces(request, threads, pieces, choice.type, multipart=choice.multipart)
@@ -222,13 +216,13 @@ class DicomWeb:
         imaging = self._imaging
         if target.instance and numbers is None and _wants_video(ranges):
             made = await imaging.decoding.run(lambda: imaging.retriever.video(entry, target))
-            return web.Response(body=made, content_type="video/mp4")
+            return await send_whole(request, made, {"Content-Type": "video/mp4"})
         type = rendered_choice(ranges, _PICTURES)
         pieces = imaging.retriever.rendered(entry, target, numbers, _rendering(request, type))
         is_one = target.instance != "" and (numbers is None or len(numbers) == 1)
         return await send_pieces(request, imaging.decoding, pieces, type, multipart=not is_one)
 
-    async def get_thumbnail(self, request: web.Request) -> web.Response:
+    async def get_thumbnail(self, request: web.Request) -> web.StreamResponse:
         entry, target = await self._admitted(request, "frames")
         type = rendered_choice(_accepted(request), _PICTURES)
         said = request.query.get("viewport")
@@ -238,7 +232,7 @@ class DicomWeb:
         number = _frames(request)[0] if "frames" in request.match_info else None
         imaging = self._imaging
         made = await imaging.decoding.run(lambda: imaging.retriever.thumbnail(entry, target, number, wanted))
-        return web.Response(body=made, content_type=type)
+        return await send_whole(request, made, {"Content-Type": type})
 
     async def get_bulk(self, request: web.Request) -> web.StreamResponse:
         entry, target = await self._admitted(request, "values")

@@ -14,8 +14,9 @@ from dataclasses import dataclass, field
 import structlog
 from aiohttp import web
 
-from bridge.errors import BridgeError, LimitExceeded, ProtocolError, public_error
-from bridge.imaging.access import SessionGate
+from bridge.audit import Entry
+from bridge.errors import BridgeError, Conflict, LimitExceeded, ProtocolError, public_error
+from bridge.imaging.access import SessionGate, imported, refused
 from bridge.imaging.archive import Archive, Arrivals
 from bridge.imaging.arriving import Arriving
 from bridge.imaging.catalogue import StudyEntry
@@ -28,18 +29,26 @@ from bridge.imaging.layout import InstanceNote
 LANES = 8
 """Objects that are kept at one time, of all uploads."""
 UPLOADS_LIMIT = 32
+SHARE = 8
+"""Uploads of one sender, so that none of them keeps the others out."""
+KEEPING_LIMIT = LANES // 2
+"""Objects of one upload that are kept at one time; the other lanes are for other senders."""
 STALLED_S = 60.0
+SLOWEST_BYTES = 64 * 1024
+"""Less than so much within `STALLED_S` of waiting for it is no upload: a place in the row is not held for ever."""
 IDLE_S = 5.0
 """A sender that makes a request for each object writes on where it stopped, if it comes back within this time."""
 FAILURES_LIMIT = 1_000
 """More objects than these that cannot be kept are no upload but a mistake."""
 _TAKEN = frozenset({"application/dicom", "application/octet-stream", ""})
 
+_LATE = "The body did not arrive in time."
+
 _log = structlog.get_logger(__name__)
 MakeGate = Callable[[], SessionGate]
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Lane:
     arrivals: Arrivals
     used_s: float = 0.0
@@ -73,6 +82,11 @@ class Upload:
     conflicts: Counter[str] = field(default_factory=Counter)
     failures: int = 0
 
+    def entries(self, who: str) -> list[Entry]:
+        """For the audit."""
+        taken = [imported(who, study, count) for study, count in self.imported.items()]
+        return taken + [refused(who, study, count) for study, count in self.conflicts.items()]
+
     @property
     def stored(self) -> Stored:
         return Stored(
@@ -87,28 +101,39 @@ class Uploads:
     def __init__(self, archive: Archive, now_s: Callable[[], float] = time.monotonic) -> None:
         self.door = Arrivals(archive)
         """Where objects begin."""
-        self._now_s = now_s
+        self.now_s = now_s
         self._threads = Threads("uploads", LANES)
         # The one that was used last comes first, so that few streams are open for a single sender.
         self._lanes: asyncio.LifoQueue[_Lane] = asyncio.LifoQueue()
         for _ in range(LANES):
             self._lanes.put_nowait(_Lane(Arrivals(archive)))
-        self._running = 0
+        self._running: Counter[str] = Counter()
+        """By sender."""
 
-    async def take(self, request: web.Request, make_gate: MakeGate, upload: Upload) -> None:
+    async def take(self, request: web.Request, who: str, make_gate: MakeGate, upload: Upload) -> None:
         """Everything that the request brings. `upload` says what became of it, also when it breaks off.
 
         Raises ProtocolError for a body that is not as it should be, LimitExceeded, ConnectionError.
         """
-        if self._running >= UPLOADS_LIMIT:
+        if self._running.total() >= UPLOADS_LIMIT or self._running[who] >= SHARE:
             raise LimitExceeded("Too many uploads are running just now; try again in a moment.")
-        self._running += 1
+        self._running[who] += 1
         receiving = _Receiving(self, make_gate, upload)
         try:
-            await receiving.run(request)
+            try:
+                await receiving.run(request)
+            finally:
+                await receiving.settle()
         finally:
-            await receiving.settle()
-            self._running -= 1
+            self._running[who] -= 1
+            if not self._running[who]:
+                del self._running[who]
+
+    async def keep_one(self, arriving: Arriving, gate: SessionGate) -> Upload:
+        """What became of an object that came in by another way."""
+        upload = Upload([None])
+        await self.keep(arriving, _Noting(gate), upload, 0)
+        return upload
 
     async def keep(self, arriving: Arriving, gate: _Noting, upload: Upload, place: int) -> None:
         """Keeps one object and notes what became of it."""
@@ -123,19 +148,22 @@ class Uploads:
             _fail(upload, place, error, gate)
         finally:
             arriving.close()
-            lane.used_s = self._now_s()
+            lane.used_s = self.now_s()
             self._lanes.put_nowait(lane)
 
     async def let_idle_go(self) -> None:
         """To be called now and then: closes what nobody writes to any more."""
         lanes = [self._lanes.get_nowait() for _ in range(self._lanes.qsize())]
+        idle = [lane for lane in lanes if lane.is_open and self.now_s() - lane.used_s >= IDLE_S]
+        for lane in reversed(lanes):
+            if lane not in idle:
+                self._lanes.put_nowait(lane)
         try:
-            for lane in lanes:
-                if lane.is_open and self._now_s() - lane.used_s >= IDLE_S:
-                    await self._threads.run(lane.arrivals.close)
-                    lane.is_open = False
+            for lane in idle:
+                await self._threads.run(lane.arrivals.close)
+                lane.is_open = False
         finally:
-            for lane in reversed(lanes):
+            for lane in idle:
                 self._lanes.put_nowait(lane)
 
     async def close(self) -> None:
@@ -157,7 +185,8 @@ class _Receiving:
 
     async def run(self, request: web.Request) -> None:
         body = _body_of(request.headers.get("Content-Type", ""))
-        while chunk := await _next(request):
+        pace = _Pace(request, self._uploads.now_s)
+        while chunk := await pace.next():
             for event in body.feed(chunk):
                 await self._take(event)
             if self._upload.failures > FAILURES_LIMIT:
@@ -203,7 +232,7 @@ class _Receiving:
         _fail(self._upload, len(self._upload.results) - 1, error, None)
 
     async def _keep(self, arriving: Arriving) -> None:
-        while len(self._keeping) >= LANES:
+        while len(self._keeping) >= KEEPING_LIMIT:
             await asyncio.wait(self._keeping, return_when=asyncio.FIRST_COMPLETED)
         self._arriving = None
         place = len(self._upload.results) - 1
@@ -240,14 +269,32 @@ def _body_of(content_type: str) -> MultipartParser | _Single:
     return parser
 
 
-async def _next(request: web.Request) -> bytes:
-    try:
-        async with asyncio.timeout(STALLED_S):
-            return await request.content.readany()
-    except TimeoutError:
-        raise ProtocolError("The body did not arrive in time.", "joinTimeout") from None
-    except (web.PayloadAccessError, ValueError):
-        raise ProtocolError("The request's body is cut off.") from None
+class _Pace:
+    """A body as it comes, if it comes at all. Only waiting for the sender counts, not what we take to keep things."""
+
+    def __init__(self, request: web.Request, now_s: Callable[[], float]) -> None:
+        self._content = request.content
+        self._now_s = now_s
+        self._waited_s = 0.0
+        self._came_bytes = 0
+
+    async def next(self) -> bytes:
+        """Raises ProtocolError (`joinTimeout`) for a body that stands still, or as good as that."""
+        began_s = self._now_s()
+        try:
+            async with asyncio.timeout(STALLED_S):
+                chunk = await self._content.readany()
+        except TimeoutError:
+            raise ProtocolError(_LATE, "joinTimeout") from None
+        except (web.PayloadAccessError, ValueError):
+            raise ProtocolError("The request's body is cut off.") from None
+        self._waited_s += self._now_s() - began_s
+        self._came_bytes += len(chunk)
+        if self._waited_s >= STALLED_S:
+            if self._came_bytes < SLOWEST_BYTES and chunk:
+                raise ProtocolError(_LATE, "joinTimeout")
+            self._waited_s, self._came_bytes = 0.0, 0
+        return chunk
 
 
 def _fail(upload: Upload, place: int, error: Exception, gate: _Noting | None) -> None:
@@ -255,7 +302,7 @@ def _fail(upload: Upload, place: int, error: Exception, gate: _Noting | None) ->
         _log.error("object not kept", error=type(error).__name__)
         public = public_error(error)
         error = BridgeError(public.text, public.code)
-    if error.code == "conflict":
+    if isinstance(error, Conflict):
         upload.conflicts[gate.study if gate is not None else ""] += 1
     upload.results[place] = Failure.of(error, gate.note if gate is not None else None)
     upload.failures += 1

@@ -17,7 +17,7 @@ from bridge.audit import Audit, Entry, Event, Outcome
 from bridge.auth import Auth, Role, SessionId
 from bridge.errors import NotAuthorised, NotFound
 from bridge.imaging.catalogue import Belonging, Catalogue, StudyEntry
-from bridge.imaging.errors import DicomError
+from bridge.imaging.errors import NotOfClass
 from bridge.imaging.layout import InstanceNote
 from bridge.recordings.accesses import Accesses, Look
 
@@ -115,6 +115,10 @@ class Access:
         on = "studies/all" if visitor.session is None else f"session/{visitor.session}"
         await self.record(Entry(Event.QUERIED, visitor.who, on))
 
+    async def note_refusal(self, visitor: Visitor, on: str = "studies/all") -> None:
+        """That it asked for what it may not. Raises AuditError."""
+        await self._accesses.note(Look(visitor.who, on, "refusals", refused=True))
+
     async def record(self, *entries: Entry) -> None:
         """Raises AuditError."""
         await self._run(lambda: self._audit.record(*entries))
@@ -139,9 +143,9 @@ class SessionGate:
         self._study_uid = study_uid
 
     def check(self, note: InstanceNote) -> None:
-        """Raises DicomError (`wrongType`)."""
+        """Raises NotOfClass."""
         if self._study_uid and note.study != self._study_uid:
-            raise DicomError("The object is of another study than it was sent to.", "wrongType")
+            raise NotOfClass("The object is of another study than it was sent to.")
 
     def enter(self, study: StudyEntry) -> None:
         """Raises NotAuthorised (`notAllowed`), BridgeError."""

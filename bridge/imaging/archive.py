@@ -101,7 +101,7 @@ class Archive:
 
     def recover(self) -> Iterator[StudyEntry]:
         """Makes the entries anew that a crash left behind, one by one; nothing is removed. Raises VaultError."""
-        known = {entry.id for entry in self.catalogue.all()} - set(self.catalogue.unreadable)
+        known = {entry.id for entry in self.catalogue.all()} - self.catalogue.unreadable
         lost = [ref.id for ref in self._vault.objects(ObjectKind.STUDY) if ref.id not in known]
         for study in [*(entry.id for entry in self.catalogue.unsettled()), *lost]:
             try:
@@ -147,11 +147,12 @@ class Archive:
 
     def shred(self, study: str, audit: Audit, who: str) -> None:
         """Makes a study unreadable for ever. Raises Conflict while it is written to, NotFound, VaultError."""
-        with self._making, self._lock:
-            held = self._studies.get(study)
-            if held is not None and held.users:
-                raise Conflict("The study is still arriving.")
-            self._studies.pop(study, None)
+        with self._making:
+            with self._lock:
+                held = self._studies.get(study)
+                if held is not None and held.users:
+                    raise Conflict("The study is still arriving.")
+                self._studies.pop(study, None)
             self._vault.shred(_ref(study), audit, who)
             self.catalogue.forget(study)
 

@@ -12,7 +12,7 @@ import hashlib
 import hmac
 import os
 import threading
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 import msgspec
@@ -32,6 +32,7 @@ SECRET_BYTES = 32
 _SALT = b"bridge-studies-1"
 _NONCE_BYTES = 12
 _ANSWER_TIMEOUT_S = 30.0
+OVERLAP_MS = 60_000
 
 _Answer = TypeVar("_Answer")
 
@@ -121,9 +122,17 @@ class Catalogue:
         self._settled: set[str] = set()
         self._belongings: dict[str, Belonging] = {}
         self._since_ms = 0
-        self.unreadable: list[str] = []
+        self._listeners: list[Callable[[str], None]] = []
+        self._reading = threading.Lock()
+        """Held while what the database says is taken in, so that nothing comes back that was forgotten meanwhile."""
+        self.unreadable: set[str] = set()
         """Ids of studies whose entry has to be made anew."""
         self.refresh()
+
+    def listen(self, changed: Callable[[str], None]) -> None:
+        """From here on it is told the id of each study of which something is different, by any thread; it must not
+        wait."""
+        self._listeners.append(changed)
 
     def all(self) -> list[StudyEntry]:
         """Those that hold something; the last to change comes first."""
@@ -160,10 +169,12 @@ class Catalogue:
             return [entry for id, entry in self._known.items() if id not in self._settled]
 
     def refresh(self) -> None:
-        """Takes in what other servers changed."""
-        for record in self._entries.list(self._since_ms):
-            self._since_ms = max(self._since_ms, record.changed_at_ms)
-            self._take(record)
+        """Takes in what other servers changed; to be called now and then. Raises BridgeError."""
+        with self._reading:
+            # Their clocks and ours are not the same.
+            for record in self._entries.list(max(0, self._since_ms - OVERLAP_MS)):
+                self._since_ms = max(self._since_ms, record.changed_at_ms)
+                self._take(record)
 
     def begin(self, entry: StudyEntry) -> None:
         """Durably notes that a study is about to hold more than its entry tells. Raises Conflict, BridgeError."""
@@ -178,12 +189,14 @@ class Catalogue:
         """What a begun study holds by now; in memory only, because it can be made anew."""
         with self._lock:
             self._put(entry, settled=False)
+        self._tell(entry.id)
 
     def settle(self, entry: StudyEntry) -> None:
         """An entry that tells all. Raises BridgeError."""
         self._save(entry, settled=True)
         with self._lock:
             self._put(entry, settled=True)
+        self._tell(entry.id)
 
     def belonging(self, study: str) -> Belonging:
         """Of a study that may be new or not there at all."""
@@ -195,16 +208,23 @@ class Catalogue:
         self._entries.assign(study, belonging.session, belonging.point)
         with self._lock:
             self._belongings[study] = belonging
+        self._tell(study)
 
     def forget(self, study: str) -> None:
         """Of one that was shredded."""
-        self._entries.remove(study)
-        with self._lock:
-            entry = self._known.pop(study, None)
-            if entry is not None:
-                self._by_uid.pop(entry.uid, None)
-            self._settled.discard(study)
-            self._belongings.pop(study, None)
+        with self._reading:
+            self._entries.remove(study)
+            with self._lock:
+                entry = self._known.pop(study, None)
+                if entry is not None:
+                    self._by_uid.pop(entry.uid, None)
+                self._settled.discard(study)
+                self._belongings.pop(study, None)
+        self._tell(study)
+
+    def _tell(self, study: str) -> None:
+        for changed in self._listeners:
+            changed(study)
 
     # --- sealing -------------------------------------------------------------------------------------------------
 
@@ -222,22 +242,29 @@ class Catalogue:
             )
             entry = msgspec.msgpack.decode(opened, type=StudyEntry)
         except (InvalidTag, ValueError, msgspec.DecodeError):
-            self.unreadable.append(record.id)
+            self.unreadable.add(record.id)
             return None
         with self._lock:
             self._belongings[entry.id] = Belonging(record.session, record.point)
             known = self._known.get(entry.id)
-            if known is None or known.last_at_ms <= entry.last_at_ms:
+            if known is None or _age(known) <= _age(entry):
                 self._put(entry, settled=record.settled)
+        self._tell(entry.id)
         return entry
 
     def _put(self, entry: StudyEntry, *, settled: bool) -> None:
         self._known[entry.id] = entry
         self._by_uid[entry.uid] = entry.id
+        self.unreadable.discard(entry.id)
         (self._settled.add if settled else self._settled.discard)(entry.id)
 
     def _hash(self, uid: str) -> str:
         return hmac.new(self._hash_key, uid.encode("utf-8"), hashlib.sha256).hexdigest()
+
+
+def _age(entry: StudyEntry) -> tuple[int, int]:
+    """The entry that is written when a study begins to grow has the time of its first object, and none of them."""
+    return entry.last_at_ms, entry.instances
 
 
 def _derived(secret: bytes, info: bytes) -> bytes:

@@ -13,3 +13,9 @@ class DicomError(BridgeError):
     """
 
     default_code = "damaged"
+
+
+class NotOfClass(DicomError):
+    """An object that is not the one its request named, or a query that is not of its model."""
+
+    default_code = "wrongType"

@@ -120,7 +120,7 @@ class Gate:
             return
         self._closing.set()
         with self._lock:
-            lines, visits = list(self._lines), list(self._visits)
+            lines = list(self._lines)
             if self._process is not None:
                 self._process.kill()
             if self._control is not None:
@@ -128,6 +128,8 @@ class Gate:
         for line in lines:
             line.wake()
         self._keeper.join()
+        with self._lock:
+            visits = list(self._visits)
         for visit in visits:
             visit.join()
         self._listening.close()
@@ -140,8 +142,9 @@ class Gate:
             began_s = time.monotonic()
             try:
                 self._run_once()
-            except OSError as error:
-                _log.error("dicom process not started", reason=type(error).__name__)
+            except Exception as error:
+                # Without this thread nobody would be let in until the server is started again.
+                _log.error("dicom process failed", reason=type(error).__name__)
             if self._closing.is_set():
                 return
             wait_s = RESTART_S[0] if time.monotonic() - began_s > HEALTHY_S else min(2 * wait_s, RESTART_S[1])
@@ -152,8 +155,12 @@ class Gate:
         """Until the process ends."""
         ours, theirs = Line.pair()
         line = Line(ours)
-        with theirs:
-            process = self._spawn(theirs)
+        try:
+            with theirs:
+                process = self._spawn(theirs)
+        except BaseException:
+            line.close()
+            raise
         with self._lock:
             self._process, self._control = process, line
             if self._closing.is_set():
@@ -170,8 +177,9 @@ class Gate:
                 else:
                     raise LineClosed
         except LineClosed:
-            self._ready.clear()
+            return
         finally:
+            self._ready.clear()
             with self._lock:
                 self._process = self._control = None
             process.kill()
@@ -213,7 +221,13 @@ class Gate:
             self._lines.add(line)
             thread = threading.Thread(target=self._visit, args=(line,), name="dicom-association", daemon=True)
             self._visits.add(thread)
-        thread.start()
+        try:
+            thread.start()
+        except RuntimeError:  # There is no room for another thread.
+            with self._lock:
+                self._lines.discard(line)
+                self._visits.discard(thread)
+            line.close()
 
     def _visit(self, line: Line) -> None:
         reception = Reception(

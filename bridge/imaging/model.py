@@ -30,6 +30,7 @@ _INTEGER = re.compile(r"[+-]?\d{1,15}")
 _UNIT_BYTES = {"OW": 2, "OL": 4, "OF": 4, "OD": 8, "OV": 8}
 _NUMBERS = {"US": "H", "SS": "h", "UL": "L", "SL": "l", "FL": "f", "FD": "d", "UV": "Q", "SV": "q"}
 _BINARY = frozenset(("OB", "OD", "OF", "OL", "OV", "OW", "UN"))
+_GROUPS = ("Alphabetic", "Ideographic", "Phonetic")
 _TEXTS = frozenset(("SH", "LO", "UC"))
 _LONG_TEXTS = frozenset(("LT", "ST", "UT"))
 
@@ -133,7 +134,7 @@ def _values(raw: bytes, vr: str, alphabet: Alphabet, order: str) -> list[Any] | 
             return None
         return [f"{group:04X}{number:04X}" for group, number in zip(words[::2], words[1::2], strict=True)]
     if vr == "PN":
-        return _told([_person(name) for name in alphabet.text(raw, person=True).split("\\")])
+        return _told([name_groups(name) for name in alphabet.text(raw, person=True).split("\\")])
     if vr in _LONG_TEXTS:
         return _told([alphabet.text(raw).rstrip(" \0")])
     if vr == "UR":
@@ -166,9 +167,21 @@ def _odd_float(number: float) -> str:
     return "Infinity" if number > 0 else "-Infinity"
 
 
-def _person(name: str) -> dict[str, str]:
-    groups = zip(("Alphabetic", "Ideographic", "Phonetic"), name.split("=")[:3], strict=False)
+def name_groups(name: str) -> dict[str, str]:
+    """A name of a dataset as the model has it; empty groups are left out."""
+    groups = zip(_GROUPS, name.split("=")[:3], strict=False)
     return {group: text for group, part in groups if (text := part.strip(" \0"))}
+
+
+def text_of(value: Any) -> str:
+    """One value of the model as a text, a name with its groups joined as in a dataset; empty for null."""
+    if value is None:
+        return ""
+    if isinstance(value, dict):
+        return "=".join(str(value.get(group, "")) for group in _GROUPS).rstrip("=")
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return str(value)
 
 
 def _decimal(text: str) -> Any:

@@ -18,7 +18,7 @@ from bridge.imaging import layout
 from bridge.imaging.elements import PIXEL_DATA, PIXEL_TAGS, Element, Walker
 from bridge.imaging.errors import DicomError
 from bridge.imaging.frametable import Picture, frame_table
-from bridge.imaging.model import Json, Model
+from bridge.imaging.model import Json, Model, text_of
 from bridge.imaging.syntaxes import Syntax, syntax_of
 
 INFLATED_LIMIT_BYTES = 256 * 1024 * 1024
@@ -79,8 +79,6 @@ def parse(content: bytes | memoryview) -> Parsed:
     told = model.tell(elements)
     frames, pixels = _frames(data, elements, told, syntax)
     dataset = msgspec.json.encode(told)
-    if len(dataset) > layout.METADATA_LIMIT_BYTES:
-        raise DicomError("The object says too much besides its pixels.", "tooLarge")
     digests = {path: _sha256(data[at : at + length]) for path, (at, length, _) in model.bulk.items()}
     content_digest = hashlib.sha256(dataset + b"".join(digests.values()))
     note = layout.InstanceNote(
@@ -197,11 +195,7 @@ def _first(told: Json, tag: str) -> Any:
 
 
 def _text(told: Json, tag: str) -> str:
-    value = _first(told, tag)
-    if isinstance(value, dict):
-        groups = [value.get(group, "") for group in ("Alphabetic", "Ideographic", "Phonetic")]
-        return "=".join(groups).rstrip("=")[:_NAME_LIMIT]
-    return str(value)[:_NAME_LIMIT] if value is not None else ""
+    return text_of(_first(told, tag))[:_NAME_LIMIT]
 
 
 def _number(told: Json, tag: str) -> int:

@@ -11,9 +11,10 @@ from typing import Any
 from bridge.errors import NotFound
 from bridge.imaging.archive import Archive
 from bridge.imaging.catalogue import StudyEntry
-from bridge.imaging.errors import DicomError
+from bridge.imaging.errors import DicomError, NotOfClass
 from bridge.imaging.layout import json_of
-from bridge.imaging.matching import matches, matches_one
+from bridge.imaging.matching import Wanted, parted, vr_of
+from bridge.imaging.model import text_of
 from bridge.imaging.study import Instance, StudyReader
 
 LEVELS = {"PATIENT": "00100020", "STUDY": "0020000D", "SERIES": "0020000E", "IMAGE": "00080018"}
@@ -37,35 +38,30 @@ _TEXT_LIMIT = 4096
 _ONLINE = {"00080056": "ONLINE"}
 
 Row = dict[str, str]
-
-
-class WrongModel(DicomError):
-    """A query that is not of its model."""
-
-    default_code = "wrongType"
+_Keys = dict[str, Wanted]
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """`patients` is the patient root. `keys` as in `matching.py`."""
+    """`patients` is the patient root. `keys` by tag, their values with `\\` between them."""
 
     patients: bool
     level: str
     keys: Row
 
     def check(self, *, to_send: bool) -> None:
-        """Raises WrongModel if it is not of its model: a level that is not in it, or one above without
+        """Raises NotOfClass if it is not of its model: a level that is not in it, or one above without
         its unique key."""
         levels = list(LEVELS) if self.patients else list(LEVELS)[1:]
         if self.level not in levels:
-            raise WrongModel("The query's level is none of its model.")
+            raise NotOfClass("The query's level is none of its model.")
         above = levels[: levels.index(self.level)]
         # With the UID of a study at hand, nobody needs the patient's number to find it.
         needed = [LEVELS[level] for level in above if level != "PATIENT"]
         if not all(is_single(self.keys.get(tag, "")) for tag in needed):
-            raise WrongModel("The query lacks the UID of a level above its own.")
+            raise NotOfClass("The query lacks the UID of a level above its own.")
         if to_send and not self.keys.get(LEVELS[self.level], "").strip("*"):
-            raise WrongModel("The request does not say what is to be sent.")
+            raise NotOfClass("The request does not say what is to be sent.")
 
 
 def is_single(text: str) -> bool:
@@ -83,30 +79,32 @@ class Questions:
     def find(self, asked: Asked) -> Iterator[Row]:
         """Raises DicomError, VaultError."""
         asked.check(to_send=False)
+        wanted = _wanted(asked.keys)
         if asked.level == "PATIENT":
-            yield from self._patients(asked)
+            yield from self._patients(asked, wanted)
             return
         for entry in self._entries(asked):
             study = study_row(entry)
-            if not matches(_study_keys(asked.keys, study), study):
+            if not _matches(wanted, study):
                 continue
             if asked.level == "STUDY":
                 yield study
                 continue
-            yield from self._below(entry, study, asked)
+            yield from self._below(entry, study, asked, wanted)
 
     def locate(self, asked: Asked) -> list[tuple[str, Instance]]:
         """The objects to send, each with its study. Raises DicomError, VaultError."""
         asked.check(to_send=True)
         unique = {tag: asked.keys.get(tag, "") for tag in LEVELS.values()}
         if asked.level == "PATIENT" and not is_single(unique["00100020"]):
-            raise WrongModel("The request names more than one patient.")
+            raise NotOfClass("The request names more than one patient.")
+        wanted = _wanted(unique)
         found: list[tuple[str, Instance]] = []
         for entry in self._entries(asked):
-            if not matches(unique, study_row(entry)):
+            if not _matches(wanted, study_row(entry)):
                 continue
             with self._opened(entry) as reader:
-                found += [(entry.id, one) for one in reader.instances() if matches(unique, _image_row(one))]
+                found += [(entry.id, one) for one in reader.instances() if _matches(wanted, _image_row(one))]
         if len(found) > MATCHES_LIMIT:
             raise DicomError("More objects match than one request can count.", "tooLarge")
         return found
@@ -121,7 +119,7 @@ class Questions:
             entries = catalogue.all()
         return [entry for entry in entries if self._visible(entry)]
 
-    def _patients(self, asked: Asked) -> Iterator[Row]:
+    def _patients(self, asked: Asked, wanted: _Keys) -> Iterator[Row]:
         patients: dict[tuple[str, str], list[StudyEntry]] = {}
         for entry in self._entries(asked):
             patients.setdefault((entry.facts.patient_id, entry.facts.issuer), []).append(entry)
@@ -131,15 +129,15 @@ class Questions:
                 "00201202": str(sum(entry.series for entry in entries)),
                 "00201204": str(sum(entry.instances for entry in entries)),
             }
-            if matches(asked.keys, row):
+            if _matches(wanted, row):
                 yield row
 
-    def _below(self, entry: StudyEntry, study: Row, asked: Asked) -> Iterator[Row]:
+    def _below(self, entry: StudyEntry, study: Row, asked: Asked, wanted: _Keys) -> Iterator[Row]:
         needs_more = not asked.keys.keys() <= _FROM_NOTES | study.keys()
         with self._opened(entry) as reader:
             for instances in reader.series().values():
                 series = _series_row(instances)
-                if not _may_match("0020000E", asked.keys, series):
+                if not _fits(wanted, "0020000E", series["0020000E"]):
                     continue
                 if asked.level == "SERIES":
                     candidates = [(instances[0], series)]
@@ -147,17 +145,17 @@ class Questions:
                     candidates = [(one, series | _image_row(one)) for one in instances]
                 for instance, row in candidates:
                     known = study | row
-                    if asked.level == "IMAGE" and not _may_match("00080018", asked.keys, known):
+                    if asked.level == "IMAGE" and not _fits(wanted, "00080018", known["00080018"]):
                         continue
                     if needs_more:
                         known = self._told(reader, instance, asked.keys) | known
-                    if matches(asked.keys, known):
+                    if _matches(wanted, known):
                         yield known
 
     def _told(self, reader: StudyReader, instance: Instance, keys: Row) -> Row:
         """What the object itself says of these attributes."""
         dataset = json_of(reader.metadata(instance))
-        return {tag: text_of(dataset[tag]) if tag in dataset else "" for tag in keys}
+        return {tag: _told_text(dataset[tag]) if tag in dataset else "" for tag in keys}
 
     def _opened(self, entry: StudyEntry) -> _Opened:
         return _Opened(self._archive, entry)
@@ -179,12 +177,18 @@ class _Opened:
         self._reader.close()
 
 
-def _may_match(tag: str, keys: Row, known: Row) -> bool:
-    return not keys.get(tag) or matches_one(tag, keys[tag], known[tag])
+def _wanted(keys: Row) -> _Keys:
+    return {tag: Wanted(tag, text) for tag, text in keys.items() if text}
 
 
-def _study_keys(keys: Row, study: Row) -> Row:
-    return {tag: text for tag, text in keys.items() if tag in study}
+def _matches(keys: _Keys, known: Row) -> bool:
+    """Whether all keys match; those of which nothing is known are no condition (PS3.4 C.2.2.1.3)."""
+    return all(tag not in known or _fits(keys, tag, known[tag]) for tag in keys)
+
+
+def _fits(keys: _Keys, tag: str, text: str) -> bool:
+    wanted = keys.get(tag)
+    return wanted is None or wanted.fits(parted(vr_of(tag), text))
 
 
 def _patient_row(entry: StudyEntry) -> Row:
@@ -236,19 +240,8 @@ def _image_row(instance: Instance) -> Row:
     return row
 
 
-def text_of(element: dict[str, Any]) -> str:
+def _told_text(element: dict[str, Any]) -> str:
     """An attribute of the JSON model as text; nothing for what is no text."""
     if element.get("vr") == "SQ":
         return ""
-    return "\\".join(map(_one, element.get("Value", ())))[:_TEXT_LIMIT]
-
-
-def _one(value: Any) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, dict):
-        groups = [value.get(group, "") for group in ("Alphabetic", "Ideographic", "Phonetic")]
-        return "=".join(groups).rstrip("=")
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
-    return str(value)
+    return "\\".join(map(text_of, element.get("Value", ())))[:_TEXT_LIMIT]

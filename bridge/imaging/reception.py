@@ -15,7 +15,7 @@ import structlog
 
 from bridge.audit import Audit, Entry, Event, Outcome
 from bridge.config import DicomPeer
-from bridge.errors import BridgeError, Conflict, LimitExceeded
+from bridge.errors import BridgeError, Conflict
 from bridge.imaging.archive import Archive, Arrivals
 from bridge.imaging.catalogue import Belonging, StudyEntry
 from bridge.imaging.dimse.talk import (
@@ -35,21 +35,17 @@ from bridge.imaging.dimse.talk import (
     Welcome,
     expected,
 )
-from bridge.imaging.errors import DicomError
+from bridge.imaging.errors import NotOfClass
 from bridge.imaging.layout import INSTANCE_LIMIT_BYTES, InstanceNote
-from bridge.imaging.questions import Asked, Questions, WrongModel
+from bridge.imaging.questions import Asked, Questions
 from bridge.imaging.scratch import Scratch
+from bridge.imaging.statuses import PROCESSING_FAILED, status_of
 from bridge.imaging.study import StudyReader
 from bridge.store import SessionId
 
-DUPLICATE, NO_RESOURCES, NO_MATCH_OF_CLASS, NOT_UNDERSTOOD = 0x0111, 0xA700, 0xA900, 0xC000
-PROCESSING_FAILED, UNKNOWN_DESTINATION = 0x0110, 0xA801
+UNKNOWN_DESTINATION = 0xA801
 _log = structlog.get_logger(__name__)
 _Admit = Callable[[str, str, str], tuple[str, DicomPeer | None]]
-
-
-class _OtherObject(DicomError):
-    """The dataset is not the object that its request named."""
 
 
 class Reception:
@@ -148,7 +144,7 @@ class Reception:
     def check(self, note: InstanceNote) -> None:
         """For the archive, of an object that was read."""
         if (note.sop_class, note.sop_instance) != self._announced:
-            raise _OtherObject("The object is not the one that was announced.", "wrongType")
+            raise NotOfClass("The object is not the one that was announced.")
 
     def enter(self, study: StudyEntry) -> None:
         """For the archive: the study that an object comes into. The first is noted before it does."""
@@ -240,14 +236,3 @@ class Reception:
                 self._note(event, study, Outcome.DONE, {"objects": objects})
         self._sent.clear()
         self._kept.clear()
-
-
-def status_of(error: BridgeError) -> int:
-    """As PS3.4 B.2.3 and C.4 have it."""
-    if isinstance(error, _OtherObject | WrongModel):
-        return NO_MATCH_OF_CLASS
-    if isinstance(error, Conflict):
-        return DUPLICATE
-    if isinstance(error, LimitExceeded) or error.code in ("storageFailed", "tooMany", "shuttingDown"):
-        return NO_RESOURCES
-    return NOT_UNDERSTOOD

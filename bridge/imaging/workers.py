@@ -148,7 +148,7 @@ class Workers:
         """Runs `module:function` of `bridge.imaging` in a worker; it is handed the payload without copying a Scratch.
 
         Raises DicomError for what the function said of the payload, WorkerLost if it took too much of anything, and
-        LimitExceeded if no worker got free within the time.
+        LimitExceeded if no worker got free within the time, or none could be started.
         """
         if len(arguments) > MESSAGE_BYTES:
             raise ValueError("arguments are short; what is long is the payload")
@@ -177,7 +177,7 @@ class Workers:
         worker = self._take(timeout_s)
         kept = False
         try:
-            worker.wait_ready()
+            _await_ready(worker)
             reply = worker.ask(request, payload, time.monotonic() + timeout_s)
             kept = True
             return reply
@@ -232,6 +232,14 @@ class Workers:
             worker = _Worker()
             self._all.add(worker)
         return worker
+
+
+def _await_ready(worker: _Worker) -> None:
+    """Raises LimitExceeded: that one does not come up says nothing of the object."""
+    try:
+        worker.wait_ready()
+    except OSError:
+        raise LimitExceeded("Objects cannot be read just now; try again in a moment.") from None
 
 
 def _left(deadline_s: float) -> float:

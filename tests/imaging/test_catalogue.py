@@ -130,7 +130,7 @@ def test_a_row_that_was_tampered_with_is_not_believed(house: House) -> None:
         asyncio.run_coroutine_threadsafe(house.store.save_study(changed), house.loop).result(30)
         catalogue = house.catalogue()
         assert catalogue.all() == []
-        assert catalogue.unreadable == [ENTRY.id]
+        assert catalogue.unreadable == {ENTRY.id}
 
 
 def test_an_entry_belongs_to_its_own_row(house: House) -> None:
@@ -138,7 +138,7 @@ def test_an_entry_belongs_to_its_own_row(house: House) -> None:
     (row,) = house.rows()
     moved = StudyRecord("b" * 16, "0" * 64, row.sealed, True, row.changed_at_ms)
     asyncio.run_coroutine_threadsafe(house.store.save_study(moved), house.loop).result(30)
-    assert house.catalogue().unreadable == ["b" * 16]
+    assert house.catalogue().unreadable == {"b" * 16}
 
 
 def test_a_database_that_is_gone_is_told_plainly(house: House, tmp_path: Path) -> None:

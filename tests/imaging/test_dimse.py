@@ -29,7 +29,7 @@ from bridge.imaging.catalogue import Belonging
 from bridge.imaging.errors import DicomError
 from bridge.imaging.parsing import parse
 from bridge.imaging.part10 import file_meta
-from bridge.imaging.reception import status_of
+from bridge.imaging.statuses import status_of
 from bridge.imaging.workers import Workers
 from bridge.vault import Trouble, VaultError
 from tests.imaging.certificates import make_certificates

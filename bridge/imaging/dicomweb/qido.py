@@ -5,20 +5,26 @@ It knows which studies it is given, and neither who asks nor HTTP. Reading block
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import msgspec
-
+from bridge.errors import BridgeError
 from bridge.imaging.catalogue import StudyEntry
-from bridge.imaging.dicomweb.matching import Json, Path, Query, matches
+from bridge.imaging.dicomweb.matching import Filters, Json, Query, matches
 from bridge.imaging.dicomweb.shelf import OpenStudy, Shelf
-from bridge.imaging.layout import json_of
+from bridge.imaging.gathering import KINDS_LIMIT
+from bridge.imaging.layout import Metadata, json_of
+from bridge.imaging.matching import Wanted
+from bridge.imaging.model import name_groups
 from bridge.imaging.parsing import StudyFacts
 from bridge.imaging.study import Instance
 
 STUDY_UID, SERIES_UID, INSTANCE_UID = "0020000D", "0020000E", "00080018"
+TIME_LIMIT_S = 20.0
+"""Of one search: what asks for more than the index knows has to open every study that it may be in."""
+_MODALITY, _SOP_CLASS = ("00080060",), ("00080016",)
 _RETRIEVE_URL = "00081190"
 _SERIES_TAGS = (
     "00080060",  # Modality
@@ -47,16 +53,21 @@ class Found:
 class Finder:
     """One query. `base` is the address of the service, for what can be fetched."""
 
-    def __init__(self, shelf: Shelf, query: Query, base: str) -> None:
+    def __init__(
+        self, shelf: Shelf, query: Query, base: str, now_s: Callable[[], float] = time.monotonic
+    ) -> None:
         self._shelf = shelf
         self._query = query
         self._base = base
+        self._now_s = now_s
+        self._end_s = now_s() + TIME_LIMIT_S
+        self._of_study = {path: wanted for path, wanted in query.filters.items() if path[0] in _STUDY_TAGS}
 
     def studies(self, entries: list[StudyEntry]) -> Found:
         """Of these studies those that match."""
-        filters = {path: wanted for path, wanted in self._query.filters.items() if path[0] in _STUDY_TAGS}
+        filters = dict(self._of_study)
         # Of series and instances nothing is known here; `ModalitiesInStudy` is asked for by either name.
-        if (modality := self._query.filters.get(("00080060",))) is not None:
+        if (modality := self._query.filters.get(_MODALITY)) is not None:
             filters.setdefault(("00080061",), modality)
         rows = (row for row in (study_row(each, self._base) for each in entries) if matches(row, filters))
         ignored = len(self._query.without(_STUDY_TAGS | {"00080060"})) > 0
@@ -81,61 +92,79 @@ class Finder:
         return Found(page, ignored=ignored)
 
     def _entries(self, entries: list[StudyEntry]) -> Iterator[tuple[StudyEntry, Json]]:
-        """Those that match by what is known of them without opening them."""
-        filters = {path: wanted for path, wanted in self._query.filters.items() if path[0] in _STUDY_TAGS}
+        """Those that match, and may hold what is asked for, by what is known of them without opening them."""
+        filters = self._query.filters
         for entry in entries:
+            if not _may_hold(entry.modalities, filters.get(_MODALITY)):
+                continue
+            if not _may_hold(entry.sop_classes, filters.get(_SOP_CLASS)):
+                continue
             row = study_row(entry, self._base)
-            if matches(row, filters):
+            if matches(row, self._of_study):
+                self._check_time()
                 yield entry, row
+
+    def _check_time(self) -> None:
+        """Raises BridgeError (`tooLarge`), which is what PS3.18 8.3.4.4 has for too wide a search."""
+        if self._now_s() > self._end_s:
+            raise BridgeError(
+                "This search takes too long; narrow it by date, patient or modality.", "tooLarge"
+            )
 
     def _series(self, entries: list[StudyEntry], with_study: bool) -> Iterator[Json]:
         for entry, study in self._entries(entries):
             filters = self._query.without(study)
+            rows = []
             with self._shelf.study(entry.id) as opened:
-                rows = []
-                for uid, instances in opened.reader.series().items():
-                    if not _uid_fits(self._query, SERIES_UID, uid):
-                        continue
-                    row, dataset = self._series_row(opened, entry, uid, instances)
+                for uid, instances in self._wanted_series(opened):
+                    self._check_time()
+                    metadata = opened.metadata(instances[0])
+                    dataset = json_of(metadata)
+                    row = self._series_row(entry, uid, dataset, metadata, len(instances))
                     if matches(dataset | row, filters):
-                        rows.append(self._complete(row, dataset, study if with_study else {}))
+                        rows.append(self._complete(row, dataset, metadata, study if with_study else {}))
             yield from rows
 
     def _instances(self, entries: list[StudyEntry], with_study: bool, with_series: bool) -> Iterator[Json]:
         for entry, study in self._entries(entries):
             filters = self._query.without(study)
+            rows = []
             with self._shelf.study(entry.id) as opened:
-                rows = []
-                for uid, instances in opened.reader.series().items():
-                    if not _uid_fits(self._query, SERIES_UID, uid):
-                        continue
+                for uid, instances in self._wanted_series(opened):
                     above = dict(study) if with_study else {}
                     if with_series:
-                        above |= self._series_row(opened, entry, uid, instances)[0]
+                        first = opened.metadata(instances[0])
+                        above |= self._series_row(entry, uid, json_of(first), first, len(instances))
                     for instance in instances:
                         row = self._instance_row(opened, entry, instance, filters, above)
                         if row is not None:
                             rows.append(row)
             yield from rows
 
+    def _wanted_series(self, opened: OpenStudy) -> Iterator[tuple[str, list[Instance]]]:
+        wanted = self._query.filters.get((SERIES_UID,))
+        for uid, instances in opened.reader.series().items():
+            if wanted is None or wanted.fits([uid]):
+                yield uid, instances
+
     def _series_row(
-        self, opened: OpenStudy, entry: StudyEntry, uid: str, instances: list[Instance]
-    ) -> tuple[Json, Json]:
-        """What is told of a series, and the dataset of the first of its instances."""
-        dataset = json_of(opened.metadata(instances[0]))
-        row = {tag: dataset[tag] for tag in _SERIES_TAGS if tag in dataset and _is_short(dataset[tag])}
-        row |= {
+        self, entry: StudyEntry, uid: str, dataset: Json, metadata: Metadata, instances: int
+    ) -> Json:
+        """What is told of a series; the dataset is that of the first of its instances."""
+        row = {tag: dataset[tag] for tag in _SERIES_TAGS if tag in dataset}
+        for tag in _outside(metadata):
+            row.pop(tag, None)
+        return row | {
             "00080005": _element("CS", "ISO_IR 192"),
             "00080056": _element("CS", "ONLINE"),
             SERIES_UID: _element("UI", uid),
             STUDY_UID: _element("UI", entry.uid),
             _RETRIEVE_URL: _element("UR", f"{self._base}/studies/{entry.uid}/series/{uid}"),
-            "00201209": _element("IS", len(instances)),
+            "00201209": _element("IS", instances),
         }
-        return row, dataset
 
     def _instance_row(
-        self, opened: OpenStudy, entry: StudyEntry, instance: Instance, filters: dict[Path, str], above: Json
+        self, opened: OpenStudy, entry: StudyEntry, instance: Instance, filters: Filters, above: Json
     ) -> Json | None:
         row = instance_row(entry, instance, self._base)
         known = above | row
@@ -144,15 +173,20 @@ class Finder:
             or not self._query.include <= known.keys()
             or any(path[0] not in known for path in filters)
         )
-        dataset = json_of(opened.metadata(instance)) if needs_all else {}
+        if not needs_all:
+            return self._complete(row, {}, None, above) if matches(known, filters) else None
+        self._check_time()
+        metadata = opened.metadata(instance)
+        dataset = json_of(metadata)
         if not matches(dataset | known, filters):
             return None
-        return self._complete(row, dataset, above)
+        return self._complete(row, dataset, metadata, above)
 
-    def _complete(self, row: Json, dataset: Json, above: Json) -> Json:
+    def _complete(self, row: Json, dataset: Json, metadata: Metadata | None, above: Json) -> Json:
         """With what was asked for besides; values that are kept outside of the metadata are left out."""
         wanted = dataset.keys() if self._query.everything else self._query.include & dataset.keys()
-        more = {tag: dataset[tag] for tag in wanted if _is_short(dataset[tag])}
+        outside = _outside(metadata) if metadata is not None else frozenset()
+        more = {tag: dataset[tag] for tag in wanted if tag not in outside}
         return dict(sorted((more | above | row).items()))
 
 
@@ -214,19 +248,18 @@ def _element(vr: str, *values: Any) -> Json:
 
 
 def _person(name: str) -> Json:
-    groups = zip(("Alphabetic", "Ideographic", "Phonetic"), name.split("=")[:3], strict=False)
-    told = {group: text for group, text in groups if text}
+    told = name_groups(name)
     return {"vr": "PN", "Value": [told]} if told else {"vr": "PN"}
 
 
-def _is_short(element: Json) -> bool:
-    """Whether nothing of it lies outside, at any depth."""
-    return b'"BulkDataURI":' not in msgspec.json.encode(element)
+def _outside(metadata: Metadata) -> frozenset[str]:
+    """The attributes of which something lies outside of the metadata, at any depth."""
+    return frozenset(path.partition("/")[0] for path in metadata.bulk)
 
 
-def _uid_fits(query: Query, tag: str, uid: str) -> bool:
-    wanted = query.filters.get((tag,))
-    return wanted is None or matches({tag: _element("UI", uid)}, {(tag,): wanted})
+def _may_hold(kinds: tuple[str, ...], wanted: Wanted | None) -> bool:
+    """Whether a study of these kinds can hold what is asked for. Of very many kinds not all are known."""
+    return wanted is None or wanted.is_nothing or len(kinds) >= KINDS_LIMIT or wanted.fits(kinds)
 
 
 _STUDY_TAGS = frozenset(study_row(StudyEntry(id="", uid="", facts=StudyFacts()), ""))

@@ -1,6 +1,6 @@
 """Store (PS3.18 10.5): what the answer says of every object that was sent. Pure.
 
-Reasons are those of PS3.3 C.12.1.5 and PS3.4 B.2.3, in words too, which the standard leaves to us.
+Reasons are the statuses of a C-STORE, in words too, which the standard leaves to us.
 """
 
 from __future__ import annotations
@@ -11,24 +11,8 @@ from typing import Any
 from bridge.errors import BridgeError
 from bridge.imaging.dicomweb.matching import Json
 from bridge.imaging.layout import InstanceNote
+from bridge.imaging.statuses import status_of
 
-OUT_OF_RESOURCES = 0xA700
-NOT_OF_THE_STUDY = 0xA900
-CANNOT_UNDERSTAND = 0xC000
-PROCESSING_FAILURE = 0x0110
-DUPLICATE = 0x0111
-NOT_AUTHORISED = 0x0124
-_REASONS = {
-    "storageFailed": OUT_OF_RESOURCES,
-    "tooMany": OUT_OF_RESOURCES,
-    "shuttingDown": OUT_OF_RESOURCES,
-    "tooLarge": OUT_OF_RESOURCES,
-    "conflict": DUPLICATE,
-    "notAllowed": NOT_AUTHORISED,
-    "damaged": CANNOT_UNDERSTAND,
-    "malformed": CANNOT_UNDERSTAND,
-    "wrongType": CANNOT_UNDERSTAND,
-}
 _STATUS = {"storageFailed": 507, "tooMany": 503, "shuttingDown": 503}
 """Where nothing at all could be kept, and the sender should come back."""
 
@@ -44,10 +28,7 @@ class Failure:
 
     @classmethod
     def of(cls, error: BridgeError, note: InstanceNote | None) -> Failure:
-        reason = _REASONS.get(error.code, PROCESSING_FAILURE)
-        if error.code == "wrongType" and note is not None:
-            reason = NOT_OF_THE_STUDY
-        return cls(error.code, error.text, note, reason)
+        return cls(error.code, error.text, note, status_of(error))
 
 
 @dataclass(slots=True)

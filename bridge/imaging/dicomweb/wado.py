@@ -6,7 +6,7 @@ It knows neither who asks nor HTTP.
 
 from __future__ import annotations
 
-import gzip
+import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -45,6 +45,8 @@ PIECE_BYTES = 1024 * 1024
 RETELL_TIMEOUT_S = 120.0
 _INFLATE = "bridge.imaging.parsing:inflate_object"
 _GZIP_LEVEL = 1
+ANSWER_LIMIT_BYTES = 8 * 1024 * 1024
+"""Of metadata that are remembered for the next who asks."""
 _STORED = frozenset({"native", "encapsulated"})
 """Of frames that lie in the file as they are."""
 _BULK_KEY = b'"BulkDataURI":"'
@@ -86,19 +88,32 @@ class Retriever:
 
     # --- metadata --------------------------------------------------------------------------------------------------
 
-    def metadata(self, entry: StudyEntry, target: Target, base: str) -> bytes:
-        """The JSON model of all instances there, compressed by gzip."""
+    def metadata(self, entry: StudyEntry, target: Target, base: str) -> Iterator[bytes]:
+        """The JSON model of all instances there, compressed by gzip, piece by piece."""
         with self.shelf.study(entry.id) as opened:
+            # Objects do not change once they are sealed; there can only be more of them.
             key = ("metadata", entry.id, target, base, opened.reader.count)
             ready = self.shelf.answers.get(key)
-            if ready is None:
-                told = [
-                    _with_places(opened.reader.metadata(instance).dataset, entry, instance, base)
-                    for instance in selected(opened, target)
-                ]
-                ready = gzip.compress(b"[" + b",".join(told) + b"]", _GZIP_LEVEL, mtime=0)
-                self.shelf.answers.put(key, ready, len(ready))
-        return ready
+            if ready is not None:
+                yield ready
+                return
+            made: list[bytes] = []
+            size_bytes = 0
+            for piece in _gzipped(self._told(opened, entry, target, base)):
+                yield piece
+                size_bytes += len(piece)
+                if size_bytes <= ANSWER_LIMIT_BYTES:
+                    made.append(piece)
+            if size_bytes <= ANSWER_LIMIT_BYTES:
+                self.shelf.answers.put(key, b"".join(made), size_bytes)
+
+    def _told(self, opened: OpenStudy, entry: StudyEntry, target: Target, base: str) -> Iterator[bytes]:
+        between = b"["
+        for instance in selected(opened, target):
+            yield between
+            yield _with_places(opened.reader.metadata(instance).dataset, entry, instance, base)
+            between = b","
+        yield b"]"
 
     # --- files -----------------------------------------------------------------------------------------------------
 
@@ -281,6 +296,14 @@ def selected(opened: OpenStudy, target: Target) -> list[Instance]:
     if not found:
         raise NotFound("There is no such series or object in the study.")
     return found
+
+
+def _gzipped(told: Iterable[bytes]) -> Iterator[bytes]:
+    packer = zlib.compressobj(_GZIP_LEVEL, wbits=16 + zlib.MAX_WBITS)
+    for each in told:
+        if piece := packer.compress(each):
+            yield piece
+    yield packer.flush()
 
 
 def whole(piece: Piece, *, multipart: bool) -> tuple[bytes, str]:

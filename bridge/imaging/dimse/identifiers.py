@@ -6,6 +6,7 @@ UTF-8. Pure.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from io import BytesIO
 from typing import Any
@@ -27,7 +28,15 @@ _TEXTS = frozenset(
     ("AE", "AS", "CS", "DA", "DS", "DT", "IS", "LO", "LT", "PN", "SH", "ST", "TM", "UC", "UI", "UR", "UT")
 )
 _ENCODED = frozenset(("LO", "LT", "PN", "SH", "ST", "UC", "UT"))
-_NUMBERS = frozenset(("US", "UL", "SS", "SL"))
+_NUMBERS = {
+    "US": (0, 2**16 - 1),
+    "UL": (0, 2**32 - 1),
+    "SS": (-(2**15), 2**15 - 1),
+    "SL": (-(2**31), 2**31 - 1),
+}
+_INTEGER = re.compile(r"[+-]?[0-9]{1,12}")
+_HELD = {"IS": _INTEGER, "DS": re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?")}
+"""Texts that pydicom makes numbers of."""
 
 
 class Question:
@@ -79,18 +88,37 @@ def answer(row: dict[str, str], question: Question, title: str, syntax: Any) -> 
     dataset.add_new(int(LEVEL, 16), "CS", question.level)
     dataset.add_new(int(RETRIEVE_AE, 16), "AE", title)
     for tag in question.keys:
-        text = row.get(tag, "")
-        vr = _vr(int(tag, 16))
-        if tag == RETRIEVE_AE:
-            continue
-        if vr in _TEXTS:
-            dataset.add_new(int(tag, 16), vr, text.split("\\") if "\\" in text else text)
-        elif vr in _NUMBERS:
-            numbers = [int(part) for part in text.split("\\") if part.lstrip("-").isdigit()]
-            dataset.add_new(int(tag, 16), vr, numbers)
-        elif vr == "SQ":
-            dataset.add_new(int(tag, 16), vr, [])
-    return written(dataset, syntax)
+        if tag != RETRIEVE_AE:
+            _add(dataset, tag, row.get(tag, ""))
+    try:
+        return written(dataset, syntax)
+    except ValueError:
+        return written(_writable(dataset, syntax), syntax)
+
+
+def _add(dataset: Dataset, tag: str, text: str) -> None:
+    """What devices wrote is not always what its sort allows: such a value is told as empty, the others as they are."""
+    vr = _vr(int(tag, 16)).partition(" ")[0]
+    if vr in _TEXTS:
+        held = _HELD.get(vr)
+        parts = [part if held is None or held.fullmatch(part) else "" for part in text.split("\\")]
+        dataset.add_new(int(tag, 16), vr, parts if any(parts) and len(parts) > 1 else parts[0])
+    elif vr in _NUMBERS:
+        low, high = _NUMBERS[vr]
+        numbers = [int(part) for part in text.split("\\") if _INTEGER.fullmatch(part)]
+        dataset.add_new(int(tag, 16), vr, [number for number in numbers if low <= number <= high])
+    elif vr == "SQ":
+        dataset.add_new(int(tag, 16), vr, [])
+
+
+def _writable(dataset: Dataset, syntax: Any) -> Dataset:
+    """With nothing in those attributes that cannot be written."""
+    made = Dataset()
+    for element in dataset:
+        made.add(element)
+        if encode(made, syntax.is_implicit_VR, syntax.is_little_endian) is None:
+            made.add_new(element.tag, element.VR, "" if element.VR in _TEXTS else [])
+    return made
 
 
 def failed(instances: Iterable[str], syntax: Any) -> bytes:

@@ -18,9 +18,9 @@ from bridge.imaging.dimse.sending import Destination, Sending, Target
 from bridge.imaging.dimse.talk import Done, Find, Hello, Keep, Line, Locate, Places, Rows, Welcome, expected
 from bridge.imaging.dimse.upper import Landing, Visit
 from bridge.imaging.errors import DicomError
+from bridge.imaging.statuses import NO_RESOURCES, status_of
 
 SUCCESS, PENDING, CANCELLED = 0x0000, 0xFF00, 0xFE00
-NO_RESOURCES, NO_MATCH_OF_CLASS, NOT_UNDERSTOOD = 0xA700, 0xA900, 0xC000
 NOT_SUPPORTED, SOME_FAILED, ALL_FAILED, UNKNOWN_DESTINATION = 0x0122, 0xB000, 0xA702, 0xA801
 COMMENT_LIMIT = 64
 _REJECTIONS = {"calling": (1, 1, 3), "called": (1, 1, 7), "busy": (2, 3, 2)}
@@ -73,7 +73,7 @@ class Services:
         try:
             question = identifiers.Question(request.message.Identifier.getvalue(), request.syntax)
         except DicomError as error:
-            request.respond(NOT_UNDERSTOOD, error.text)
+            request.respond(status_of(error), error.text)
             return
         if query.verb == "find":
             _find(request, question, query.patients, self._title)
@@ -166,11 +166,12 @@ def _keep(request: _Request) -> None:
 
 
 def _refusal(error: BridgeError | OSError | ValueError | None) -> tuple[int, str]:
-    if isinstance(error, DicomError):
-        return NOT_UNDERSTOOD, error.text
-    if isinstance(error, ValueError):
-        return NOT_UNDERSTOOD, "The object's UIDs are none."
-    return NO_RESOURCES, error.text if isinstance(error, BridgeError) else "Out of memory; try again."
+    if error is None:
+        return NO_RESOURCES, ""
+    if isinstance(error, BridgeError):
+        return status_of(error), error.text
+    is_uid = isinstance(error, ValueError)
+    return status_of(error), "The object's UIDs are none." if is_uid else "Out of memory; try again."
 
 
 def _find(request: _Request, question: identifiers.Question, patients: bool, title: str) -> None:
