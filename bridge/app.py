@@ -26,6 +26,7 @@ from bridge.guard import BadTokens, Clients, Handler, errors_middleware, securit
 from bridge.health import Health
 from bridge.http import Api
 from bridge.imaging.gate import open_gate
+from bridge.imaging.upkeep import Upkeep, open_upkeep
 from bridge.media import whip
 from bridge.media._native import RelayStats
 from bridge.media.addresses import reachable_addresses
@@ -44,6 +45,7 @@ from bridge.recordkeeping import SYSTEM, RecordingRules, RecordKeeper
 from bridge.replay import Replay
 from bridge.rooms import Rooms
 from bridge.signaling import Signaling
+from bridge.studies import Studies
 from bridge.tls import Tls, open_tls
 from bridge.vault import Vault
 
@@ -112,6 +114,11 @@ async def running(settings: Settings) -> AsyncIterator[Server]:
         imaging = await stack.enter_async_context(
             open_imaging(vault, office.store, audit, office.auth, library.accesses)
         )
+        upkeep = await stack.enter_async_context(
+            open_upkeep(
+                settings, office.store, imaging.archive, audit, now_ms, forgets=(imaging.shelf.forget,)
+            )
+        )
         await stack.enter_async_context(open_gate(settings, office.store, imaging.archive, audit, now_ms))
         signaling = Signaling(rooms, office.auth, now_ms, _origins(settings))
         metrics = Metrics(lambda: _relay_stats(engine), rooms.counts, keeper.counts)
@@ -122,7 +129,9 @@ async def running(settings: Settings) -> AsyncIterator[Server]:
             lambda: keeper.counts().in_trouble > 0,
         )
         newcomers = _Newcomers()
-        web_app = _web_app(settings, office, rooms, library, imaging, signaling, metrics, health, newcomers)
+        web_app = _web_app(
+            settings, office, rooms, library, imaging, upkeep, signaling, metrics, health, newcomers
+        )
         runner = web.AppRunner(
             web_app,
             access_log=None,
@@ -140,6 +149,8 @@ async def running(settings: Settings) -> AsyncIterator[Server]:
             _keep_going("certificate", lambda: _watch_certificate(tls)),
             _keep_going("library", library.run),
             _keep_going("imaging", imaging.run),
+            _keep_going("study jobs", upkeep.jobs.run),
+            _keep_going("retention of studies", upkeep.keeping.keep_sweeping),
             _keep_going(
                 "retention",
                 lambda: keep_shredding(office.store, lambda id: library.shred(id, SYSTEM), now_ms),
@@ -173,6 +184,7 @@ def _web_app(
     rooms: Rooms,
     library: Library,
     imaging: Imaging,
+    upkeep: Upkeep,
     signaling: Signaling,
     metrics: Metrics,
     health: Health,
@@ -196,6 +208,7 @@ def _web_app(
     )
     Replay(office.auth, office.store, library).add_routes(app)
     DicomWeb(imaging, clients.base_url, settings.allowed_origins).add_routes(app)
+    Studies(imaging.archive, imaging.access, upkeep).add_routes(app)
     app.on_shutdown.append(library.break_off)
     api.add_routes(app)
     app.router.add_get("/metrics", metrics_handler(metrics, clients, settings.metrics_allow))

@@ -86,6 +86,12 @@ class StudyRows:
             raise NotFound("There is no such study.")
         return tables.study_of(row._mapping)
 
+    async def get_all(self, studies: Collection[str]) -> list[StudyRecord]:
+        """Those of them that there are; up to some hundreds at once."""
+        query = sa.select(tables.studies).where(tables.studies.c.id.in_(studies))
+        async with self._store.reading() as connection:
+            return [tables.study_of(row._mapping) for row in await connection.execute(query)]
+
     async def hold(self, study: str, hold: bool) -> None:
         """Puts it under legal hold, or lets it go. Raises NotFound, also while it is shredded."""
         columns = tables.studies.c
