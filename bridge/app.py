@@ -20,7 +20,7 @@ from bridge.audit import AUDIT_FOLDER, Audit, Entry, Event
 from bridge.bus import Bus, LocalBus
 from bridge.config import ConfigError, Settings
 from bridge.consent import wording
-from bridge.dicomweb import DicomWeb, Imaging, open_imaging
+from bridge.dicomweb import DicomWeb, Imaging, SendingDesk, open_imaging
 from bridge.doors import RoomDoors
 from bridge.guard import BadTokens, Clients, Handler, errors_middleware, security_headers
 from bridge.health import Health
@@ -112,7 +112,7 @@ async def running(settings: Settings) -> AsyncIterator[Server]:
         )
         stack.push_async_callback(library.close)
         imaging = await stack.enter_async_context(
-            open_imaging(vault, office.store, audit, office.auth, library.accesses)
+            open_imaging(data_folder(settings), vault, office.store, audit, office.auth, library.accesses)
         )
         upkeep = await stack.enter_async_context(
             open_upkeep(
@@ -208,6 +208,7 @@ def _web_app(
     )
     Replay(office.auth, office.store, library).add_routes(app)
     DicomWeb(imaging, clients.base_url, settings.allowed_origins).add_routes(app)
+    SendingDesk(imaging, lambda _session, _study, _expected: None).add_routes(app)
     Studies(imaging.archive, imaging.access, upkeep).add_routes(app)
     app.on_shutdown.append(library.break_off)
     api.add_routes(app)

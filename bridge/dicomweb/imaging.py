@@ -7,11 +7,13 @@ import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import structlog
 
 from bridge.audit import Audit
 from bridge.auth import Auth
+from bridge.dicomweb.pieces import Pieces
 from bridge.dicomweb.uploads import Uploads
 from bridge.errors import BridgeError
 from bridge.imaging.access import Access
@@ -25,6 +27,7 @@ from bridge.store import Store
 from bridge.vault import Vault
 
 HOUSEKEEPING_S = 1.0
+REFRESH_ROUNDS = 10
 DECODING_LIMIT = 256
 """Requests that wait for a picture to be made."""
 
@@ -41,22 +44,34 @@ class Imaging:
     shelf: Shelf
     retriever: Retriever
     uploads: Uploads
+    pieces: Pieces
     reading: Threads
     decoding: Threads
 
     async def run(self) -> None:
-        """Closes what nobody reads or writes any more."""
+        """Closes what nobody reads or writes any more, and looks for what other servers took in."""
+        rounds = 0
         while True:
             await asyncio.sleep(HOUSEKEEPING_S)
+            rounds += 1
             self.shelf.let_idle_go()
             await self.uploads.let_idle_go()
+            self.pieces.let_old_go()
+            if rounds % REFRESH_ROUNDS == 0:
+                try:
+                    await self.reading.run(self.archive.catalogue.refresh)
+                except BridgeError as error:
+                    _log.warning("index of studies not read", code=error.code)
 
 
 @asynccontextmanager
 async def open_imaging(
-    vault: Vault, store: Store, audit: Audit, auth: Auth, accesses: Accesses
+    folder: Path, vault: Vault, store: Store, audit: Audit, auth: Auth, accesses: Accesses
 ) -> AsyncIterator[Imaging]:
-    """Studies can be taken in and read until the block ends. Raises ConfigError, BridgeError."""
+    """Studies can be taken in and read until the block ends; `folder` is for what is unfinished.
+
+    Raises ConfigError, BridgeError.
+    """
     loop = asyncio.get_running_loop()
     # Each takes memory; a server without studies needs none.
     workers = Workers(waiting=False)
@@ -67,13 +82,15 @@ async def open_imaging(
         # One more than there are workers, so that none of them waits for what comes next.
         decoding = Threads("pictures", max(2, os.cpu_count() or 2) + 1, DECODING_LIMIT)
         uploads = Uploads(archive)
+        pieces = Pieces(folder, uploads)
         access = Access(auth, archive.catalogue, accesses, audit, reading.run)
         imaging = Imaging(
-            archive, workers, access, shelf, Retriever(shelf, workers), uploads, reading, decoding
+            archive, workers, access, shelf, Retriever(shelf, workers), uploads, pieces, reading, decoding
         )
         try:
             yield imaging
         finally:
+            await pieces.close()
             await uploads.close()
             for close in (reading.close, decoding.close, shelf.close):
                 await asyncio.to_thread(close)
