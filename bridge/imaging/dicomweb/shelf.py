@@ -88,6 +88,12 @@ class Remembered(Generic[_Key, _Result]):
                 _, (_, freed_bytes) = self._values.popitem(last=False)
                 self._size_bytes -= freed_bytes
 
+    def forget(self, is_meant: Callable[[_Key], bool]) -> None:
+        """Those whose key is meant."""
+        with self._lock:
+            for key in [key for key in self._values if is_meant(key)]:
+                self._size_bytes -= self._values.pop(key)[1]
+
 
 @dataclass(slots=True)
 class _Open:
@@ -115,6 +121,10 @@ class OpenStudy:
             self._metadata.put(key, known, _size_bytes(known))
         return known
 
+    def frame(self, instance: Instance, index: int) -> bytes:
+        """A frame as stored, from 0 on. Raises NotFound, VaultError, DicomError."""
+        return self.reader.frame(instance, index, self.metadata(instance).frames)
+
 
 class Shelf:
     """For threads."""
@@ -127,7 +137,7 @@ class Shelf:
         self._open: OrderedDict[str, _Open] = OrderedDict()
         self._metadata: Remembered[tuple[str, str], Metadata] = Remembered(METADATA_LIMIT_BYTES)
         self.answers: Remembered[tuple[object, ...], bytes] = Remembered(ANSWERS_LIMIT_BYTES)
-        """Ready answers; who puts one there gives it a key that changes with what it tells."""
+        """Ready answers; who puts one there gives it a key with the study's id, that changes with what it tells."""
 
     @contextmanager
     def study(self, study: str) -> Iterator[OpenStudy]:
@@ -143,6 +153,8 @@ class Shelf:
         """As of one that was shredded; it is closed once nobody has it in hand."""
         with self._lock:
             self._drop(self._open.pop(study, None))
+        self._metadata.forget(lambda key: key[0] == study)
+        self.answers.forget(lambda key: study in key)
 
     def let_idle_go(self) -> None:
         """To be called now and then."""

@@ -6,7 +6,7 @@ JPEG and JPEG-LS: ISO 10918-1 B.2.2 and ISO 14495-1 C.2.2; JPEG 2000 and HTJ2K: 
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bridge.imaging.pixels.faults import PixelError
 from bridge.imaging.pixels.format import PixelFormat
@@ -14,6 +14,7 @@ from bridge.imaging.pixels.format import PixelFormat
 # A tile, a precinct and a code-block each cost a decoder some hundred bytes, whatever the picture's size.
 MAX_TILES = 4096
 MAX_BLOCKS = 1 << 20
+_RPCL = 2
 _JP2_SIGNATURE = b"\x00\x00\x00\x0cjP  \r\n\x87\n"
 _SOF = frozenset({0xC0, 0xC1, 0xC2, 0xC3, 0xF7})
 _SOF_NOT_HANDLED = frozenset({0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF})
@@ -25,7 +26,8 @@ class Codestream:
     """A frame's own header.
 
     `lossless`: by JPEG's process 14. `reversible`: by JPEG 2000's 5/3 wavelet. `ycc`: whether markers say that three
-    components are YCbCr; None: they do not.
+    components are YCbCr; None: they do not. `by_resolution`: how often the smallest resolution of a JPEG 2000 picture
+    is doubled, if its one tile has all packets of a resolution before those of the next; else None.
     """
 
     rows: int
@@ -37,6 +39,7 @@ class Codestream:
     high_throughput: bool = False
     reversible: bool = False
     ycc: bool | None = None
+    by_resolution: int | None = None
 
     def check(self, form: PixelFormat) -> None:
         """Raises `PixelError` where the frame is not of the size that its object says."""
@@ -111,6 +114,7 @@ def read_jpeg2000(data: bytes) -> Codestream:
     at += 2
     size: tuple[Codestream, int] | None = None
     high_throughput = reversible = False
+    by_resolution: int | None = None
     while data[at : at + 2] != b"\xff\x90":
         if at + 4 > len(data) or data[at] != 0xFF:
             raise PixelError("The JPEG 2000 picture's header is damaged.")
@@ -126,12 +130,12 @@ def read_jpeg2000(data: bytes) -> Codestream:
             style = body if marker == 0xFF52 else _as_cod(body, size[0].samples)
             _check_blocks(style, *size)
             reversible = style[9] == 1 and (reversible or marker == 0xFF52)
+            by_resolution = body[5] if marker == 0xFF52 and body[1] == _RPCL and size[1] == 1 else None
         at += 2 + length
     if size is None:
         raise PixelError("The JPEG 2000 picture has no size.")
-    head = size[0]
-    return Codestream(
-        head.rows, head.columns, head.samples, head.bits, head.signed, high_throughput=high_throughput
+    return replace(
+        size[0], high_throughput=high_throughput, reversible=reversible, by_resolution=by_resolution
     )
 
 

@@ -6,7 +6,9 @@ what comes back; nothing of a stranger's is decoded on its side.
 
 from __future__ import annotations
 
+import re
 import struct
+from itertools import pairwise
 
 import msgspec
 from pydicom.dataset import Dataset
@@ -17,10 +19,14 @@ from bridge.imaging.pixels.display import Display
 from bridge.imaging.pixels.faults import PixelError
 from bridge.imaging.pixels.format import JPEG_BASELINE, PixelFormat
 from bridge.imaging.pixels.rendering import DEFAULT_QUALITY, Rendering, render
+from bridge.imaging.pixels.stepwise import Stepwise, stepwise
 from bridge.imaging.pixels.transcoding import Transcoded, transcode
 
 RENDER = "bridge.imaging.pixels.jobs:rendered"
 TRANSCODE = "bridge.imaging.pixels.jobs:transcoded"
+STEPWISE = "bridge.imaging.pixels.jobs:made_stepwise"
+RESOLUTIONS_LIMIT = 33
+_TAG = re.compile(r"[A-Za-z0-9_-]{1,32}")
 _LENGTH = struct.Struct("<I")
 
 
@@ -44,6 +50,7 @@ class Job(msgspec.Struct, frozen=True, array_like=True):
 
 _jobs = msgspec.msgpack.Decoder(Job)
 _transcoded = msgspec.msgpack.Decoder(Transcoded)
+_stepwise = msgspec.msgpack.Decoder(Stepwise)
 
 
 def pack(job: Job, content: bytes) -> bytes:
@@ -75,6 +82,29 @@ def transcoded_of(reply: bytes) -> Transcoded:
         return _transcoded.decode(reply)
     except (msgspec.DecodeError, UnicodeError):
         raise PixelError("The frame could not be read.") from None
+
+
+def made_stepwise(payload: memoryview, _arguments: bytes) -> bytes:
+    """The frame as a codestream that sharpens as it comes; read the answer by `stepwise_of`. Raises PixelError."""
+    job, content = _unpack(payload)
+    form, _ = _described(job)
+    return msgspec.msgpack.encode(stepwise(form, _frame(job, form, content), job.index))
+
+
+def stepwise_of(reply: bytes) -> Stepwise:
+    """What `made_stepwise` answered. Raises PixelError: a worker that was taken over may say anything."""
+    try:
+        made = _stepwise.decode(reply)
+    except (msgspec.DecodeError, UnicodeError):
+        raise PixelError("The frame could not be read.") from None
+    rising = all(0 < end < later for end, later in pairwise(made.ends))
+    if not 1 <= len(made.ends) <= RESOLUTIONS_LIMIT or not rising or not _fits(made):
+        raise PixelError("The frame could not be read.")
+    return made
+
+
+def _fits(made: Stepwise) -> bool:
+    return _TAG.fullmatch(made.tag) is not None and (not made.data or len(made.data) == made.ends[-1])
 
 
 def _unpack(payload: memoryview) -> tuple[Job, bytes]:

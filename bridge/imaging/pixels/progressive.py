@@ -18,6 +18,8 @@ from bridge.imaging.pixels.native import Values
 
 # PS3.5 10.18 wants one side of the smallest picture to be 64 at most; going further down saves a hundredth more.
 _SMALLEST_SIDE = 16
+# However small a picture is, it can be asked for at a quarter.
+LEVELS = 5
 _SOT = 0xFF90
 _MAX_BITS = 16
 _SSIZ = 42  # Where the first component's precision stands: SOC 2, SIZ marker to Csiz 40 bytes.
@@ -114,7 +116,7 @@ def resolution_ends(data: bytes) -> tuple[int, ...]:
 
 
 def _decompositions(rows: int, columns: int) -> int:
-    levels = 1
+    levels = LEVELS
     while max(rows, columns) >> levels > _SMALLEST_SIDE:
         levels += 1
     return levels

@@ -1,0 +1,166 @@
+"""Frames for thin links: as a codestream whose beginning is a small picture already, in any pieces, made once.
+
+HTJ2K without loss, resolution by resolution (transfer syntax 1.2.840.10008.1.2.4.202). It comes from what was kept, or
+is made at once by a worker and kept then; nobody makes the same frame at the same time. For threads. Knows no rights.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from bridge.errors import BridgeError
+from bridge.imaging.dicomweb.shelf import OpenStudy
+from bridge.imaging.errors import DicomError
+from bridge.imaging.framejobs import frame_job
+from bridge.imaging.framestore import FrameKey, FrameStore, Known
+from bridge.imaging.pixels.jobs import STEPWISE, stepwise_of
+from bridge.imaging.pixels.stepwise import may_pay
+from bridge.imaging.study import Instance
+from bridge.imaging.workers import WorkerLost, Workers
+
+Wish = Callable[["Outline"], tuple[int, int]]
+"""From where to where. It may raise what it has against the frame."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outline:
+    """A frame's codestream without its bytes: where each resolution ends, the smallest first, and a name for it."""
+
+    ends: tuple[int, ...]
+    tag: str
+
+    @property
+    def size_bytes(self) -> int:
+        return self.ends[-1]
+
+    def prefix_bytes(self, level: int) -> int:
+        """How many of the first bytes are the picture with width and height halved so often, or as often as can be."""
+        return self.ends[max(0, len(self.ends) - 1 - level)]
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """A piece of a codestream from `start` on."""
+
+    data: bytes
+    start: int
+    outline: Outline
+
+    @property
+    def is_whole(self) -> bool:
+        return len(self.data) == self.outline.size_bytes
+
+
+class Refused(BridgeError):
+    """This frame is not given so."""
+
+    default_code = "unsupported"
+
+
+class Frames:
+    """Safe for use by several threads."""
+
+    def __init__(self, store: FrameStore, workers: Workers) -> None:
+        self.store = store
+        self._workers = workers
+        self._lock = threading.Lock()
+        self._making: dict[FrameKey, _Turn] = {}
+
+    def ready(self, opened: OpenStudy, instance: Instance, index: int, wish: Wish) -> Cut | None:
+        """What is wished for of a frame, from 0 on, if it was made before. Raises Refused, NotFound, VaultError, and
+        what the wish raises."""
+        key = key_of(instance, index)
+        if not may_pay(instance.note):
+            raise refused()
+        known = self.store.find(opened.reader.id, key)
+        return self._cut(opened, instance, key, known, wish) if known is not None else None
+
+    def get(
+        self,
+        opened: OpenStudy,
+        instance: Instance,
+        index: int,
+        wish: Wish,
+        workers: Workers | None = None,
+    ) -> Cut:
+        """As `ready`, but made now if it was not; by other workers if told so. Raises DicomError, LimitExceeded too."""
+        key = key_of(instance, index)
+        with self._turn(key):
+            ready = self.ready(opened, instance, index, wish)
+            if ready is not None:
+                return ready
+            outline, data = self._made(opened, instance, key, workers or self._workers)
+        start, stop = wish(outline)
+        if not data:
+            data = opened.frame(instance, index)
+        return Cut(data[start:stop], start, outline)
+
+    def _cut(
+        self,
+        opened: OpenStudy,
+        instance: Instance,
+        key: FrameKey,
+        known: Known,
+        wish: Wish,
+    ) -> Cut | None:
+        if known.refused:
+            raise refused()
+        outline = Outline(known.ends, known.tag)
+        start, stop = wish(outline)
+        if known.as_stored:
+            return Cut(opened.frame(instance, key.frame)[start:stop], start, outline)
+        data = self.store.read(opened.reader.id, key, known, start, stop)
+        return Cut(data, start, outline) if data is not None else None
+
+    def _made(
+        self, opened: OpenStudy, instance: Instance, key: FrameKey, workers: Workers
+    ) -> tuple[Outline, bytes]:
+        job = frame_job(opened.reader, workers, instance, opened.metadata(instance), key.frame)
+        try:
+            made = stepwise_of(workers.call(STEPWISE, job))
+        except WorkerLost:
+            raise  # Perhaps for want of memory or time just now.
+        except DicomError as error:
+            self.store.put(opened.reader.id, key, Known((), "", error.code, False), b"")
+            raise refused() from None
+        self.store.put(opened.reader.id, key, Known(made.ends, made.tag, "", not made.data), made.data)
+        return Outline(made.ends, made.tag), made.data
+
+    @contextmanager
+    def _turn(self, key: FrameKey) -> Iterator[None]:
+        """One after the other with whoever makes the same frame."""
+        with self._lock:
+            turn = self._making.setdefault(key, _Turn())
+            turn.users += 1
+        try:
+            with turn.lock:
+                yield
+        finally:
+            with self._lock:
+                turn.users -= 1
+                if not turn.users:
+                    del self._making[key]
+
+
+class _Turn:
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.users = 0
+
+
+def key_of(instance: Instance, index: int) -> FrameKey:
+    """By which a frame's codestream is kept."""
+    return FrameKey(instance.note.sop_instance, index, instance.note.sha256)
+
+
+def everything(outline: Outline) -> tuple[int, int]:
+    """The wish for all of it."""
+    return 0, outline.size_bytes
+
+
+def refused() -> Refused:
+    """To be raised for a frame that is given in other forms only."""
+    return Refused("This picture cannot be given in pieces that sharpen; it can be had as it is stored.")
