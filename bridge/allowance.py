@@ -23,3 +23,7 @@ class Allowance:
         if self._left < 1:
             raise LimitExceeded(text)
         self._left -= 1
+
+    def give_back(self) -> None:
+        """What was spent last does not count here after all."""
+        self._left = min(self._burst, self._left + 1)

@@ -46,6 +46,7 @@ from bridge.replay import Replay
 from bridge.rooms import Rooms
 from bridge.signaling import Signaling
 from bridge.studies import Studies
+from bridge.studynews import StudyNews
 from bridge.tls import Tls, open_tls
 from bridge.vault import Vault
 
@@ -101,7 +102,8 @@ async def running(settings: Settings) -> AsyncIterator[Server]:
         keeper, recorder = await stack.enter_async_context(
             _recording(settings, office, engine, vault, audit, keep_days)
         )
-        rooms = Rooms(engine, office.store, keeper, now_ms)
+        studies = StudyNews(now_ms)
+        rooms = Rooms(engine, office.store, keeper, studies, now_ms)
         library = Library(
             vault=vault,
             audit=audit,
@@ -114,6 +116,8 @@ async def running(settings: Settings) -> AsyncIterator[Server]:
         imaging = await stack.enter_async_context(
             open_imaging(data_folder(settings), vault, office.store, audit, office.auth, library.accesses)
         )
+        studies.follow(imaging.archive.catalogue)
+        rooms.readings.note_look = library.accesses.note
         upkeep = await stack.enter_async_context(
             open_upkeep(
                 settings, office.store, imaging.archive, audit, now_ms, forgets=(imaging.shelf.forget,)

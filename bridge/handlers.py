@@ -14,6 +14,7 @@ from bridge import messages
 from bridge.errors import ProtocolError
 from bridge.media.contract import Description
 from bridge.participant import Participant
+from bridge.reading import Progress
 from bridge.rooms import Rooms
 
 
@@ -141,6 +142,27 @@ async def _already_in(call: Call, m: messages.ClientMessage) -> Answer:
     raise ProtocolError("This connection has joined already.")
 
 
+async def _ask_lead(call: Call, m: messages.AskLead) -> Answer:
+    call.rooms.readings.ask_lead(call.participant, m.asking, m.participant)
+    return None
+
+
+async def _give_lead(call: Call, m: messages.GiveLead) -> Answer:
+    call.rooms.readings.give_lead(call.participant, m.participant)
+    return None
+
+
+async def _set_view(call: Call, m: messages.SetView) -> Answer:
+    call.rooms.readings.set_view(call.participant, m.changes)
+    return None
+
+
+async def _report_reading(call: Call, m: messages.ReportReading) -> Answer:
+    progress = Progress(m.following, m.preview, m.sharp, m.total) if m.open else None
+    call.rooms.readings.report(call.participant, progress)
+    return None
+
+
 HANDLERS: dict[type[messages.ClientMessage], Handler] = {
     messages.Join: _already_in,
     messages.Resume: _already_in,
@@ -166,6 +188,10 @@ HANDLERS: dict[type[messages.ClientMessage], Handler] = {
     messages.StopRecording: _stop_recording,
     messages.AddMark: _add_mark,
     messages.RemoveMark: _remove_mark,
+    messages.AskLead: _ask_lead,
+    messages.GiveLead: _give_lead,
+    messages.SetView: _set_view,
+    messages.ReportReading: _report_reading,
 }
 
 COSTLY: frozenset[type[messages.ClientMessage]] = frozenset(
@@ -182,6 +208,21 @@ COSTLY: frozenset[type[messages.ClientMessage]] = frozenset(
         messages.StopRecording,
         messages.AddMark,
         messages.RemoveMark,
+        messages.AskLead,
+        messages.GiveLead,
     }
 )
 """What hundreds of others may be told of, or makes a new peer connection: not to be done 20 times a second."""
+OWN_RATE: frozenset[type[messages.ClientMessage]] = frozenset({messages.SetView})
+"""What may come oftener than all else together, and does not count with it while it keeps to its own rate."""
+
+
+def spend_allowance(call: Call, message: messages.ClientMessage) -> None:
+    """Raises LimitExceeded (`tooMany`) for what comes too often from this participant."""
+    kind, who = type(message), call.participant
+    if kind in COSTLY:
+        who.costly.spend(call.now_ms, "Too much at once: wait a moment.")
+    elif kind is messages.SetView:
+        who.view_changes.spend(call.now_ms, "The view changes too fast.")
+    elif kind is messages.ReportReading:
+        who.reports.spend(call.now_ms, "This is told too often.")

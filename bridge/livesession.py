@@ -18,6 +18,7 @@ from bridge.errors import Conflict, NotAuthorised, NotFound
 from bridge.ids import InviteId, ParticipantId
 from bridge.media.contract import Source, TrackId
 from bridge.participant import ConsentAnswer, Participant, Publication
+from bridge.reading import Reading
 from bridge.store import SessionRecord
 from bridge.witness import Recording, Witness
 
@@ -41,6 +42,7 @@ class LiveSession(Company):
         self.comings: dict[InviteId, Allowance] = {}
         self.quiet_since_ms = now_ms()
         self.recording: Recording | None = None
+        self.reading = Reading()
         self.marks: list[messages.MarkObject] = []
         self.hands: list[ParticipantId] = []
         """The longest raised first."""
@@ -114,6 +116,7 @@ class LiveSession(Company):
         if not keeps_floor:
             self._leave_floor(participant.id)
         self.lower_hand(participant)
+        self.reading.forget(participant.id)
         if reason != "lost":
             # Whoever opens the link next may be somebody else, who has agreed to nothing.
             self._answers.pop(participant.id, None)

@@ -38,6 +38,8 @@ class Minutes:
         self._reasons: dict[ParticipantId, LeaveReason] = {}
         self._stage: tuple[ParticipantId, ...] = ()
         self._hands: tuple[ParticipantId, ...] = ()
+        self._leader = ""
+        self._study = ""
         self._tracks: tuple[RecordedTrack, ...] = ()
 
     def begin(self, now_ms: int) -> None:
@@ -65,6 +67,7 @@ class Minutes:
             if not self.paused:
                 self._note_people()
                 self._note_places()
+                self._note_reading()
         finally:
             # Whatever goes wrong with the notes, nobody is kept who does not agree any more.
             self._follow()
@@ -152,6 +155,21 @@ class Minutes:
         if hands != self._hands:
             self._hands = hands
             self._note(layout.HandsChanged(hands=hands))
+
+    def _note_reading(self) -> None:
+        reading = self._session.reading
+        who, name = self._named(reading.leader)
+        if who != self._leader:
+            self._leader = who
+            self._note(layout.LeadChanged(participant=who, name=name))
+        if reading.shown != self._study:
+            self._study = reading.shown
+            who, name = self._named(reading.by)
+            self._note(layout.StudyShown(participant=who, name=name, study=reading.shown))
+
+    def _named(self, who: ParticipantId | None) -> tuple[str, str]:
+        found = self._session.people.get(who) if who is not None else None
+        return (found.id, _kept_name(found)) if found is not None else ("", "")
 
     def _follow(self) -> None:
         people = self._session.people

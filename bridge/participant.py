@@ -27,6 +27,13 @@ COSTLY_PER_S = 2.0
 """Of what is told to everybody or makes a new connection: more than anybody clicks, also when a page begins anew."""
 
 
+VIEW_BURST = 60
+VIEW_PER_S = 25.0
+"""Of changes to the common view: as often as a hand on the wheel, and what waited while a line stood still."""
+REPORT_BURST = 5
+REPORT_PER_S = 1.0
+
+
 class Outlet(Protocol):
     """The way to one client. Neither method waits or raises: what cannot be sent ends the connection."""
 
@@ -156,9 +163,13 @@ class Participant:
     pictures: dict[TrackId, bytes] = field(default_factory=dict)
     line_told_at_ms: int = 0
     costly: Allowance = field(init=False)
+    view_changes: Allowance = field(init=False)
+    reports: Allowance = field(init=False)
 
     def __post_init__(self) -> None:
         self.costly = Allowance(COSTLY_BURST, COSTLY_PER_S, self.joined_at_ms)
+        self.view_changes = Allowance(VIEW_BURST, VIEW_PER_S, self.joined_at_ms)
+        self.reports = Allowance(REPORT_BURST, REPORT_PER_S, self.joined_at_ms)
 
     @property
     def connected(self) -> bool:
@@ -167,6 +178,11 @@ class Participant:
     @property
     def moderates(self) -> bool:
         return policy.moderates(self.grant.role)
+
+    @property
+    def reads(self) -> bool:
+        """Whether it reads studies with the others; an encoder has no eyes."""
+        return not self.device and policy.reads(self.grant.role)
 
     @property
     def consent(self) -> ConsentName | None:

@@ -35,6 +35,8 @@ _GETS_FLOOR: dict[SessionFormat, frozenset[Role]] = {
     SessionFormat.CONSULT: frozenset({Role.HUB, Role.SATELLITE, Role.ORGANISER}),
     SessionFormat.EVENT: frozenset({Role.HUB, Role.ORGANISER}),
 }
+_READERS = frozenset({Role.ORGANISER, Role.HUB, Role.SATELLITE})
+"""As `bridge.imaging.access` has it."""
 _MODERATORS = frozenset({Role.ORGANISER, Role.HUB})
 _AUDIO = frozenset({Source.MICROPHONE, Source.ULTRASOUND_SOUND})
 
@@ -61,6 +63,8 @@ def permissions(role: Role, on_stage: bool) -> tuple[str, ...]:
     granted = [f"publish:{source.value}" for source in publishable(role, on_stage)]
     if moderates(role):
         granted += ["moderate", "endSession", "record", "mark", "replay"]
+    if reads(role):
+        granted.append("read")
     return (*granted, "chat", "raiseHand")
 
 
@@ -68,6 +72,11 @@ def moderates(role: Role) -> bool:
     """May mute and remove others, give and take the floor, lower hands, record, mark, replay, end the session; sees all
     viewers."""
     return role in _MODERATORS
+
+
+def reads(role: Role) -> bool:
+    """May see the studies of the session, and read them together with the others."""
+    return role in _READERS
 
 
 def gets_floor(role: Role, session_format: SessionFormat) -> bool:

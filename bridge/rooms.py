@@ -24,9 +24,11 @@ from bridge.media.contract import Description, Media, MediaEvent, Source
 from bridge.news import News
 from bridge.participant import Outlet, Participant, state_of
 from bridge.players import Player
+from bridge.readingdesk import ReadingDesk
 from bridge.recorddesk import RecordDesk
 from bridge.recordkeeping import RecordKeeper
 from bridge.store import Store
+from bridge.studynews import StudyNews
 from bridge.wiring import Wiring
 
 RESUME_WITHIN_S = 30
@@ -59,7 +61,14 @@ class Counts:
 class Rooms:
     """The sessions of this server."""
 
-    def __init__(self, media: Media, store: Store, keeper: RecordKeeper, now_ms: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        media: Media,
+        store: Store,
+        keeper: RecordKeeper,
+        studies: StudyNews,
+        now_ms: Callable[[], int],
+    ) -> None:
         self._store = store
         self._now_ms = now_ms
         self._media = media
@@ -71,6 +80,8 @@ class Rooms:
         self._lobby = Lobby(store, self._forwarding, keeper, self._errands, now_ms)
         self.records = RecordDesk(self._lobby, keeper, now_ms)
         """What participants ask of the recording."""
+        self.readings = ReadingDesk(self._lobby, keeper, studies, self._errands, now_ms)
+        """What they ask of reading together."""
         self._store_looked_at_ms = 0
 
     # Coming in and going
@@ -148,6 +159,7 @@ class Rooms:
             participant.tell(session.speakers_news())
         for picture in participant.pictures.values():
             participant.tell(picture)
+        self.readings.catch_up(session, participant)
         if participant.offer is not None:
             participant.tell(participant.offer.data)
 
@@ -361,7 +373,9 @@ class Rooms:
             session.tell_batches(now_ms)
             self._forwarding.follow_speaker(session)
             self._keeper.look(session)
+            self.readings.tick(session, now_ms)
             self._lobby.forget_quiet(session, now_ms)
+        self.readings.tell_studies()
         if now_ms - self._store_looked_at_ms >= STORE_LOOKED_AT_EVERY_MS:
             self._store_looked_at_ms = now_ms
             self._errands.start("look for closed sessions", self._lobby.close_what_the_store_closed())

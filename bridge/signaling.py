@@ -22,7 +22,7 @@ from bridge.allowance import Allowance
 from bridge.auth import Auth
 from bridge.connection import CLOSE_CODE, NORMAL_CLOSE, Connection
 from bridge.errors import BridgeError, LimitExceeded, NotAuthorised, ProtocolError, public_error
-from bridge.handlers import COSTLY, HANDLERS, Answer, Call
+from bridge.handlers import HANDLERS, OWN_RATE, Answer, Call, spend_allowance
 from bridge.participant import Participant
 from bridge.rooms import Entry, Rooms
 
@@ -187,19 +187,22 @@ class Signaling:
 
     async def _converse(self, reader: _Reader, connection: Connection, participant: Participant) -> None:
         while (data := await reader.next()) is not None:
-            left = await self._take(data, connection, participant)
+            left = await self._take(data, connection, participant, reader)
             if left:
                 connection.finish(NORMAL_CLOSE, "")
                 return
 
-    async def _take(self, data: str, connection: Connection, participant: Participant) -> bool:
+    async def _take(
+        self, data: str, connection: Connection, participant: Participant, reader: _Reader
+    ) -> bool:
         """Handles one message; True after `leave`."""
         message: messages.AnyClientMessage | None = None
         try:
             message = messages.decode_client(data)
             call = Call(self._rooms, participant, self._now_ms())
-            if type(message) in COSTLY:
-                participant.costly.spend(call.now_ms, "Too much at once: wait a moment.")
+            spend_allowance(call, message)
+            if type(message) in OWN_RATE:
+                reader.allowance.give_back()
             answer = await HANDLERS[type(message)](call, message)
         except BridgeError as error:
             answer = messages.error_message(public_error(error), messages.request_of(data))
@@ -263,7 +266,7 @@ class _Reader:
         self._socket = socket
         self._connection = connection
         self._now_ms = now_ms
-        self._allowance = Allowance(BURST, RATE_PER_S, now_ms())
+        self.allowance = Allowance(BURST, RATE_PER_S, now_ms())
 
     async def next(self) -> str | None:
         """The next text, None at the end. Raises ProtocolError or LimitExceeded, which end the connection."""
@@ -274,7 +277,7 @@ class _Reader:
                 return None
             if self._connection.ending:
                 continue
-            self._allowance.spend(now_ms, "Too many messages.")
+            self.allowance.spend(now_ms, "Too many messages.")
             text = self._text_of(message)
             if text is not None:
                 return text

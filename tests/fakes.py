@@ -45,6 +45,7 @@ from bridge.recordings.endings import Ending
 from bridge.recordkeeping import RecordingRules, RecordKeeper
 from bridge.rooms import Rooms
 from bridge.store import NewInvite, Store, sqlite_url
+from bridge.studynews import StudyNews
 
 KEY = bytes(range(32))
 _Event = TypeVar("_Event", bound=layout.Event)
@@ -395,7 +396,7 @@ async def a_house(
         )
         media, recorder, written = FakeMedia(), FakeRecorder(clock), list[Entry]()
         keeper = _keeper(recorder, store, written, clock, {})
-        rooms = Rooms(media, store, keeper, clock)
+        rooms = Rooms(media, store, keeper, StudyNews(clock), clock)
         auth = Auth(KEY, store, clock)
         house = House(rooms, media, store, auth, session.id, clock, recorder, keeper, written)
         yield house
@@ -411,7 +412,7 @@ def restart(house: House) -> None:
     before = {id: recording.ending for id, recording in house.recorder.recordings.items()}
     house.media, house.recorder = FakeMedia(), FakeRecorder(house.clock)
     house.keeper = _keeper(house.recorder, house.store, house.written, house.clock, before)
-    house.rooms = Rooms(house.media, house.store, house.keeper, house.clock)
+    house.rooms = Rooms(house.media, house.store, house.keeper, StudyNews(house.clock), house.clock)
 
 
 def _keeper(

@@ -65,6 +65,10 @@ def valid(kind: msgspec.inspect.Type) -> st.SearchStrategy[Any]:
             return st.booleans()
         case msgspec.inspect.NoneType():
             return st.none()
+        case msgspec.inspect.DictType():
+            return st.dictionaries(valid(kind.key_type), valid(kind.value_type), max_size=3)
+        case msgspec.inspect.AnyType():
+            return st.none() | st.booleans() | st.lists(st.integers(-(2**53), 2**53) | text, max_size=3)
         case msgspec.inspect.StrType():
             return text.filter(lambda value: len(value) >= (kind.min_length or 0))
     raise AssertionError(f"no strategy for {kind}")
@@ -108,6 +112,8 @@ def test_fields_of_changes_are_as_documented(row: list[str]) -> None:
         ("participant", messages.ParticipantObject),
         ("track", messages.TrackObject),
         ("chatLine", messages.ChatLine),
+        ("study", messages.StudyObject),
+        ("reader", messages.ReaderObject),
     ],
 )
 def test_objects_are_as_documented(name: str, struct: type[msgspec.Struct]) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from bridge.messages.objects import (
     MARK_LIMIT,
     NAME_LIMIT,
+    PICTURES_LIMIT,
     TEXT_LIMIT,
     TRACKS_LIMIT,
     Id,
@@ -22,6 +23,8 @@ from bridge.messages.objects import (
     Wish,
     type_name,
 )
+
+Pictures = Annotated[int, Meta(ge=0, le=PICTURES_LIMIT)]
 
 
 class ClientMessage(
@@ -141,6 +144,29 @@ class RemoveMark(ClientMessage):
     mark: Id
 
 
+class AskLead(ClientMessage):
+    asking: bool
+    participant: Id | None = None
+
+
+class GiveLead(ClientMessage):
+    participant: Id | None
+
+
+class SetView(ClientMessage):
+    """What the slots may be called and hold is for who keeps them to say."""
+
+    changes: dict[str, Any]
+
+
+class ReportReading(ClientMessage):
+    following: bool
+    preview: Pictures
+    sharp: Pictures
+    total: Pictures
+    open: bool = True
+
+
 AnyClientMessage = (
     Join
     | Resume
@@ -166,4 +192,8 @@ AnyClientMessage = (
     | StopRecording
     | AddMark
     | RemoveMark
+    | AskLead
+    | GiveLead
+    | SetView
+    | ReportReading
 )

@@ -18,6 +18,8 @@ NAME_LIMIT = 80
 MARK_LIMIT = 200
 TOKEN_LIMIT = 4096
 ID_LIMIT = 64
+PICTURES_LIMIT = 1_000_000
+"""More pictures than any study has."""
 
 SourceName = Literal["microphone", "camera", "ultrasound", "ultrasoundSound", "screen", "microscope"]
 KindName = Literal["audio", "video"]
@@ -110,6 +112,28 @@ class MarkObject(_Object, kw_only=True):
     name: str
     text: str
     at: int
+
+
+class StudyObject(_Object, kw_only=True):
+    uid: str
+    modalities: tuple[str, ...]
+    description: str
+    patient: str
+    date: str
+    series: int
+    instances: int
+    expected: int | None
+    arriving: bool
+    point: str
+    received_at: int
+
+
+class ReaderObject(_Object, kw_only=True):
+    participant: str
+    following: bool
+    preview: int
+    sharp: int
+    total: int
 
 
 class Wish(_Object, kw_only=True):

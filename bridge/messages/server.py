@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from msgspec import UNSET, Raw, Struct, UnsetType
 
 from bridge.messages.objects import (
@@ -11,8 +13,10 @@ from bridge.messages.objects import (
     MidTrack,
     ParticipantObject,
     PeerState,
+    ReaderObject,
     SessionObject,
     Speaker,
+    StudyObject,
     TrackObject,
     type_name,
 )
@@ -158,6 +162,31 @@ class PublisherDown(ServerMessage):
     pass
 
 
+class StudiesListed(ServerMessage):
+    studies: tuple[StudyObject, ...]
+
+
+class StudyChanged(ServerMessage):
+    study: StudyObject
+
+
+class ReadingChanged(ServerMessage):
+    leader: str | None
+    asking: tuple[str, ...]
+
+
+class ViewChanged(ServerMessage):
+    """`changes` may hold values that are encoded already (`Raw`)."""
+
+    by: str | None
+    changes: dict[str, Any]
+    whole: bool
+
+
+class ReadersChanged(ServerMessage):
+    readers: tuple[ReaderObject, ...]
+
+
 AnyServerMessage = (
     Joined
     | Resumed
@@ -183,4 +212,9 @@ AnyServerMessage = (
     | SpeakersChanged
     | PictureChanged
     | PublisherDown
+    | StudiesListed
+    | StudyChanged
+    | ReadingChanged
+    | ViewChanged
+    | ReadersChanged
 )

@@ -115,7 +115,7 @@ def _standing_at(events: list[dict[str, Any]], begin_ms: int) -> Iterator[dict[s
                 consents.pop(who, None)
             case {"type": "consentAnswered", "participant": str(who)}:
                 consents[who] = event
-            case {"type": "stageChanged" | "handsChanged" as sort}:
+            case {"type": "stageChanged" | "handsChanged" | "leadChanged" | "studyShown" as sort}:
                 latest[sort] = event
     for event in (*people.values(), *consents.values(), *latest.values()):
         yield event | {"atMs": begin_ms}

@@ -178,6 +178,21 @@ class HandsChanged(Event):
     hands: tuple[str, ...]
 
 
+class LeadChanged(Event):
+    """Who leads the reading of studies from here on; empty for nobody."""
+
+    participant: str
+    name: str
+
+
+class StudyShown(Event):
+    """What is read together from here on, as who leads wants it. `study` is the archive's own id; empty for none."""
+
+    participant: str
+    name: str
+    study: str
+
+
 class ChatSent(Event):
     participant: str
     name: str
@@ -230,6 +245,8 @@ AnyEvent = (
     | ParticipantRenamed
     | StageChanged
     | HandsChanged
+    | LeadChanged
+    | StudyShown
     | ChatSent
     | MarkAdded
     | MarkRemoved

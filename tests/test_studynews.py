@@ -1,0 +1,205 @@
+"""What sessions are told of their studies: what is new or grows, not too often, and once more when it rests."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from bridge.ids import SessionId
+from bridge.imaging.catalogue import Belonging, Catalogue, StoreEntries, StudyEntry
+from bridge.imaging.parsing import StudyFacts
+from bridge.messages import StudyObject
+from bridge.store import Store, sqlite_url
+from bridge.studynews import ARRIVING_MS, TOLD_EVERY_MS, StudyNews, shown_name
+from bridge.vault import Vault
+from tests.fakes import Clock
+from tests.imaging.corpus import running_loop
+
+HERE, THERE = SessionId("here"), SessionId("there")
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def catalogue(tmp_path: Path) -> Iterator[Catalogue]:
+    with running_loop() as loop:
+        opened = Store.open(sqlite_url(tmp_path / "bridge.sqlite"))
+        store = asyncio.run_coroutine_threadsafe(opened, loop).result(60)
+        yield Catalogue(Vault(tmp_path), StoreEntries(store, loop))
+        asyncio.run_coroutine_threadsafe(store.close(), loop).result(60)
+
+
+@pytest.fixture
+def news(catalogue: Catalogue, clock: Clock) -> StudyNews:
+    news = StudyNews(clock)
+    news.follow(catalogue)
+    return news
+
+
+def entry(study: str, instances: int, at_ms: int = 1000) -> StudyEntry:
+    facts = StudyFacts(patient_name="NGUYEN^Van^An=阮^文^安", study_date="20261122", description="CT ngực")
+    return StudyEntry(
+        id=study,
+        uid=f"1.2.{len(study)}",
+        facts=facts,
+        modalities=("CT",),
+        series=1,
+        instances=instances,
+        first_at_ms=at_ms,
+        last_at_ms=at_ms + instances,
+    )
+
+
+def arrive(catalogue: Catalogue, study: str, instances: int, session: SessionId | None = HERE) -> None:
+    catalogue.begin(entry(study, 0))
+    if catalogue.belonging(study).session != session:
+        catalogue.assign(study, Belonging(session, "Trạm Mai Sơn"))
+    catalogue.update(entry(study, instances))
+
+
+def told(news: StudyNews) -> list[tuple[SessionId, int, bool]]:
+    return [(session, study.instances, study.arriving) for session, study in news.due().changed]
+
+
+def test_study_that_comes_is_told_to_its_session_only(catalogue: Catalogue, news: StudyNews) -> None:
+    arrive(catalogue, "study1", 1)
+    arrive(catalogue, "study-of-nobody", 1, None)
+    ((session, study),) = news.due().changed
+    assert session == HERE
+    assert study == StudyObject(
+        uid="1.2.6",
+        modalities=("CT",),
+        description="CT ngực",
+        patient="NGUYEN Van An",
+        date="20261122",
+        series=1,
+        instances=1,
+        expected=None,
+        arriving=True,
+        point="Trạm Mai Sơn",
+        received_at=1000,
+    )
+    assert news.of(HERE) == (study,)
+    assert news.of(THERE) == ()
+
+
+def test_growing_study_is_told_twice_a_second_and_once_more_at_rest(
+    catalogue: Catalogue, news: StudyNews, clock: Clock
+) -> None:
+    heard = []
+    for instances in range(1, 31):  # three seconds
+        arrive(catalogue, "study1", instances)
+        heard += told(news)
+        clock.now_ms += 100
+    assert len(heard) == 3000 // TOLD_EVERY_MS
+    clock.now_ms += TOLD_EVERY_MS
+    assert told(news) == [(HERE, 30, True)]
+    catalogue.settle(entry("study1", 30))
+    clock.now_ms += TOLD_EVERY_MS
+    assert told(news) == []
+    clock.now_ms += ARRIVING_MS
+    assert told(news) == [(HERE, 30, False)]
+    clock.now_ms += ARRIVING_MS
+    assert told(news) == []
+
+
+def test_what_was_there_before_is_listed_and_no_news(catalogue: Catalogue, clock: Clock) -> None:
+    arrive(catalogue, "study1", 5)
+    arrive(catalogue, "study22", 6)
+    news = StudyNews(clock)
+    news.follow(catalogue)
+    assert told(news) == []
+    assert [(study.instances, study.arriving) for study in news.of(HERE)] == [(6, False), (5, False)]
+    catalogue.refresh()
+    arrive(catalogue, "study1", 5)
+    assert [study for study in told(news) if study[2]] == []
+
+
+def test_announced_number_is_told_until_more_has_come(
+    catalogue: Catalogue, news: StudyNews, clock: Clock
+) -> None:
+    news.announce(HERE, "1.2.6", 3)
+    news.announce(THERE, "1.2.6", 99)
+    for instances, expected in ((1, 3), (3, 3), (4, None)):
+        arrive(catalogue, "study1", instances)
+        clock.now_ms += TOLD_EVERY_MS
+        ((_, study),) = news.due().changed
+        assert study.expected == expected
+
+
+def test_study_that_is_shredded_or_moved_leaves_the_list_of_its_session(
+    catalogue: Catalogue, news: StudyNews, clock: Clock
+) -> None:
+    arrive(catalogue, "study1", 5)
+    arrive(catalogue, "study22", 5)
+    news.due()
+    clock.now_ms += TOLD_EVERY_MS
+    catalogue.forget("study1")
+    catalogue.assign("study22", Belonging(THERE, ""))
+    due = news.due()
+    assert due.relisted == {HERE}
+    assert [session for session, _ in due.changed] == [THERE]
+    assert (news.of(HERE), len(news.of(THERE))) == ((), 1)
+
+
+def test_vault_id_is_told_of_studies_of_the_session_only(catalogue: Catalogue, news: StudyNews) -> None:
+    arrive(catalogue, "study1", 1)
+    news.due()
+    assert news.vault_id(HERE, "1.2.6") == "study1"
+    assert news.vault_id(THERE, "1.2.6") == ""
+    assert news.vault_id(HERE, "9.9") == ""
+
+
+def test_nothing_is_lost_of_what_many_threads_bring(
+    catalogue: Catalogue, news: StudyNews, clock: Clock
+) -> None:
+    def bring(thread: int) -> None:
+        for instances in range(1, 51):
+            arrive(catalogue, "s" * (thread + 1), instances)
+
+    threads = [threading.Thread(target=bring, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    while any(thread.is_alive() for thread in threads):
+        clock.now_ms += 10
+        news.due()
+    for thread in threads:
+        thread.join()
+    clock.now_ms += TOLD_EVERY_MS
+    news.due()
+    assert [study.instances for study in news.of(HERE)] == [50] * 4
+    clock.now_ms += ARRIVING_MS + TOLD_EVERY_MS
+    news.due()
+    assert not any(study.arriving for study in news.of(HERE))
+
+
+@pytest.mark.parametrize(
+    ("person", "shown"),
+    [
+        ("NGUYEN^VAN^AN", "NGUYEN VAN AN"),
+        ("Nguyễn Văn An", "Nguyễn Văn An"),
+        ("Иванова^Анна^Петровна^^", "Иванова Анна Петровна"),
+        ("=山田^太郎=やまだ^たろう", "山田 太郎"),
+        ("^^^", ""),
+        ("", ""),
+    ],
+)
+def test_names_are_shown_as_people_write_them(person: str, shown: str) -> None:
+    assert shown_name(person) == shown
+
+
+def test_entries_of_the_catalogue_are_what_is_listened_to(catalogue: Catalogue) -> None:
+    heard: list[str] = []
+    catalogue.listen(heard.append)
+    arrive(catalogue, "study1", 1)
+    catalogue.settle(msgspec.structs.replace(entry("study1", 2)))
+    catalogue.forget("study1")
+    assert heard == ["study1"] * 4
