@@ -39,7 +39,7 @@ from bridge.recordbook import RecordBook
 from bridge.recorddesk import RunningRecordings
 from bridge.recordings.endings import read_ending
 from bridge.recordings.library import Library
-from bridge.recordings.retention import KeepDays, keep_shredding
+from bridge.recordings.retention import KeepDays, keep_days_of, keep_shredding
 from bridge.recordings.salvage import salvage_all
 from bridge.recordkeeping import SYSTEM, RecordingRules, RecordKeeper
 from bridge.replay import Replay
@@ -97,7 +97,7 @@ async def running(settings: Settings) -> AsyncIterator[Server]:
         stack.push_async_callback(bus.close)
         vault, audit = await asyncio.to_thread(_open_vault, settings)
         stack.callback(audit.close)
-        keep_days = _keep_days(settings)
+        keep_days = keep_days_of(settings)
         await salvage_all(vault, audit, office.store, keep_days, now_ms)
         keeper, recorder = await stack.enter_async_context(
             _recording(settings, office, engine, vault, audit, keep_days)
@@ -243,10 +243,6 @@ def _open_vault(settings: Settings) -> tuple[Vault, Audit]:
     """Raises ConfigError, as for a key file that others may read."""
     folder = data_folder(settings)
     return Vault(folder), Audit(folder / AUDIT_FOLDER)
-
-
-def _keep_days(settings: Settings) -> KeepDays:
-    return lambda kind: int(getattr(settings, f"retention_days_{kind.value}"))
 
 
 @asynccontextmanager

@@ -80,10 +80,6 @@ class ReplayGrant:
         if self.role not in (Role.ORGANISER, Role.HUB) or self.session != session:
             raise ReplayRefused(self.who)
 
-    def require_staff(self) -> None:
-        """Raises ReplayRefused."""
-        self.require(None)
-
 
 class Auth:
     """Signs tokens and checks them against the store."""

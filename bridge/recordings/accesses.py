@@ -47,6 +47,8 @@ class _Window:
     opened_s: float
     written: asyncio.Future[None]
     count: int = 0
+    before: _Window | None = None
+    """The one whose count stands in this one's line, until that is written."""
 
 
 class Accesses:
@@ -63,9 +65,11 @@ class Accesses:
         window = self._windows.get(look)
         now_s = self._now_s()
         if window is None or now_s - window.opened_s >= WINDOW_S:
-            counted = window.count if window is not None else 0
+            counted = 0
+            if window is not None:
+                counted, window.before = window.count, None
             writing = asyncio.ensure_future(self._write([look.entry(counted, part)]))
-            window = self._windows[look] = _Window(now_s, writing)
+            window = self._windows[look] = _Window(now_s, writing, before=window)
         window.count += 1
         try:
             # Shielded: who breaks off must not take the line from the others that wait for it.
@@ -73,21 +77,33 @@ class Accesses:
         except Exception:
             if self._windows.get(look) is window:
                 del self._windows[look]
+                if window.before is not None:
+                    self._windows[look] = window.before
             raise
+        window.before = None
 
     async def settle(self, *, all: bool = False) -> None:
-        """Writes the counts of what has not been looked at for a minute (or of everything). Raises AuditError."""
+        """Writes the counts of what has not been looked at for a minute (or of everything). Raises what the audit or
+        who runs it raises; the counts are kept then."""
         now_s = self._now_s()
         over = [
             look
             for look, window in self._windows.items()
             if (all or now_s - window.opened_s >= WINDOW_S) and window.written.done()
         ]
-        counted = [(look, self._windows.pop(look).count) for look in over]
+        counted = [(look, self._windows.pop(look)) for look in over]
         # A single look was told in full when it began.
-        entries = [look.entry(count, None) for look, count in counted if count > 1]
-        if entries:
+        entries = [look.entry(window.count, None) for look, window in counted if window.count > 1]
+        if not entries:
+            return
+        try:
             await self._write(entries)
+        except BaseException:
+            for look, window in counted:
+                kept = self._windows.setdefault(look, window)
+                if kept is not window:
+                    kept.count += window.count
+            raise
 
     async def _write(self, entries: list[Entry]) -> None:
         await self._run(lambda: self._audit.record(*entries))

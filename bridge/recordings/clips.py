@@ -18,12 +18,10 @@ from bridge.errors import BridgeError, Conflict
 from bridge.recordings.index import PartEntry, RecordingReader, TrackIndex
 from bridge.recordings.layout import PartNote, RecordingEnded, RecordingStarted, encode_note
 from bridge.recordings.marks import standing, write_events
-from bridge.vault import ObjectKind, ObjectRef, ObjectWriter, StreamWriter, Trouble, Vault, VaultError
+from bridge.vault import DISK_TROUBLES, ObjectKind, ObjectRef, ObjectWriter, StreamWriter, Vault, VaultError
 
 LIMIT_MS = 60 * 60 * 1000
 """Longer ones are what the export is for."""
-
-_DISK_TROUBLES = {Trouble.DISK_FULL, Trouble.READ_ONLY, Trouble.IO}
 
 
 def cut_clip(
@@ -144,7 +142,7 @@ def _copy(
                 written = (entry.init, number)
             body = track.read(entry.number)
         except VaultError as error:
-            if error.trouble in _DISK_TROUBLES:
+            if error.trouble in DISK_TROUBLES:
                 raise
             broken = True
             continue

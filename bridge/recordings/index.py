@@ -26,6 +26,7 @@ from bridge.recordings.layout import (
     event_of,
 )
 from bridge.vault import (
+    DISK_TROUBLES,
     Finding,
     ObjectReader,
     ObjectRef,
@@ -41,7 +42,6 @@ OPEN_STREAMS = 24
 UNKNOWN_SOURCE = "unknown"
 """Of a track whose first part is lost."""
 
-_DISK_TROUBLES = {Trouble.DISK_FULL, Trouble.READ_ONLY, Trouble.IO}
 _OF_A_CRASH = {Trouble.UNENDED, Trouble.CUT}
 _LOSSES = {Trouble.MISSING, Trouble.ALTERED, Trouble.CUT_SHORT}
 
@@ -223,7 +223,7 @@ class _Stream:
         except UnreadableRecording as error:
             self._unreadable.append(Finding(Trouble.ALTERED, self.number, part.number, error.text))
         except VaultError as error:
-            if error.trouble in _DISK_TROUBLES:
+            if error.trouble in DISK_TROUBLES:
                 raise
             self._unreadable.append(Finding(error.trouble, self.number, part.number, error.text))
 
@@ -377,7 +377,7 @@ class RecordingReader:
         try:
             rows = self._stored.contents()
         except (VaultError, ValueError, TypeError) as error:
-            if isinstance(error, VaultError) and error.trouble in _DISK_TROUBLES:
+            if isinstance(error, VaultError) and error.trouble in DISK_TROUBLES:
                 raise
             text = "The list of streams is altered."
             self._findings.append(Finding(Trouble.ALTERED, None, None, text))

@@ -18,19 +18,27 @@ from weakref import WeakValueDictionary
 
 import structlog
 
-from bridge.audit import Audit, AuditError, Entry, Outcome
+from bridge.audit import Audit, Entry, Outcome
 from bridge.audit import Event as AuditEvent
 from bridge.errors import BridgeError, Conflict, LimitExceeded, NotFound, ProtocolError
 from bridge.ids import RecordingId, RecordingState, new_id
 from bridge.recordings.accesses import Accesses
+from bridge.recordings.beginnings import read_started
 from bridge.recordings.clips import LIMIT_MS, cut_clip
 from bridge.recordings.index import RecordingReader
-from bridge.recordings.layout import Event, MarkAdded, MarkRemoved, RecordingStarted, ref_of
+from bridge.recordings.layout import (
+    Event,
+    MarkAdded,
+    MarkRemoved,
+    RecordingStarted,
+    UnreadableRecording,
+    ref_of,
+)
 from bridge.recordings.marks import MARK_LIMIT, append_events, clean_text, standing
 from bridge.recordings.readers import Readers
 from bridge.recordings.retention import KeepDays, retain_until_ms
 from bridge.store import RecordingRecord, Store
-from bridge.vault import Trouble, Vault, VaultError
+from bridge.vault import DISK_TROUBLES, Trouble, Vault, VaultError
 
 HOUSEKEEPING_S = 15.0
 LONG_WORKS = 2
@@ -77,7 +85,7 @@ class Library:
         self._keep_days = keep_days
         self._now_ms = now_ms
         self._locks: WeakValueDictionary[RecordingId, asyncio.Lock] = WeakValueDictionary()
-        self._clips: dict[RecordingId, RecordingStarted] = {}
+        self._clips: dict[RecordingId, RecordingStarted | None] = {}
         self._long = ThreadPoolExecutor(LONG_WORKS, thread_name_prefix="recordings", initializer=_make_way)
         self._long_works = 0
         self._stopping = False
@@ -93,7 +101,7 @@ class Library:
             self.readers.let_idle_go()
             try:
                 await self.accesses.settle()
-            except AuditError as error:
+            except BridgeError as error:
                 _log.error("audit not written", code=error.code)
 
     async def break_off(self, _app: object = None) -> None:
@@ -139,8 +147,14 @@ class Library:
         if row.clip_of is None or row.state is RecordingState.SHREDDED:
             return None
         if row.id not in self._clips:
+            started: RecordingStarted | None = None
             try:
-                started = await self.readers.run(lambda: _started(self._vault, row.id))
+                started = await self.readers.run(lambda: read_started(self._vault, row.id))
+            except UnreadableRecording:
+                pass
+            except VaultError as error:
+                if error.trouble in DISK_TROUBLES:
+                    return None
             except BridgeError:
                 return None
             if len(self._clips) >= CLIPS_KNOWN:
@@ -313,6 +327,8 @@ class Library:
             # Who came in just before may have opened it again.
             self.readers.forget(recording)
             await self._store.recording_shredded(recording)
+            if not self._long_works:
+                self._shredded.discard(recording)
 
     async def record(self, *entries: Entry) -> None:
         """Writes into the audit. Raises AuditError: what was to be recorded must not be done then."""
@@ -329,8 +345,3 @@ def _make_way() -> None:
     """A thread that encodes or seals takes only the time that live sessions leave (Linux counts it by thread)."""
     with suppress(OSError):
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), LONG_WORK_NICENESS)
-
-
-def _started(vault: Vault, recording: RecordingId) -> RecordingStarted:
-    with RecordingReader(vault.open(ref_of(recording))) as reader:
-        return reader.started

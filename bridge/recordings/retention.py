@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 
+from bridge.config import Settings
 from bridge.errors import BridgeError, Conflict
 from bridge.ids import RecordingId, SessionKind
 from bridge.store import Store
@@ -22,6 +23,11 @@ _log = structlog.get_logger(__name__)
 
 KeepDays = Callable[[SessionKind], int]
 """Days that recordings of a kind are kept; 0 is for ever."""
+
+
+def keep_days_of(settings: Settings) -> KeepDays:
+    """As the settings say it for each kind."""
+    return lambda kind: int(getattr(settings, f"retention_days_{kind.value}"))
 
 
 def retain_until_ms(keep_days: KeepDays, kind: SessionKind, now_ms: int) -> int | None:

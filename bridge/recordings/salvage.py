@@ -15,10 +15,10 @@ import structlog
 from bridge.audit import Audit, Entry, Event
 from bridge.errors import BridgeError
 from bridge.ids import RecordingId, RecordingState, SessionId
+from bridge.recordings.beginnings import read_started
 from bridge.recordings.index import RecordingReader
 from bridge.recordings.layout import (
     RecordingEnded,
-    RecordingStarted,
     UnreadableRecording,
     encode_events,
     event_of,
@@ -130,7 +130,7 @@ async def _put_back(
     """An object that the store does not know, into the store again, if its session is there."""
     recording = RecordingId(ref.id)
     try:
-        started = await asyncio.to_thread(_started, vault, ref)
+        started = await asyncio.to_thread(read_started, vault, recording)
         session = await store.get_session(SessionId(started.session))
         found = await asyncio.to_thread(close_recording, vault, ref)
         await _record(audit, recording, found)
@@ -152,11 +152,6 @@ async def _put_back(
         # that fails must not keep the server from starting: the next start tries again.
         _log.warning("stored recording not put back", recording=ref.id, code=error.code)
         return False
-
-
-def _started(vault: Vault, ref: ObjectRef) -> RecordingStarted:
-    with RecordingReader(vault.open(ref)) as reader:
-        return reader.started
 
 
 async def _record(audit: Audit, recording: RecordingId, found: Salvaged) -> None:

@@ -1,6 +1,6 @@
 """Encryption at rest for everything that is stored: `docs/recording-format.md` says how, byte by byte."""
 
-from bridge.vault.errors import Finding, Trouble, VaultError
+from bridge.vault.errors import DISK_TROUBLES, Finding, Trouble, VaultError
 from bridge.vault.keys import Keyring, read_identities
 from bridge.vault.objects import ObjectReader, ObjectWriter, StreamSummary
 from bridge.vault.parts import (
@@ -18,6 +18,7 @@ from bridge.vault.writing import BlobWriter, StreamWriter
 
 __all__ = [
     "BODY_LIMIT_BYTES",
+    "DISK_TROUBLES",
     "NOTE_LIMIT_BYTES",
     "BlobReader",
     "BlobWriter",

@@ -46,6 +46,8 @@ class Trouble(StrEnum):
     STREAM_UNKNOWN = "streamUnknown"
 
 
+DISK_TROUBLES = frozenset({Trouble.DISK_FULL, Trouble.READ_ONLY, Trouble.IO})
+"""The disk's, and no harm to what is stored."""
 _CODES = {
     Trouble.NOT_FOUND: "notFound",
     Trouble.KEY_MISSING: "notFound",

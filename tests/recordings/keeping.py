@@ -11,7 +11,8 @@ from typing import Any
 from bridge.audit import AUDIT_FOLDER, Audit, read_lines
 from bridge.ids import RecordingId, RecordingState, SessionFormat, SessionKind
 from bridge.recordings.index import RecordingReader
-from bridge.recordings.layout import ref_of
+from bridge.recordings.layout import Event, ref_of
+from bridge.recordings.library import Library
 from bridge.store import RecordingRecord, SessionRecord, Store, sqlite_url
 from bridge.vault import Vault
 from tests.recordings.making import STARTED_AT_MS, Made, make_recording
@@ -23,6 +24,16 @@ DAY_MS = 24 * 3600 * 1000
 def keep_days(kind: SessionKind) -> int:
     """Training is kept for ever here."""
     return 0 if kind is SessionKind.TRAINING else 10
+
+
+class NothingRuns:
+    """No recording is being written."""
+
+    def note(self, recording: RecordingId, event: Event) -> None:
+        raise AssertionError("nothing runs here")
+
+    def clock_ms(self, recording: RecordingId) -> int:
+        return 0
 
 
 @dataclass
@@ -42,6 +53,17 @@ class Keeping:
             RecordingRecord(made.recording, self.session.id, state, STARTED_AT_MS, **row)
         )
         return made
+
+    def library(self) -> Library:
+        """To be closed by the caller."""
+        return Library(
+            vault=self.vault,
+            audit=self.audit,
+            store=self.store,
+            running=NothingRuns(),
+            keep_days=keep_days,
+            now_ms=lambda: NOW_MS,
+        )
 
     def reader(self, recording: RecordingId) -> RecordingReader:
         return RecordingReader(self.vault.open(ref_of(recording)))

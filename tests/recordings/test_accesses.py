@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from bridge.audit import Audit, AuditError, read_lines
+from bridge.audit import Audit, AuditError, Entry, read_lines
 from bridge.recordings.accesses import WINDOW_S, Accesses, Look
 
 LOOK = Look("invite:abc", "recording/xyz", "parts", track=3)
@@ -87,6 +87,46 @@ async def test_nothing_is_shown_while_the_audit_cannot_be_written(
     (tmp_path / "away").rename(tmp_path / "audit")
     await accesses.note(LOOK, 2)
     assert told(audit) == [(1, {"track": 3, "part": 2})]
+
+
+async def test_counts_are_kept_while_the_audit_cannot_be_written(
+    accesses: Accesses, audit: Audit, clock: Clock, tmp_path: Path
+) -> None:
+    for part in range(3):
+        await accesses.note(LOOK, part)
+    clock.now_s = WINDOW_S
+    (tmp_path / "audit").rename(tmp_path / "away")
+    with pytest.raises(AuditError):
+        await accesses.settle()
+    with pytest.raises(AuditError):
+        await accesses.note(LOOK, 7)
+    (tmp_path / "away").rename(tmp_path / "audit")
+    await accesses.settle()
+    assert told(audit)[1:] == [(0, {"track": 3, "parts": 3})]
+
+
+async def test_what_is_looked_at_while_counts_cannot_be_written_is_counted_too(
+    accesses: Accesses, audit: Audit, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await accesses.note(LOOK, 0)
+    await accesses.note(LOOK, 1)
+    clock.now_s = WINDOW_S
+    real = audit.record
+
+    def failing(*entries: Entry) -> None:
+        monkeypatch.setattr(audit, "record", real)
+        raise AuditError("The audit cannot be written.")
+
+    monkeypatch.setattr(audit, "record", failing)
+    settling = asyncio.create_task(accesses.settle())
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    noting = asyncio.create_task(accesses.note(LOOK, 2))
+    with pytest.raises(AuditError):
+        await settling
+    await noting
+    await accesses.settle(all=True)
+    assert told(audit)[-1] == (0, {"track": 3, "parts": 3})
 
 
 async def test_who_breaks_off_takes_the_line_from_nobody(accesses: Accesses, audit: Audit) -> None:

@@ -9,22 +9,12 @@ import pytest
 
 from bridge.errors import Conflict, NotFound
 from bridge.ids import RecordingId, RecordingState, SessionKind
-from bridge.recordings.layout import Event, ref_of
+from bridge.recordings.layout import ref_of
 from bridge.recordings.library import Library
 from bridge.recordings.retention import retain_until_ms, shred_expired
 from tests.recordings.keeping import DAY_MS, NOW_MS, Keeping, keep_days, open_keeping
 
 PAST = NOW_MS - 1
-
-
-class NothingRuns:
-    """No recording is being written."""
-
-    def note(self, recording: RecordingId, event: Event) -> None:
-        raise AssertionError("nothing runs here")
-
-    def clock_ms(self, recording: RecordingId) -> int:
-        return 0
 
 
 @pytest.fixture
@@ -35,14 +25,7 @@ async def keeping(tmp_path: Path) -> AsyncIterator[Keeping]:
 
 @pytest.fixture
 async def library(keeping: Keeping) -> AsyncIterator[Library]:
-    made = Library(
-        vault=keeping.vault,
-        audit=keeping.audit,
-        store=keeping.store,
-        running=NothingRuns(),
-        keep_days=keep_days,
-        now_ms=lambda: NOW_MS,
-    )
+    made = keeping.library()
     yield made
     await made.close()
 

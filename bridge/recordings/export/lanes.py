@@ -15,7 +15,7 @@ from bridge.errors import NotFound
 from bridge.recordings.export.unpacking import Frame, Setup, unpack
 from bridge.recordings.index import RecordingReader, TrackIndex
 from bridge.recordings.layout import UnreadableRecording
-from bridge.vault import Trouble, VaultError
+from bridge.vault import DISK_TROUBLES, VaultError
 
 # What players show first.
 SOURCES = ("ultrasound", "microscope", "camera", "screen", "microphone", "ultrasoundSound")
@@ -25,7 +25,6 @@ LONGEST_OVERLAP_US = 1_500_000
 STEP_US = 1_000
 # Who reads the list of what was left out wants the first ones.
 MOST_LOSSES_TOLD = 20
-_DISK = {Trouble.DISK_FULL, Trouble.READ_ONLY, Trouble.IO}
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,7 +248,7 @@ def _setup(track: TrackIndex, init: int, losses: Losses | None = None) -> Setup 
 
 def _bear(error: VaultError | UnreadableRecording, losses: Losses | None) -> None:
     """Notes damage; a disk that fails is the caller's business."""
-    if isinstance(error, VaultError) and error.trouble in _DISK:
+    if isinstance(error, VaultError) and error.trouble in DISK_TROUBLES:
         raise error
     if losses is not None:
         losses.add(error.text)
