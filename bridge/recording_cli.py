@@ -34,6 +34,8 @@ from bridge.recordings.export.story import story_of
 from bridge.recordings.index import RecordingReader
 from bridge.recordings.library import Library
 from bridge.recordings.marks import standing
+from bridge.recordings.retention import keep_days_of
+from bridge.store import SessionRecord
 from bridge.vault import Finding, ObjectKind, ObjectRef, Trouble
 from bridge.vault_cli import open_vault, operator, print_json, rotate, tell, verify_all
 
@@ -45,6 +47,7 @@ recording_cli.command()(rotate)
 _Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 _Id = Annotated[str, typer.Argument(metavar="ID", help="The recording's id.")]
 _FILE_MODE = 0o600
+SESSIONS_AT_ONCE = 200
 
 
 class _Nobody:
@@ -70,7 +73,10 @@ def list_recordings(
         async with open_office(settings) as office:
             wanted = SessionId(session) if session is not None else None
             rows = await office.store.list_recordings(wanted)
-            sessions = {id: await office.store.get_session(id) for id in {row.session for row in rows}}
+            ids = sorted({row.session for row in rows})
+            sessions: dict[SessionId, SessionRecord] = {}
+            for first in range(0, len(ids), SESSIONS_AT_ONCE):
+                sessions |= await office.store.get_sessions(ids[first : first + SESSIONS_AT_ONCE])
         return [
             views.recorded(row, sessions[row.session], None, row.duration_ms, row.size_bytes) for row in rows
         ]
@@ -132,14 +138,19 @@ def verify(
 ) -> None:
     """Open every byte of recordings, and name each part that is missing, moved, repeated, cut or changed."""
     vault, audit = open_vault(settings)
+    # A running server makes and shreds recordings meanwhile: what the database knew before must be there after.
+    known = set() if ids else _known(settings)
     refs = [_ref(id) for id in ids] if ids else list(vault.objects(ObjectKind.RECORDING))
-    gone = [] if ids else sorted(_known(settings) - {ref.id for ref in refs})
+    gone = sorted(known - {ref.id for ref in refs})
+    if gone:
+        still = _known(settings)
+        gone = [id for id in gone if id in still and not vault.exists(_ref(id))]
     for id in gone:
         text = "The database knows this recording, but nothing of it is stored."
         finding = Finding(Trouble.NOT_FOUND, None, None, text)
         audit.record(Entry(Event.OBJECT_VERIFIED, operator(), str(_ref(id)), Outcome.FAILED, {"findings": 1}))
         tell(_ref(id), [finding], as_json)
-    verify_all(vault, audit, refs, as_json=as_json)
+    verify_all(vault, audit, refs, named=bool(ids), as_json=as_json)
     if gone:
         raise typer.Exit(1)
 
@@ -255,7 +266,7 @@ def _with_library(settings: Settings, work: Callable[[Library], Awaitable[None]]
                 audit=audit,
                 store=office.store,
                 running=_Nobody(),
-                keep_days=lambda kind: getattr(settings, f"retention_days_{kind.value}"),
+                keep_days=keep_days_of(settings),
                 now_ms=lambda: int(time.time() * 1000),
             )
             try:
@@ -267,12 +278,13 @@ def _with_library(settings: Settings, work: Callable[[Library], Awaitable[None]]
 
 
 def _known(settings: Settings) -> set[str]:
-    """The recordings that should be there."""
+    """The recordings that should be there: of what runs, or died before it came to the disk, there may be nothing."""
 
     async def work() -> set[str]:
         async with open_office(settings) as office:
             rows = await office.store.list_recordings()
-        return {row.id for row in rows if row.state is not RecordingState.SHREDDED}
+        over = (RecordingState.ENDED, RecordingState.CUT)
+        return {row.id for row in rows if row.state in over and row.size_bytes}
 
     return _run(work())
 

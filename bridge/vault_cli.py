@@ -104,7 +104,8 @@ def verify_objects(
 ) -> None:
     """Open every byte of what is stored, and name all that is missing, moved, repeated, cut or changed."""
     vault, audit = open_vault(settings)
-    verify_all(vault, audit, _refs(objects) or list(vault.objects()), as_json=as_json)
+    named = _refs(objects)
+    verify_all(vault, audit, named or list(vault.objects()), named=bool(named), as_json=as_json)
 
 
 @audit_cli.command("verify")
@@ -175,14 +176,22 @@ def show(
         )
 
 
-def verify_all(vault: Vault, audit: Audit, refs: Sequence[ObjectRef], *, as_json: bool) -> None:
-    """Verifies these, tells what was found, and ends the command with 1 if there is harm."""
+def verify_all(vault: Vault, audit: Audit, refs: Sequence[ObjectRef], *, named: bool, as_json: bool) -> None:
+    """Verifies these, tells what was found, and ends the command with 1 if there is harm.
+
+    Unless they were `named` one by one, those that a running server has shredded meanwhile are passed over. Raises
+    NotFound.
+    """
     console = Console(stderr=True)
     shown = track(refs, "Verifying", console=console, transient=True, disable=not console.is_terminal)
-    harmed = 0
+    verified = harmed = 0
     for ref in shown:
-        found = list(vault.verify(ref))
-        harm = any(finding.trouble not in _NO_HARM for finding in found)
+        found, harm = _found_in(vault, ref)
+        if not vault.exists(ref):
+            if named:
+                raise NotFound(f"There is no {ref}.")
+            continue
+        verified += 1
         harmed += harm
         audit.record(
             Entry(
@@ -195,9 +204,25 @@ def verify_all(vault: Vault, audit: Audit, refs: Sequence[ObjectRef], *, as_json
         )
         tell(ref, found, as_json)
     if not as_json:
-        typer.echo(f"Verified {len(refs)} objects: " + (f"{harmed} harmed." if harmed else "no harm found."))
+        typer.echo(f"Verified {verified} objects: " + (f"{harmed} harmed." if harmed else "no harm found."))
     if harmed:
         raise typer.Exit(1)
+
+
+def _found_in(vault: Vault, ref: ObjectRef) -> tuple[list[Finding], bool]:
+    """What is wrong with it, and whether that is harm. A running server may be writing or shredding it: harm is what a
+    second look finds, too."""
+    found: list[Finding] = []
+    for _ in range(2):
+        try:
+            found = list(vault.verify(ref))
+        except VaultError as error:
+            if error.trouble is not Trouble.NOT_FOUND:
+                raise
+            found = [Finding(error.trouble, None, None, error.text)]
+        if all(finding.trouble in _NO_HARM for finding in found):
+            return found, False
+    return found, True
 
 
 def open_vault(settings: Settings, *, restoring: bool = False) -> tuple[Vault, Audit]:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -20,26 +20,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bridge.__main__ import main
+from bridge.audit import AUDIT_FOLDER, Audit
 from bridge.ids import RecordingId, RecordingState, SessionFormat, SessionKind
 from bridge.recordings import layout
+from bridge.recordings.marks import append_events
 from bridge.store import RecordingRecord, Store, sqlite_url
-from bridge.vault import Vault
+from bridge.vault import ObjectReader, Vault
+from tests.commandline import Printed, Run, command_line, must_print
 from tests.media.recording.sending import sound, video
 from tests.recordings.making import CLINIC, HUB, STARTED_AT_MS, Made, Track, make_recording
-
-
-@dataclass(frozen=True)
-class Done:
-    """How a command ended."""
-
-    returncode: int
-    stdout: str
-    stderr: str
-
-
-Run = Callable[..., Done]
-Printed = Callable[..., str]
 
 
 @pytest.fixture
@@ -50,37 +39,13 @@ def data(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def run(
-    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Run:
-    """The command line, inside the test's process."""
-    for name in [name for name in os.environ if name.startswith("BRIDGE_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("BRIDGE_DATA_DIR", str(data))
-    monkeypatch.setattr(os, "umask", lambda mask: 0o077)
-    monkeypatch.chdir(tmp_path)
-
-    def call(*words: str) -> Done:
-        monkeypatch.setattr(sys, "argv", ["bridge", *words])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        said = capsys.readouterr()
-        code = ended.value.code
-        return Done(code if isinstance(code, int) else 0, said.out, said.err)
-
-    return call
+def run(data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    return command_line(data, monkeypatch, capsys)
 
 
 @pytest.fixture
 def printed(run: Run) -> Printed:
-    """What a command prints that must succeed."""
-
-    def call(*words: str) -> str:
-        done = run(*words)
-        assert (done.returncode, done.stderr) == (0, "")
-        return done.stdout
-
-    return call
+    return must_print(run)
 
 
 def kept(
@@ -89,6 +54,7 @@ def kept(
     state: RecordingState = RecordingState.ENDED,
     hold: bool = False,
     tracks: list[Track] | None = None,
+    size_bytes: int = 4_200_000,
 ) -> Made:
     """A recording in the vault, and its row in the store."""
 
@@ -109,7 +75,7 @@ def kept(
                 state,
                 STARTED_AT_MS,
                 duration_ms=8_000,
-                size_bytes=4_200_000,
+                size_bytes=size_bytes,
                 hold=hold,
             )
             await store.add_recording(row)
@@ -354,6 +320,75 @@ def test_verify_names_a_recording_that_is_gone(data: Path, run: Run) -> None:
     assert done.returncode == 1
     assert f"recording/{made.recording}: The database knows this recording" in done.stdout
     assert whole.recording not in done.stdout
+
+
+@pytest.mark.parametrize(("state", "size_bytes"), [(RecordingState.RUNNING, 0), (RecordingState.CUT, 0)])
+def test_verify_does_not_miss_what_never_came_to_the_disk(
+    data: Path, printed: Printed, state: RecordingState, size_bytes: int
+) -> None:
+    made = kept(data, tracks=[], state=state, size_bytes=size_bytes)
+    shutil.rmtree(data / "recordings" / made.recording)
+    assert printed("recording", "verify") == "Verified 0 objects: no harm found.\n"
+
+
+@pytest.mark.parametrize("when", ["objects", "open"])
+def test_verify_names_nothing_that_the_server_shreds_meanwhile(
+    data: Path, run: Run, printed: Printed, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    gone, whole = kept(data, tracks=[]), kept(data, tracks=[])
+    real = getattr(Vault, when)
+    shredded = []
+
+    def meanwhile(vault: Vault, *asked: Any) -> Any:
+        listed = list(real(vault, *asked)) if when == "objects" else None
+        if not shredded and (when == "open" or asked):
+            shredded.append(gone)
+            shred(data, gone.recording)
+        if when == "open":
+            return real(vault, *asked)
+        return [ref for ref in listed or [] if ref.id != gone.recording]
+
+    monkeypatch.setattr(Vault, when, meanwhile)
+    done = run("recording", "verify")
+    assert shredded
+    assert (done.returncode, done.stdout) == (0, "Verified 1 objects: no harm found.\n")
+    monkeypatch.undo()
+    assert whole.recording in {ref.id for ref in Vault(data).objects()}
+
+
+def shred(data: Path, recording: RecordingId) -> None:
+    """As the server does it."""
+
+    async def told() -> None:
+        store = await Store.open(sqlite_url(data / "bridge.db"))
+        await store.recording_shredded(recording)
+        await store.close()
+
+    audit = Audit(data / AUDIT_FOLDER)
+    Vault(data).shred(layout.ref_of(recording), audit, "system")
+    audit.close()
+    with ThreadPoolExecutor(1) as pool:  # This thread may have an event loop.
+        pool.submit(asyncio.run, told()).result()
+
+
+def test_verify_is_not_misled_by_what_is_added_meanwhile(
+    data: Path, printed: Printed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = kept(data, tracks=[])
+    real = ObjectReader.streams
+    marked = []
+
+    def meanwhile(stored: ObjectReader) -> list[int]:
+        found = real(stored)
+        if not marked:
+            mark = layout.MarkAdded(at_ms=1, mark="m", participant="p", name="", text="")
+            marked.append(mark)
+            append_events(Vault(data), layout.ref_of(made.recording), [mark])
+        return found
+
+    monkeypatch.setattr(ObjectReader, "streams", meanwhile)
+    assert printed("recording", "verify") == "Verified 1 objects: no harm found.\n"
+    assert marked
 
 
 def test_verify_names_every_harm(data: Path, run: Run, printed: Printed) -> None:

@@ -3,63 +3,26 @@
 from __future__ import annotations
 
 import json
-import os
-import sys
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import pyrage
 import pytest
 
-from bridge.__main__ import main
 from bridge.vault import ObjectKind, ObjectRef, Vault
+from tests.commandline import Printed, Run, command_line, must_print
 
 OFFLINE = pyrage.x25519.Identity.generate()
 RECIPIENT = str(OFFLINE.to_public())
 
 
-@dataclass(frozen=True)
-class Done:
-    """How a command ended."""
-
-    returncode: int
-    stdout: str
-    stderr: str
-
-
-Run = Callable[..., Done]
-Printed = Callable[..., str]
-
-
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """The command line, inside the test's process."""
-    for name in [name for name in os.environ if name.startswith("BRIDGE_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("BRIDGE_DATA_DIR", str(tmp_path / "data"))
-    monkeypatch.setattr(os, "umask", lambda mask: 0o077)
-
-    def call(*words: str) -> Done:
-        monkeypatch.setattr(sys, "argv", ["bridge", *words])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        said = capsys.readouterr()
-        return Done(int(ended.value.code or 0), said.out, said.err)
-
-    return call
+    return command_line(tmp_path / "data", monkeypatch, capsys)
 
 
 @pytest.fixture
 def printed(run: Run) -> Printed:
-    """What a command prints that must succeed."""
-
-    def call(*words: str) -> str:
-        done = run(*words)
-        assert (done.returncode, done.stderr) == (0, "")
-        return done.stdout
-
-    return call
+    return must_print(run)
 
 
 def stored(folder: Path, content: bytes = b"content") -> ObjectRef:

@@ -103,6 +103,10 @@ class Vault:
                 except ValueError:
                     continue  # Not one of ours, as README.md.
 
+    def exists(self, ref: ObjectRef) -> bool:
+        """Whether anything of it is stored."""
+        return self._path(ref).is_dir()
+
     def verify(self, ref: ObjectRef) -> Iterator[Finding]:
         """Opens all of an object, and names all that is wrong. Raises ConfigError, and VaultError for a bad disk."""
         try:
