@@ -241,8 +241,7 @@ test("while only the line is down it keeps trying; a refused link ends it", asyn
   const told: boolean[] = [];
   trying.offline.subscribe((offline) => told.push(offline));
   trying.feeder.follow(0);
-  await settled();
-  expect(trying.log).toEqual(["clear", "+1", "+2", "+3", "+4"]);
+  await vi.waitFor(() => expect(trying.log).toEqual(["clear", "+1", "+2", "+3", "+4"]));
   expect(told).toEqual([false, true, false]);
   const ended = feed(laneOf(rows(3)), () => Promise.reject(new ApiError("tokenExpired", "")));
   ended.feeder.follow(0);
