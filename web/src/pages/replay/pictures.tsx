@@ -1,6 +1,7 @@
 // Owns the pictures: one large, the others small beside it, each of them playing all the time in an element that stays where it
 // is; and the sounds with their switches. Nothing lies over a picture that plays.
 
+import { useComputed } from "@preact/signals";
 import type { JSX } from "preact";
 import { useEffect, useRef } from "preact/hooks";
 import { sourceIcon } from "../../components/devices";
@@ -144,6 +145,10 @@ function Picture({ lane, room }: { readonly lane: Lane; readonly room: Room }): 
 }
 
 function Card({ lane, room, shown }: { readonly lane: Lane; readonly room: Room; readonly shown: Shown }): JSX.Element | null {
+  const nextMs = useComputed(() => {
+    const moment = room.replay.version.value >= 0 ? lane.at(room.replay.atMs.value) : null;
+    return moment?.kind === "nothing" ? moment.nextMs : moment?.kind === "bad" ? moment.stretch.toMs : null;
+  });
   if (shown === "there") return null;
   if (shown === "loading") {
     // Only where it takes long: at each seek it would flicker.
@@ -154,14 +159,12 @@ function Card({ lane, room, shown }: { readonly lane: Lane; readonly room: Room;
       </p>
     );
   }
-  const moment = lane.at(room.replay.atMs.value);
-  const nextMs = moment.kind === "nothing" ? moment.nextMs : moment.kind === "bad" ? moment.stretch.toMs : null;
   return (
     <div class="replay-card">
       <Icon name={shown === "nothing" ? iconOf(lane) : "warning"} />
       <p>{t(`replay.card.${shown}`, { what: sourceWord(lane.source) })}</p>
-      {nextMs !== null && shown !== "unsupported" && (
-        <p class="note">{t("replay.goesOn", { when: duration(Math.ceil((nextMs - room.replay.beginMs.value) / 1000) * 1000) })}</p>
+      {nextMs.value !== null && shown !== "unsupported" && (
+        <p class="note">{t("replay.goesOn", { when: duration(Math.ceil((nextMs.value - room.replay.beginMs.value) / 1000) * 1000) })}</p>
       )}
     </div>
   );
@@ -169,11 +172,13 @@ function Card({ lane, room, shown }: { readonly lane: Lane; readonly room: Room;
 
 /** Pictures that stand still since something was lost on the way must not pass for a heart that stands still. */
 function LossNote({ lane, room }: { readonly lane: Lane; readonly room: Room }): JSX.Element {
-  const moment = room.replay.version.value >= 0 ? lane.at(room.replay.atMs.value) : null;
-  const lossy = moment?.kind === "there" && moment.piece.lossy;
+  const lossy = useComputed(() => {
+    const moment = room.replay.version.value >= 0 ? lane.at(room.replay.atMs.value) : null;
+    return moment?.kind === "there" && moment.piece.lossy;
+  });
   return (
     <span class="caption-place" role="status">
-      {lossy && (
+      {lossy.value && (
         <span class="caption-state">
           <Icon name="warning" />
           {t("replay.lossHere")}
