@@ -19,8 +19,11 @@ from bridge.errors import BridgeError
 from bridge.imaging.access import Access
 from bridge.imaging.archive import Archive
 from bridge.imaging.catalogue import Catalogue, StoreEntries
+from bridge.imaging.dicomweb.sharpening import Sharpener
 from bridge.imaging.dicomweb.shelf import THREADS, Shelf, Threads
 from bridge.imaging.dicomweb.wado import Retriever
+from bridge.imaging.frames import Frames
+from bridge.imaging.framestore import FrameStore
 from bridge.imaging.workers import Workers
 from bridge.recordings.accesses import Accesses
 from bridge.store import Store
@@ -43,6 +46,8 @@ class Imaging:
     access: Access
     shelf: Shelf
     retriever: Retriever
+    frames: Frames
+    sharpener: Sharpener
     uploads: Uploads
     pieces: Pieces
     reading: Threads
@@ -84,15 +89,26 @@ async def open_imaging(
         uploads = Uploads(archive)
         pieces = Pieces(folder, uploads)
         access = Access(auth, archive.catalogue, accesses, audit, reading.run)
+        frames = Frames(FrameStore(vault.derived), workers)
         imaging = Imaging(
-            archive, workers, access, shelf, Retriever(shelf, workers), uploads, pieces, reading, decoding
+            archive=archive,
+            workers=workers,
+            access=access,
+            shelf=shelf,
+            retriever=Retriever(shelf, workers),
+            frames=frames,
+            sharpener=Sharpener(shelf, frames),
+            uploads=uploads,
+            pieces=pieces,
+            reading=reading,
+            decoding=decoding,
         )
         try:
             yield imaging
         finally:
             await pieces.close()
             await uploads.close()
-            for close in (reading.close, decoding.close, shelf.close):
+            for close in (reading.close, decoding.close, shelf.close, frames.store.close):
                 await asyncio.to_thread(close)
     finally:
         await asyncio.to_thread(workers.close)

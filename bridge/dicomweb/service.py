@@ -15,6 +15,7 @@ import msgspec
 from aiohttp import web
 
 from bridge.dicomweb.imaging import Imaging
+from bridge.dicomweb.ranges import PartWish, Unsatisfiable, content_range, etag
 from bridge.dicomweb.sending import send_json, send_pieces, send_whole
 from bridge.dicomweb.uploads import Upload
 from bridge.errors import ProtocolError
@@ -34,7 +35,10 @@ from bridge.imaging.dicomweb.accepting import (
 )
 from bridge.imaging.dicomweb.matching import query_of
 from bridge.imaging.dicomweb.qido import Finder, Found
+from bridge.imaging.dicomweb.sharpening import CONTENT_TYPE as SHARPENING_TYPE
+from bridge.imaging.dicomweb.sharpening import is_wanted, without
 from bridge.imaging.dicomweb.wado import FRAMES_LIMIT, METADATA_TYPE, Piece, Target, whole
+from bridge.imaging.frames import Refused
 from bridge.imaging.pixels.rendering import (
     DEFAULT_QUALITY,
     Rendering,
@@ -58,7 +62,8 @@ _NO_FUZZY = (
 _IGNORED = '299 bridge "There are search parameters that are not supported for studies; they were ignored."'
 _MORE = '299 bridge "There are additional results that can be requested."'
 _PREFLIGHT_S = 600
-_HEADERS = "Accept, Authorization, Content-Type"
+_HEADERS = "Accept, Authorization, Content-Type, If-Range, Range"
+_EXPOSED = "Accept-Ranges, Content-Encoding, Content-Range, ETag, Warning"
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -193,6 +198,12 @@ class DicomWeb:
         numbers = _frames(request)
         imaging = self._imaging
         ranges = _accepted(request)
+        wish = PartWish.of(request)
+        if is_wanted(ranges, len(numbers)):
+            try:
+                return await self._send_sharpening(request, entry, target, numbers[0], wish)
+            except Refused:
+                ranges = without(ranges)
 
         def work() -> tuple[FrameChoice, tuple[bytes, str] | None]:
             choice, frame = imaging.retriever.choose_frames(entry, target, numbers, ranges)
@@ -204,10 +215,31 @@ class DicomWeb:
         choice, answer = await imaging.reading.run(work)
         if answer is not None:
             body, content_type = answer
-            return await send_whole(request, body, {"Content-Type": content_type})
+            headers = {"Content-Type": content_type}
+            return await _send_part(request, body, headers, None if choice.multipart else wish)
         threads = imaging.decoding if choice.target else imaging.reading
         pieces = imaging.retriever.frames(entry, target, numbers, choice)
         return await send_pieces(request, threads, pieces, choice.type, multipart=choice.multipart)
+
+    async def _send_sharpening(
+        self, request: web.Request, entry: StudyEntry, target: Target, number: int, wish: PartWish
+    ) -> web.StreamResponse:
+        """Raises Refused before anything is sent."""
+        imaging, sharpener = self._imaging, self._imaging.sharpener
+        try:
+            cut = await imaging.reading.run(lambda: sharpener.ready(entry, target, number, wish.of_outline))
+            if cut is None:
+                cut = await imaging.decoding.run(
+                    lambda: sharpener.made(entry, target, number, wish.of_outline)
+                )
+        except Unsatisfiable as error:
+            return error.response()
+        tag = etag(cut.outline.tag)
+        headers = {"Content-Type": SHARPENING_TYPE, "Accept-Ranges": "bytes", "ETag": tag}
+        if not wish.is_for_part(tag):
+            return await send_whole(request, cut.data, headers)
+        headers["Content-Range"] = content_range(cut.start, len(cut.data), cut.outline.size_bytes)
+        return await send_whole(request, cut.data, headers, 206)
 
     async def get_rendered(self, request: web.Request) -> web.StreamResponse:
         entry, target = await self._admitted(request, "frames")
@@ -268,7 +300,7 @@ class DicomWeb:
         origin = request.headers.get("Origin", "")
         if origin and origin.lower() in self._origins:
             response.headers["Access-Control-Allow-Origin"] = origin
-            response.headers["Access-Control-Expose-Headers"] = "Content-Encoding, Warning"
+            response.headers["Access-Control-Expose-Headers"] = _EXPOSED
             response.headers.add("Vary", "Origin")
 
     async def nothing(self, _request: web.Request) -> web.Response:
@@ -285,6 +317,24 @@ class DicomWeb:
 
     def _base(self, request: web.Request) -> str:
         return self._base_url(request) + BASE
+
+
+async def _send_part(
+    request: web.Request, body: bytes, headers: dict[str, str], wish: PartWish | None
+) -> web.StreamResponse:
+    """Of an answer that may be had in pieces if there is a wish."""
+    if wish is None:
+        return await send_whole(request, body, headers)
+    headers["Accept-Ranges"] = "bytes"
+    try:
+        cut = wish.of_bytes(len(body))
+    except Unsatisfiable as error:
+        return error.response()
+    if cut is None:
+        return await send_whole(request, body, headers)
+    start, stop = cut
+    headers["Content-Range"] = content_range(start, stop - start, len(body))
+    return await send_whole(request, body[start:stop], headers, 206)
 
 
 def _accepted(request: web.Request) -> list[Range]:

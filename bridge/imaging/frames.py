@@ -49,10 +49,6 @@ class Cut:
     start: int
     outline: Outline
 
-    @property
-    def is_whole(self) -> bool:
-        return len(self.data) == self.outline.size_bytes
-
 
 class Refused(BridgeError):
     """This frame is not given so."""
