@@ -25,6 +25,8 @@ from bridge.imaging.catalogue import Catalogue, StudyEntry
 from bridge.imaging.errors import DicomError
 from bridge.imaging.layout import CHUNK_BYTES, ContentNote, InstanceNote, encode_note
 from bridge.imaging.parsing import Parsed, parsed_of
+from bridge.imaging.rewriting import REWRITE
+from bridge.imaging.scratch import Scratch
 from bridge.imaging.study import StudyReader
 from bridge.imaging.workers import Workers
 from bridge.vault import ObjectId, ObjectKind, ObjectRef, ObjectWriter, StreamWriter, Vault, VaultError
@@ -138,6 +140,12 @@ class Archive:
     def reader(self, study: str) -> StudyReader:
         """One to keep and close oneself. Raises NotFound, VaultError."""
         return StudyReader(self._vault.open(_ref(study)))
+
+    def rewritten(self, file: Scratch, transfer_syntax: str) -> Scratch:
+        """An object that is not compressed in another plain transfer syntax, as a Part 10 file, to be closed by who
+        asked. Raises DicomError, LimitExceeded."""
+        arguments = transfer_syntax.encode("ascii")
+        return Scratch.of(self._workers.call(REWRITE, file, arguments, timeout_s=PARSE_TIMEOUT_S))
 
     def version(self, study: str) -> int:
         """Grows with each object that is taken in here, so that a reader knows when to refresh."""

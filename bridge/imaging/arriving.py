@@ -21,7 +21,7 @@ class Budget:
         """Raises LimitExceeded."""
         with self._lock:
             if size_bytes > self._left_bytes:
-                raise LimitExceeded("Too many objects are arriving just now; try again in a moment.")
+                raise LimitExceeded("Too many large objects are in hand just now; try again in a moment.")
             self._left_bytes -= size_bytes
 
     def give_back(self, size_bytes: int) -> None:

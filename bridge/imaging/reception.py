@@ -9,6 +9,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from itertools import islice
 
 import structlog
@@ -203,18 +204,23 @@ class Reception:
         """Only what was located, and so audited, on this association."""
         if (asked.study, asked.sop_instance) not in self._located:
             raise LineClosed
-        with Scratch(INSTANCE_LIMIT_BYTES) as object:
+        told: list[Scratch] = []
+        with ExitStack() as held:
 
             def fetch() -> None:
+                object = held.enter_context(Scratch(INSTANCE_LIMIT_BYTES))
                 if self._reader is None or self._reader.id != asked.study:
                     self._close_reader()
                     self._reader = self._archive.reader(asked.study)
                 for piece in self._reader.iterate(self._reader.instance(asked.sop_instance)):
                     object.write(piece)
+                if asked.transfer_syntax:
+                    object = held.enter_context(self._archive.rewritten(object, asked.transfer_syntax))
+                told.append(object)
 
             done = self._guarded(fetch)
             self._sent[asked.study] += not done.status
-            self._line.send(done, None if done.status else object.seal())
+            self._line.send(done, None if done.status else told[0].seal())
 
     def _close_reader(self) -> None:
         if self._reader is not None:

@@ -12,7 +12,7 @@ import pytest
 
 from bridge.errors import BridgeError, Conflict, NotFound
 from bridge.imaging.archive import Archive
-from bridge.imaging.catalogue import Belonging, Catalogue, StoreEntries, StudyEntry
+from bridge.imaging.catalogue import OVERLAP_MS, Belonging, Catalogue, StoreEntries, StudyEntry
 from bridge.imaging.parsing import StudyFacts
 from bridge.imaging.workers import Workers
 from bridge.store import SessionId, Store, StudyRecord, sqlite_url
@@ -170,3 +170,24 @@ def test_whom_a_study_belongs_to_outlives_a_start_and_further_objects(house: Hou
         assert each.belonging(ENTRY.id) == Belonging(SessionId("s1"), "Bệnh viện Cần Thơ")
     catalogue.forget(ENTRY.id)
     assert catalogue.belonging(ENTRY.id) == house.catalogue().belonging(ENTRY.id) == Belonging()
+
+
+def test_what_the_table_says_later_never_takes_back_what_is_known(house: House) -> None:
+    catalogue = house.catalogue()
+    empty = msgspec.structs.replace(ENTRY, instances=0)
+    catalogue.begin(empty)
+    catalogue.update(ENTRY)
+    catalogue.refresh()
+    assert catalogue.all() == [ENTRY]
+
+
+def test_what_a_server_with_a_slow_clock_took_in_is_found(house: House) -> None:
+    one, other = house.catalogue(), house.catalogue()
+    one.settle(ENTRY)
+    one.refresh()
+    late = msgspec.structs.replace(
+        ENTRY, id="b" * 16, uid="1.2.99", last_at_ms=max(1, ENTRY.last_at_ms - OVERLAP_MS // 2)
+    )
+    other.settle(late)
+    one.refresh()
+    assert late in one.all()

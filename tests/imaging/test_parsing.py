@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+import zlib
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
@@ -350,3 +351,14 @@ def test_every_refusal_has_a_code_of_the_protocol() -> None:
     for content in (b"", b"x" * 131, bytes(128) + b"DICM", bytes(10_000)):
         with pytest.raises(BridgeError):
             parse(content)
+
+
+def test_metadata_that_unpack_beyond_their_limit_are_not_unpacked() -> None:
+    bomb = zlib.compress(bytes(layout.METADATA_LIMIT_BYTES + 1), 9)
+    with pytest.raises(DicomError, match="cannot be read"):
+        layout.decode_metadata(bomb)
+    with pytest.raises(DicomError, match="cannot be read"):
+        layout.decode_metadata(layout.encode_metadata(layout.Metadata(b"{}", layout.FrameTable(), {}))[:-3])
+    with pytest.raises(DicomError) as caught:
+        layout.encode_metadata(layout.Metadata(bytes(layout.METADATA_LIMIT_BYTES), layout.FrameTable(), {}))
+    assert caught.value.code == "tooLarge"

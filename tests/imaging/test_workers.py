@@ -202,3 +202,14 @@ def test_a_call_may_be_cut_off_by_closing(pool: Workers) -> None:
     thread.join(30)
     assert [type(error) for error in errors] == [WorkerLost]
     assert pool.pids == []
+
+
+def test_a_worker_that_does_not_come_up_says_nothing_of_the_object() -> None:
+    pool = Workers(1)
+    try:
+        os.kill(pool.pids[0], signal.SIGKILL)
+        with pytest.raises(LimitExceeded, match="just now"):
+            pool.call(PARSE, VALID)
+        assert still_works(pool)
+    finally:
+        pool.close()

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
-from bridge.errors import NotFound
+from bridge.errors import LimitExceeded, NotFound
+from bridge.imaging.arriving import Budget
 from bridge.imaging.catalogue import StudyEntry
 from bridge.imaging.dicomweb.accepting import (
     OCTETS,
@@ -26,13 +28,14 @@ from bridge.imaging.dicomweb.accepting import (
 from bridge.imaging.dicomweb.multipart import MultipartForm
 from bridge.imaging.dicomweb.retelling import OBJECT_TARGETS, REMUX, RETELL, Remux
 from bridge.imaging.dicomweb.shelf import OpenStudy, Shelf
+from bridge.imaging.framejobs import INFLATE, frame_job, value_in
 from bridge.imaging.layout import Metadata, json_of
 from bridge.imaging.model import turned
-from bridge.imaging.pixels.described import table_paths
 from bridge.imaging.pixels.display import middle_frame
 from bridge.imaging.pixels.format import H264, HEVC
-from bridge.imaging.pixels.jobs import RENDER, TRANSCODE, Job, pack, transcoded_of
+from bridge.imaging.pixels.jobs import RENDER, TRANSCODE, transcoded_of
 from bridge.imaging.pixels.rendering import Rendering
+from bridge.imaging.scratch import Scratch
 from bridge.imaging.study import Instance
 from bridge.imaging.syntaxes import EXPLICIT_LITTLE
 from bridge.imaging.workers import Workers
@@ -43,7 +46,8 @@ FRAMES_LIMIT = 20_000
 """Of one list."""
 PIECE_BYTES = 1024 * 1024
 RETELL_TIMEOUT_S = 120.0
-_INFLATE = "bridge.imaging.parsing:inflate_object"
+HELD_LIMIT_BYTES = 2 << 30
+"""Of whole files that are unpacked or written anew at one time."""
 _GZIP_LEVEL = 1
 ANSWER_LIMIT_BYTES = 8 * 1024 * 1024
 """Of metadata that are remembered for the next who asks."""
@@ -85,6 +89,7 @@ class Retriever:
     def __init__(self, shelf: Shelf, workers: Workers) -> None:
         self.shelf = shelf
         self._workers = workers
+        self._budget = Budget(HELD_LIMIT_BYTES)
 
     # --- metadata --------------------------------------------------------------------------------------------------
 
@@ -130,8 +135,8 @@ class Retriever:
                 return Piece(_file_type(stored), opened.reader.iterate(instance), instance.note.size_bytes)
         for wanted in syntaxes:
             if wanted in OBJECT_TARGETS:
-                content = b"".join(opened.reader.iterate(instance))
-                made = self._workers.call(RETELL, content, wanted.encode(), timeout_s=RETELL_TIMEOUT_S)
+                with self._whole(opened, instance) as file:
+                    made = self._workers.call(RETELL, file, wanted.encode(), timeout_s=RETELL_TIMEOUT_S)
                 return Piece(_file_type(wanted), (made,), len(made))
         raise not_acceptable()
 
@@ -171,8 +176,7 @@ class Retriever:
         if not choice.target and metadata.frames.kind in _STORED:
             return opened.reader.frame(instance, index, metadata.frames)
         target = choice.target or EXPLICIT_LITTLE
-        payload = self._payload(opened, instance, metadata, index, target=target)
-        return transcoded_of(self._workers.call(TRANSCODE, payload)).data
+        return transcoded_of(self._decoded(TRANSCODE, opened, instance, metadata, index, target=target)).data
 
     # --- pictures --------------------------------------------------------------------------------------------------
 
@@ -213,34 +217,33 @@ class Retriever:
             syntax = instance.note.transfer_syntax
             if metadata.frames.kind != "video" or syntax not in H264 | HEVC:
                 raise not_acceptable()
-            stream = opened.reader.frame(instance, 0, metadata.frames)
-            if stream[4:8] == b"ftyp":
-                return stream
-            wish = msgspec.msgpack.encode(Remux(syntax, _rate(json_of(metadata))))
-            return self._workers.call(REMUX, stream, wish, timeout_s=RETELL_TIMEOUT_S)
+            with self._held(instance.note.size_bytes):
+                stream = opened.reader.frame(instance, 0, metadata.frames)
+                if stream[4:8] == b"ftyp":
+                    return stream
+                wish = msgspec.msgpack.encode(Remux(syntax, _rate(json_of(metadata))))
+                return self._workers.call(REMUX, stream, wish, timeout_s=RETELL_TIMEOUT_S)
 
     def _picture(
         self, opened: OpenStudy, instance: Instance, metadata: Metadata, index: int, wanted: Rendering
     ) -> bytes:
-        return self._workers.call(RENDER, self._payload(opened, instance, metadata, index, rendering=wanted))
+        return self._decoded(RENDER, opened, instance, metadata, index, rendering=wanted)
 
-    def _payload(
-        self, opened: OpenStudy, instance: Instance, metadata: Metadata, index: int, **wanted: Any
+    def _decoded(
+        self,
+        function: str,
+        opened: OpenStudy,
+        instance: Instance,
+        metadata: Metadata,
+        index: int,
+        **wanted: Any,
     ) -> bytes:
-        """What a worker needs for one frame."""
-        frames = metadata.frames
-        deflated: tuple[int, int] | None = None
-        paths = table_paths(metadata.bulk, index)
-        if frames.kind == "deflated":
-            deflated = (frames.offset, frames.frame_bits)
-            content = b"".join(opened.reader.iterate(instance))
-            inflated = self._workers.call(_INFLATE, content) if paths else b""
-            tables = {path: _slice(inflated, metadata.bulk[path]) for path in paths}
-        else:
-            tables = {path: opened.reader.bulk(instance, path, metadata) for path in paths}
-            content = opened.reader.frame(instance, 0 if frames.kind == "video" else index, frames)
-        job = Job(instance.note.transfer_syntax, metadata.dataset, index, tables, deflated, **wanted)
-        return pack(job, content)
+        """What a worker makes of one frame."""
+        # Of some the whole file is needed for it.
+        is_whole = metadata.frames.kind in ("deflated", "video")
+        with self._held(instance.note.size_bytes if is_whole else 0):
+            job = frame_job(opened.reader, self._workers, instance, metadata, index, **wanted)
+            return self._workers.call(function, job)
 
     # --- bulk data -------------------------------------------------------------------------------------------------
 
@@ -274,7 +277,7 @@ class Retriever:
                     frame = opened.reader.frame(instance, index, frames)
                     yield Piece(type, (frame,), len(frame))
             elif frames.kind == "deflated":
-                value = _slice(self._inflated(opened, instance), metadata.bulk[path])
+                value = value_in(self._inflated(opened, instance), metadata.bulk[path])
                 yield Piece(OCTETS, (value,), length)
             else:
                 pieces = (
@@ -284,7 +287,33 @@ class Retriever:
                 yield Piece(OCTETS, pieces, length)
 
     def _inflated(self, opened: OpenStudy, instance: Instance) -> bytes:
-        return self._workers.call(_INFLATE, b"".join(opened.reader.iterate(instance)))
+        with self._whole(opened, instance) as file:
+            return self._workers.call(INFLATE, file)
+
+    # --- memory ----------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def _held(self, size_bytes: int) -> Iterator[None]:
+        """Raises LimitExceeded."""
+        self._budget.take(size_bytes)
+        try:
+            yield
+        finally:
+            self._budget.give_back(size_bytes)
+
+    @contextmanager
+    def _whole(self, opened: OpenStudy, instance: Instance) -> Iterator[Scratch]:
+        """A whole file in memory. Raises LimitExceeded, VaultError."""
+        size_bytes = instance.note.size_bytes
+        with self._held(size_bytes):
+            try:
+                scratch = Scratch(size_bytes)
+            except OSError:
+                raise LimitExceeded("The server is short of memory; try again in a moment.") from None
+            with scratch:
+                for piece in opened.reader.iterate(instance):
+                    scratch.write(piece)
+                yield scratch
 
 
 def selected(opened: OpenStudy, target: Target) -> list[Instance]:
@@ -329,11 +358,6 @@ def _require_frames(metadata: Metadata, numbers: list[int]) -> None:
 
 def _file_type(transfer_syntax: str) -> str:
     return f"application/dicom; transfer-syntax={transfer_syntax}"
-
-
-def _slice(inflated: bytes, place: tuple[int, int, int]) -> bytes:
-    offset, length, unit = place
-    return turned(inflated[offset : offset + length], unit)
 
 
 def _with_places(dataset: bytes, entry: StudyEntry, instance: Instance, base: str) -> bytes:

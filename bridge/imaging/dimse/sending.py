@@ -1,6 +1,7 @@
-"""Sends objects to others, byte for byte as they are kept, or written anew where only another plain syntax is taken.
+"""Sends objects to others, byte for byte as they are kept, or as the server wrote or decoded them anew where only a
+plain syntax is taken.
 
-Pixels are never touched here: what the other side cannot take as it is counts as failed (PS3.4 C.4.2, C.4.3).
+What the other side cannot take either way, as a video, counts as failed (PS3.4 C.4.2, C.4.3).
 """
 
 from __future__ import annotations
@@ -12,18 +13,15 @@ from collections.abc import Iterator
 from io import BytesIO
 from typing import Any
 
-from pydicom import dcmread
 from pynetdicom import AE, evt
 from pynetdicom.association import Association
 from pynetdicom.dimse_primitives import C_STORE
-from pynetdicom.dsutils import encode
 
 from bridge.imaging.dimse import contexts
 from bridge.imaging.dimse.talk import Done, Fetch, Line, Place, Places, expected
 from bridge.imaging.elements import Walker
 from bridge.imaging.layout import INSTANCE_LIMIT_BYTES
 from bridge.imaging.scratch import Scratch
-from bridge.imaging.syntaxes import IMPLICIT_LITTLE
 
 _META_AT = 132
 _FAILED = None
@@ -47,7 +45,7 @@ class Destination:
             contexts=contexts.wanted(pairs),
             ae_title=title,
             tls_args=(self._context, found.host) if self._context is not None else None,
-            evt_handlers=[(evt.EVT_CONN_OPEN, _send_at_once)],
+            evt_handlers=[(evt.EVT_CONN_OPEN, send_at_once)],
         )
         if association.is_established:
             return Target(association, own=True)
@@ -55,7 +53,8 @@ class Destination:
         return None
 
 
-def _send_at_once(event: Any) -> None:
+def send_at_once(event: Any) -> None:
+    """Nothing waits for more to come."""
     event.assoc.dul.socket.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
@@ -116,7 +115,7 @@ class Sending:
     def each(self, originator: str | None, message_id: int) -> Iterator[tuple[int, int, int, int]]:
         """Sends one after the other, and gives the counts after each."""
         for number, place in enumerate(self._places, 1):
-            status = self._send(place, originator, message_id, number)
+            status = self.send(place, originator, message_id, number)
             if status is None or status & 0xF000 not in (0x0000, 0xB000) or 0 < status < 0xB000:
                 self.failed.append(place.sop_instance)
             elif status:
@@ -125,21 +124,22 @@ class Sending:
                 self._completed += 1
             yield self.counts
 
-    def _send(self, place: Place, originator: str | None, message_id: int, number: int) -> int | None:
+    def send(self, place: Place, originator: str | None, message_id: int, number: int) -> int | None:
+        """The status that one object was answered with; None if it was not sent or not answered."""
         chosen = self._target.context(place.sop_class, place.transfer_syntax)
         if chosen is None:
             return _FAILED
-        self._line.send(Fetch(place.study, place.sop_instance))
+        context_id, syntax = chosen
+        self._line.send(
+            Fetch(place.study, place.sop_instance, syntax if syntax != place.transfer_syntax else "")
+        )
         said, file = self._line.receive()
         if expected(said, Done).status or file is None:
             if file is not None:
                 os.close(file)
             return _FAILED
-        context_id, syntax = chosen
         with Scratch.received(file, INSTANCE_LIMIT_BYTES) as object:
-            dataset = _dataset(object, syntax, place.transfer_syntax)
-        if dataset is None:
-            return _FAILED
+            dataset = _dataset(object)
         request = C_STORE()
         request.MessageID = (message_id + number) % _MESSAGES or 1
         request.AffectedSOPClassUID = place.sop_class
@@ -152,14 +152,8 @@ class Sending:
         return self._target.send(request, context_id)
 
 
-def _dataset(object: Scratch, syntax: str, stored: str) -> bytes | None:
-    """What follows the file meta, in this syntax."""
+def _dataset(object: Scratch) -> bytes:
+    """What follows the file meta."""
     view = object.view()
-    if syntax == stored:
-        _, start = Walker(view).file_meta(_META_AT)
-        return bytes(view[start:])
-    try:
-        dataset = dcmread(BytesIO(view), force=True)
-        return encode(dataset, syntax == IMPLICIT_LITTLE, is_little_endian=True)
-    except Exception:
-        return None
+    _, start = Walker(view).file_meta(_META_AT)
+    return bytes(view[start:])

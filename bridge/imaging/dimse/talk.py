@@ -86,10 +86,11 @@ class Locate(_Message, frozen=True):
 
 
 class Fetch(_Message, frozen=True):
-    """One object that was located."""
+    """One object that was located; in this transfer syntax, or as it is kept."""
 
     study: str
     sop_instance: str
+    transfer_syntax: str = ""
 
 
 class Done(_Message, frozen=True):
@@ -122,7 +123,66 @@ class Places(_Message, frozen=True):
     port: int = 0
 
 
-Message = Setup | Association | Ready | Hello | Welcome | Keep | Find | Locate | Fetch | Done | Rows | Places
+class Errand(_Message, frozen=True):
+    """To a process that goes out: after its Setup. What is to be sent where; with a `transaction` UID, the other side is
+    asked to say that it keeps it, if it can."""
+
+    title: str
+    found: Places
+    transaction: str = ""
+
+
+class Sent(_Message, frozen=True):
+    """One object of an errand was answered with this status; -1 if it could not be sent."""
+
+    sop_instance: str
+    status: int
+
+
+class Judgement(_Message, frozen=True):
+    """Which objects are kept for good (PS3.4 J.3.3): class and instance; with a reason of those that are not."""
+
+    transaction: str
+    committed: list[tuple[str, str]]
+    failed: list[tuple[str, str, int]] = []
+
+
+class Commit(_Message, frozen=True):
+    """Somebody asks whether these are kept for good: class and instance. Answered by a Judgement for this association,
+    or Done if it is told elsewhere."""
+
+    transaction: str
+    objects: list[tuple[str, str]]
+
+
+class Notify(_Message, frozen=True):
+    """To a process that goes out, instead of an errand: this is to be told there."""
+
+    title: str
+    host: str
+    port: int
+    judgement: Judgement
+
+
+Message = (
+    Setup
+    | Association
+    | Ready
+    | Hello
+    | Welcome
+    | Keep
+    | Find
+    | Locate
+    | Fetch
+    | Done
+    | Rows
+    | Places
+    | Errand
+    | Sent
+    | Judgement
+    | Commit
+    | Notify
+)
 _Said = TypeVar("_Said", bound=_Message)
 _encoder = msgspec.msgpack.Encoder()
 _decoder: msgspec.msgpack.Decoder[Message] = msgspec.msgpack.Decoder(Message)
