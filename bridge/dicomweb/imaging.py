@@ -24,10 +24,11 @@ from bridge.imaging.dicomweb.shelf import THREADS, Shelf, Threads
 from bridge.imaging.dicomweb.wado import Retriever
 from bridge.imaging.frames import Frames
 from bridge.imaging.framestore import FrameStore
+from bridge.imaging.premaking import Premaker
 from bridge.imaging.workers import Workers
 from bridge.recordings.accesses import Accesses
 from bridge.store import Store
-from bridge.vault import Vault
+from bridge.vault import ObjectKind, Vault
 
 HOUSEKEEPING_S = 1.0
 REFRESH_ROUNDS = 10
@@ -53,6 +54,11 @@ class Imaging:
     reading: Threads
     decoding: Threads
 
+    def forget(self, study: str) -> None:
+        """As of one that is shredded: whatever is open or was made of it. Waits for the disk."""
+        self.shelf.forget(study)
+        self.frames.store.forget(study)
+
     async def run(self) -> None:
         """Closes what nobody reads or writes any more, and looks for what other servers took in."""
         rounds = 0
@@ -60,6 +66,7 @@ class Imaging:
             await asyncio.sleep(HOUSEKEEPING_S)
             rounds += 1
             self.shelf.let_idle_go()
+            self.frames.store.let_idle_go()
             await self.uploads.let_idle_go()
             self.pieces.let_old_go()
             if rounds % REFRESH_ROUNDS == 0:
@@ -103,9 +110,18 @@ async def open_imaging(
             reading=reading,
             decoding=decoding,
         )
+        premaker = Premaker(
+            archive.catalogue,
+            shelf,
+            frames,
+            stored=lambda: [ref.id for ref in vault.objects(ObjectKind.STUDY)],
+            is_busy=lambda: reading.is_busy or decoding.is_busy,
+        )
+        premaker.start()
         try:
             yield imaging
         finally:
+            await asyncio.to_thread(premaker.close)
             await pieces.close()
             await uploads.close()
             for close in (reading.close, decoding.close, shelf.close, frames.store.close):

@@ -74,25 +74,25 @@ class Frames:
         known = self.store.find(opened.reader.id, key)
         return self._cut(opened, instance, key, known, wish) if known is not None else None
 
-    def get(
-        self,
-        opened: OpenStudy,
-        instance: Instance,
-        index: int,
-        wish: Wish,
-        workers: Workers | None = None,
-    ) -> Cut:
-        """As `ready`, but made now if it was not; by other workers if told so. Raises DicomError, LimitExceeded too."""
+    def get(self, opened: OpenStudy, instance: Instance, index: int, wish: Wish) -> Cut:
+        """As `ready`, but made now if it was not. Raises DicomError, LimitExceeded too."""
         key = key_of(instance, index)
         with self._turn(key):
             ready = self.ready(opened, instance, index, wish)
             if ready is not None:
                 return ready
-            outline, data = self._made(opened, instance, key, workers or self._workers)
+            outline, data = self._made(opened, instance, key, self._workers)
         start, stop = wish(outline)
         if not data:
             data = opened.frame(instance, index)
         return Cut(data[start:stop], start, outline)
+
+    def make_beforehand(self, opened: OpenStudy, instance: Instance, index: int, workers: Workers) -> None:
+        """By workers that may be slow: who asks for the frame meanwhile does not wait for them.
+
+        Raises Refused, NotFound, DicomError, LimitExceeded, VaultError.
+        """
+        self._made(opened, instance, key_of(instance, index), workers)
 
     def _cut(
         self,
@@ -150,11 +150,6 @@ class _Turn:
 def key_of(instance: Instance, index: int) -> FrameKey:
     """By which a frame's codestream is kept."""
     return FrameKey(instance.note.sop_instance, index, instance.note.sha256)
-
-
-def everything(outline: Outline) -> tuple[int, int]:
-    """The wish for all of it."""
-    return 0, outline.size_bytes
 
 
 def refused() -> Refused:

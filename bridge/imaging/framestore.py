@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import msgspec
@@ -26,6 +27,7 @@ LIMIT_BYTES = 20 << 30
 """About 150,000 slices of a CT."""
 FREE_BYTES = 2 << 30
 """So much of the disk is left to what cannot be made anew."""
+IDLE_S = 60.0
 OPEN_LIMIT = 16
 """Studies whose frames are known in memory."""
 FRAME_LIMIT_BYTES = 32 << 20
@@ -33,6 +35,7 @@ FRAME_LIMIT_BYTES = 32 << 20
 MAKER = 1
 """What other makers made is not used: it might be another codestream, and its halves would not fit."""
 _PREVIEW = 2
+_FILLING = 0.8
 
 
 class _Note(msgspec.Struct, frozen=True, kw_only=True, rename="camel", tag_field="k", omit_defaults=True):
@@ -104,9 +107,15 @@ class FrameStore:
     """Safe for use by several threads. Nothing here fails for the disk: what cannot be kept or read is not there."""
 
     def __init__(
-        self, derived: Derived, *, limit_bytes: int = LIMIT_BYTES, free_bytes: int = FREE_BYTES
+        self,
+        derived: Derived,
+        *,
+        limit_bytes: int = LIMIT_BYTES,
+        free_bytes: int = FREE_BYTES,
+        now_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self._derived = derived
+        self._now_s = now_s
         self._limit_bytes = limit_bytes
         self._free_bytes = free_bytes
         self._lock = threading.Lock()
@@ -118,6 +127,11 @@ class FrameStore:
     def size_bytes(self) -> int:
         with self._lock:
             return sum(self._known_sizes().values())
+
+    @property
+    def is_filling(self) -> bool:
+        """Whether little more finds room without something else being dropped."""
+        return self.size_bytes > _FILLING * self._limit_bytes
 
     def find(self, study: str, key: FrameKey) -> Known | None:
         with self._kept(study) as kept:
@@ -142,6 +156,9 @@ class FrameStore:
         if len(data) > FRAME_LIMIT_BYTES or not self._has_room(study, len(data)):
             return
         with self._kept(study) as kept:
+            there = kept.index.get(key)
+            if there is not None and there.tag == known.tag and there.refused == known.refused:
+                return
             try:
                 kept.write(key, known, data)
             except (VaultError, ConfigError) as error:
@@ -169,6 +186,17 @@ class FrameStore:
             lost = self._known_sizes().keys() - studies
         for study in lost:
             self.forget(study)
+
+    def let_idle_go(self) -> None:
+        """To be called now and then."""
+        with self._lock:
+            oldest_s = self._now_s() - IDLE_S
+            idle = [
+                self._open.pop(study) for study, kept in list(self._open.items()) if kept.used_s <= oldest_s
+            ]
+        for kept in idle:
+            with kept.lock:
+                kept.close()
 
     def close(self) -> None:
         with self._lock:
@@ -199,6 +227,7 @@ class FrameStore:
             if kept is None:
                 kept = self._open[study] = _Kept(self._derived, ObjectId(study))
             self._open.move_to_end(study)
+            kept.used_s = self._now_s()
             sizes = self._known_sizes()
             if study in sizes:
                 sizes.move_to_end(study)
@@ -243,6 +272,7 @@ class _Kept:
     def __init__(self, derived: Derived, study: ObjectId) -> None:
         self.lock = threading.Lock()
         self.index: dict[FrameKey, Known] = {}
+        self.used_s = 0.0
         self._derived = derived
         self._study = study
         self._is_open = False

@@ -51,6 +51,11 @@ class Threads:
         finally:
             self._waiting -= 1
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether there is anything in hand."""
+        return self._waiting > 0
+
     def close(self) -> None:
         """What is being done is waited for."""
         self._pool.shutdown(cancel_futures=True)
