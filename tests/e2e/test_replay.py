@@ -383,6 +383,22 @@ async def test_playing_stops_at_damage_and_goes_on_behind_it(
         await until(page, "selector => document.querySelector(selector).currentTime > 6.5", LARGE)
 
 
+async def test_a_broken_line_is_said_and_playing_goes_on_once_it_is_back(kept: Kept, launch: Launch) -> None:
+    page = await open_replay(await launch(devices=False), kept.link)
+    await page.context.set_offline(True)
+    await page.keyboard.press("End")
+    await page.keyboard.press("ArrowLeft")
+    await page.keyboard.press(",")
+    await expect(by_id(page, "replay-failed")).to_be_visible()
+    # Nobody waits for anything yet.
+    await expect(by_id(page, "replay-offline")).to_have_count(0)
+    await page.keyboard.press("Space")
+    await expect(by_id(page, "replay-offline")).to_be_visible()
+    await page.context.set_offline(False)
+    await expect(by_id(page, "replay-offline")).to_have_count(0, timeout=15_000)
+    await until(page, "selector => document.querySelector(selector).currentTime > 20", LARGE)
+
+
 async def test_pauses_are_skipped_and_shown(tmp_path: Path, launch: Launch, shoot: Shoot) -> None:
     more = [
         layout.RecordingPaused(at_ms=8_000, by=HUB),
