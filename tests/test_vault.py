@@ -27,6 +27,7 @@ from bridge.vault import (
     VaultError,
     parse_ref,
 )
+from bridge.vault.parts import STORED_KINDS
 
 BODY = b"the start of a frame"
 NOTE = b"Nguyen Van A"
@@ -474,7 +475,7 @@ def test_a_damaged_key_is_named(vault: Vault, data: Path) -> None:
 
 
 def test_rotation_wraps_anew_and_leaves_content_alone(vault: Vault, data: Path, audit: Audit) -> None:
-    refs = [store(vault, kind=kind) for kind in ObjectKind]
+    refs = [store(vault, kind=kind) for kind in STORED_KINDS]
     offline = pyrage.x25519.Identity.generate()
     vault.keyring.set_recipients([str(offline.to_public())])
     assert not any(map(vault.is_current, refs))

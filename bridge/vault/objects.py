@@ -46,8 +46,8 @@ class _Object:
     def _path(self, stream: int) -> Path:
         return self._folder / f"{stream:08}.parts"
 
-    def _reader(self, stream: int) -> StreamReader:
-        return StreamReader(self._keys(stream), self._path(stream))
+    def _reader(self, stream: int, *, from_disk: bool = False) -> StreamReader:
+        return StreamReader(self._keys(stream), self._path(stream), from_disk=from_disk)
 
     def streams(self) -> list[int]:
         """The numbers of the content's streams that are there. Raises VaultError."""
@@ -143,9 +143,9 @@ class ObjectWriter(_Object):
 class ObjectReader(_Object):
     """Reads the streams of one object. Safe for use by several threads."""
 
-    def stream(self, number: int) -> StreamReader:
-        """A stream's parts, to be closed by the caller. Raises VaultError."""
-        return self._reader(number)
+    def stream(self, number: int, *, from_disk: bool = False) -> StreamReader:
+        """A stream's parts, to be closed by the caller; `from_disk` as `StreamReader` has it. Raises VaultError."""
+        return self._reader(number, from_disk=from_disk)
 
     def read(self, stream: int, part: Part) -> bytes:
         """The content of a part that was found before, without scanning its stream again. Raises VaultError."""

@@ -9,7 +9,6 @@ import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from bridge.vault.errors import Finding, Trouble, VaultError, disk_errors
@@ -47,12 +46,7 @@ class _OpenFile:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -64,13 +58,22 @@ class _OpenFile:
 class StreamReader(_OpenFile):
     """The parts of one stream, by number. Safe for use by several threads; each call blocks for the disk."""
 
-    def __init__(self, keys: StreamKeys, path: Path) -> None:
-        """Opens and scans the file. Raises VaultError."""
+    def __init__(self, keys: StreamKeys, path: Path, *, from_disk: bool = False) -> None:
+        """Opens and scans the file. Raises VaultError.
+
+        `from_disk`: as the disk has it. After a write that failed, memory may hold what never came there.
+        """
         super().__init__(path, keys.stream)
         self._keys = keys
         self._lock = threading.Lock()
         self._scan = Scan(keys, self._file)
-        self.refresh()
+        try:
+            if from_disk:
+                self._forget_memory()
+            self.refresh()
+        except BaseException:
+            self.close()
+            raise
 
     @property
     def stream(self) -> int:
@@ -145,6 +148,12 @@ class StreamReader(_OpenFile):
         if end is not None and self._open(end) is None:
             text = f"Stream {self.stream}, part {end.number} (the end) is altered."
             yield Finding(Trouble.ALTERED, self.stream, end.number, text)
+
+    def _forget_memory(self) -> None:
+        with disk_errors():
+            # Only pages that are written can be let go.
+            os.fdatasync(self._file)
+            os.posix_fadvise(self._file, 0, 0, os.POSIX_FADV_DONTNEED)
 
     def _body(self, number: int) -> bytes | None:
         with self._lock:

@@ -72,7 +72,7 @@ class LostTime:
             return self._total_us // 1_000
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, weakref_slot=True)
 class PartEntry:
     """A part on its way to the disk. `before`: what was dropped between it and the part before."""
 
@@ -115,7 +115,7 @@ class PartEntry:
         return self.part.keyframe or self.part.damaged
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class EventsEntry:
     """Events on their way to the disk."""
 

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
+from weakref import WeakKeyDictionary, WeakSet
 
 from bridge.media.recording.parts import Init
 from bridge.recordings.layout import InitNote, encode_note
@@ -53,7 +55,19 @@ class Shelf(Protocol):
         """Raises VaultError."""
 
     def read_stream(self, stream: int) -> StreamReader:
-        """Raises VaultError."""
+        """As the disk has it, whatever memory holds. Raises VaultError."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Suspect(Generic[E]):
+    """What a file that failed may hold although it was not confirmed, by the numbers of its parts.
+
+    It waits in the backlog, which may give it up: it must not be kept here then.
+    """
+
+    stream: int
+    confirmed_parts: int
+    entries: WeakKeyDictionary[E, int]
 
 
 class StoredStream(Generic[E]):
@@ -74,9 +88,8 @@ class StoredStream(Generic[E]):
         """`_began` and `_init` as of the last sync."""
         self._unsure: dict[E, int] = {}
         """Appended since the last sync, with their numbers."""
-        self._suspect: tuple[int, dict[E, int]] | None = None
-        """What a file that failed may hold although it was not confirmed, and which file."""
-        self._there: set[E] = set()
+        self._suspect: _Suspect[E] | None = None
+        self._there: WeakSet[E] = WeakSet()
         """What a file that was left holds indeed."""
         self._failures = 0
 
@@ -137,9 +150,7 @@ class StoredStream(Generic[E]):
         writer = self._writer = self._shelf.new_stream()
         self._began, self._init = self._confirmed = (False, (None, 0))
         if self._suspect is not None:
-            stream, entries = self._suspect
-            numbers = self._numbers_in(stream)
-            self._there = {entry for entry, number in entries.items() if number in numbers}
+            self._there = self._found_of(self._suspect)
             self._suspect = None
         return writer
 
@@ -159,17 +170,19 @@ class StoredStream(Generic[E]):
             self._init = (init, writer.append(init.data, encode_note(note), durable=False))
         return writer.append(entry.body, entry.note(self._init[1]), durable=False)
 
-    def _numbers_in(self, stream: int) -> set[int]:
-        try:
-            with self._shelf.read_stream(stream) as reader:
-                return {part.number for part in reader.parts}
-        except VaultError:
-            return set()
+    def _found_of(self, suspect: _Suspect[E]) -> WeakSet[E]:
+        """Which of them the file holds whole, with all that comes before them: what they refer to may be lost, and the
+        disk may have got a header and nothing of its part."""
+        whole = set()
+        with contextlib.suppress(VaultError), self._shelf.read_stream(suspect.stream) as reader:
+            for part, _ in reader.iterate(suspect.confirmed_parts):
+                whole.add(part.number)
+        return WeakSet([entry for entry, number in suspect.entries.items() if number in whole])
 
     def _take_back(self, writer: StreamWriter) -> None:
         """What was not confirmed waits again."""
         if self._unsure:
-            self._suspect = (writer.stream, self._unsure)
+            self._suspect = _Suspect(writer.stream, writer.durable_parts, WeakKeyDictionary(self._unsure))
             self._backlog.give_back(list(self._unsure))
             self._unsure = {}
 

@@ -53,7 +53,7 @@ class _StoredRecording:
         return self._opened().new_stream()
 
     def read_stream(self, stream: int) -> StreamReader:
-        return self._vault.open(self._ref).stream(stream)
+        return self._vault.open(self._ref).stream(stream, from_disk=True)
 
     # --- a round ---
 
