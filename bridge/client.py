@@ -74,6 +74,11 @@ class Participant:
         self.speakers: list[Message] = []
         self.permissions: list[str] = []
         self.marks: list[Message] = []
+        self.studies: dict[str, Message] = {}
+        self.leader: str | None = None
+        self.asking: list[str] = []
+        self.view: dict[str, Any] = {}
+        self.readers: dict[str, Message] = {}
         self.received: dict[str, MediaStreamTrack] = {}
         self.joined = asyncio.Event()
         self._token = token
@@ -367,6 +372,28 @@ def _put(where: str, name: str) -> Callable[[Participant, Message], None]:
     return handler
 
 
+def _studies_listed(participant: Participant, message: Message) -> None:
+    participant.studies = {study["uid"]: study for study in message["studies"]}
+
+
+def _study_changed(participant: Participant, message: Message) -> None:
+    participant.studies[message["study"]["uid"]] = message["study"]
+
+
+def _reading_changed(participant: Participant, message: Message) -> None:
+    participant.leader, participant.asking = message["leader"], message["asking"]
+
+
+def _view_changed(participant: Participant, message: Message) -> None:
+    known = {} if message["whole"] else participant.view
+    slots = known | message["changes"]
+    participant.view = {name: value for name, value in slots.items() if value is not None}
+
+
+def _readers_changed(participant: Participant, message: Message) -> None:
+    participant.readers = {reader["participant"]: reader for reader in message["readers"]}
+
+
 def _drop(where: str, name: str) -> Callable[[Participant, Message], None]:
     def handler(participant: Participant, message: Message) -> None:
         getattr(participant, where).pop(message[name], None)
@@ -394,5 +421,10 @@ _HANDLERS: dict[str, Callable[[Participant, Message], None]] = {
     "permissionsChanged": _replace("permissions", "permissions"),
     "marksChanged": _replace("marks", "marks"),
     "speakersChanged": _replace("speakers", "speakers"),
+    "studiesListed": _studies_listed,
+    "studyChanged": _study_changed,
+    "readingChanged": _reading_changed,
+    "viewChanged": _view_changed,
+    "readersChanged": _readers_changed,
     "chatSent": lambda participant, message: participant.chat.append(message["line"]),
 }

@@ -1,13 +1,14 @@
 // Owns what the pages can ask of the server about the room: each action is one request and its answer. Knows no state.
 
 import { CHAT_MAX_CHARACTERS, MARK_MAX_CHARACTERS } from "./protocol";
-import type { ClientMessage } from "./protocol";
+import type { ClientMessage, ViewSlots } from "./protocol";
 import type { AnswerTo } from "./requests";
 import type { RoomActions } from "./state";
 
 export type Request = <M extends ClientMessage>(message: M) => Promise<AnswerTo<M["type"]>>;
 
-export function roomActions(request: Request): RoomActions {
+/** `viewTaken` is told of changes to the common view that the server has taken. */
+export function roomActions(request: Request, viewTaken: (changes: ViewSlots) => void): RoomActions {
   const tell = async (message: ClientMessage): Promise<void> => {
     await request(message);
   };
@@ -31,5 +32,17 @@ export function roomActions(request: Request): RoomActions {
       return (await request({ type: "addMark", text: trimmed, ...(at === undefined ? {} : { at }) })).mark;
     },
     removeMark: (mark) => tell({ type: "removeMark", mark }),
+    askLead: (asking, participant) => tell({ type: "askLead", asking, ...(participant === undefined ? {} : { participant }) }),
+    giveLead: (participant) => tell({ type: "giveLead", participant }),
+    setView: async (changes) => {
+      await tell({ type: "setView", changes });
+      viewTaken(changes);
+    },
+    reportReading: (progress) =>
+      tell({
+        type: "reportReading",
+        ...(progress ?? { following: false, preview: 0, sharp: 0, total: 0 }),
+        open: progress !== null,
+      }),
   };
 }

@@ -16,6 +16,7 @@ import { NAME_MAX_CHARACTERS } from "./protocol";
 import type { ClientMessage, Joined, News, Resumed, Source, TrackId } from "./protocol";
 import { Publisher } from "./publisher";
 import type { PublisherSurroundings } from "./publisher";
+import { ReadingRoom } from "./readingroom";
 import { Room } from "./room";
 import type { AnswerTo } from "./requests";
 import { Seats } from "./seats";
@@ -45,6 +46,7 @@ export function createClient(surroundings: Surroundings = browserSurroundings())
 
 class Engine {
   readonly #room: Room;
+  readonly #reading = new ReadingRoom();
   readonly #captures: Captures;
   readonly #connection: Connection;
   readonly #publisher: Publisher;
@@ -130,7 +132,7 @@ class Engine {
   client(): Client {
     return {
       ...this.#state(),
-      ...roomActions(this.#request),
+      ...roomActions(this.#request, (changes) => this.#reading.taken(changes)),
       join: (wish) => this.#join(wish),
       resume: (token) => this.#resume(token),
       rejoin: () => this.#rejoin(),
@@ -156,6 +158,7 @@ class Engine {
       phase: this.#phase,
       ...{ self, session, participants, audience, stage, onStage, hands, handRaised },
       ...{ chat, unread, speakers, permissions, consentWording, marks, notices },
+      reading: this.#reading,
       locals: computed(() => this.#own.locals()),
       tracks: computed(() => this.#own.all(this.#streams)),
       devices: this.#captures.devices,
@@ -276,6 +279,7 @@ class Engine {
     this.#own.forgetTold();
     this.#clock.forgetReport();
     this.#room.snapshot(joined);
+    this.#reading.snapshot();
     this.#subscriber.joined();
     this.#own.publish();
     this.#publisher.joined();
@@ -303,7 +307,10 @@ class Engine {
   #onNews(news: News): void {
     if (news.type === "subscribeOffer") this.#subscriber.offered(news);
     else if (news.type === "publisherDown") this.#publisher.restart();
-    else this.#room.hear(news);
+    else {
+      this.#room.hear(news);
+      this.#reading.hear(news);
+    }
   }
 
   #onClock(askedAtMs: number, serverTimeAtMs: number, answeredAtMs: number): void {

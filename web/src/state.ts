@@ -11,11 +11,14 @@ import type {
   Participant,
   ParticipantId,
   Permission,
+  Reader,
   Session,
   Source,
   Speaker,
+  Study,
   Track,
   TrackId,
+  ViewSlots,
 } from "./protocol";
 
 // ---- where we are
@@ -130,6 +133,31 @@ export type Notice = { readonly id: number; readonly atMs: number } & (
   | { readonly kind: "failed"; readonly code: ErrorCode }
 );
 
+// ---- reading together
+
+/** Only who may `read` knows anything of it. */
+export interface ReadingState {
+  /** The newest first. */
+  readonly studies: ReadonlySignal<readonly Study[]>;
+  readonly leader: ReadonlySignal<ParticipantId | null>;
+  /** Who wants to lead, the longest first. */
+  readonly asking: ReadonlySignal<readonly ParticipantId[]>;
+  /** Those who have the pictures open. */
+  readonly readers: ReadonlySignal<readonly Reader[]>;
+  /** What all are shown, own changes once the server has taken them. */
+  readonly view: ReadonlySignal<ViewSlots>;
+}
+
+export interface ReadingActions {
+  /** Leads at once if nobody does. `participant`: turns its wish down. */
+  askLead(asking: boolean, participant?: ParticipantId): Promise<void>;
+  /** Null lets it go to who asks for it the longest. */
+  giveLead(participant: ParticipantId | null): Promise<void>;
+  setView(changes: ViewSlots): Promise<void>;
+  /** Null: the pictures are closed. */
+  reportReading(progress: Omit<Reader, "participant"> | null): Promise<void>;
+}
+
 // ---- all of it
 
 export interface State {
@@ -156,6 +184,7 @@ export interface State {
   readonly consentWording: ReadonlySignal<string | null>;
   /** In order of time; only for who may `mark`. */
   readonly marks: ReadonlySignal<readonly Mark[]>;
+  readonly reading: ReadingState;
   readonly locals: ReadonlySignal<ReadonlyMap<Source, LocalTrack>>;
   readonly devices: ReadonlySignal<Devices>;
   /** 0..1, about ten times a second while the microphone (or ultrasound sound) is live. */
@@ -173,7 +202,7 @@ export interface JoinWish {
 }
 
 /** What is asked of the server about the room; rejects with ActionError. */
-export interface RoomActions {
+export interface RoomActions extends ReadingActions {
   endSession(): Promise<void>;
   setHand(raised: boolean, participant?: ParticipantId): Promise<void>;
   sendChat(text: string): Promise<void>;

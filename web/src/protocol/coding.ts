@@ -71,6 +71,20 @@ const track = object({
 });
 const chatLine = object({ id: text, from: text, name: text, text, sentAt: number });
 const mark = object({ id: text, participant: text, name: text, text, at: number });
+const study = object({
+  uid: text,
+  modalities: list(text),
+  description: text,
+  patient: text,
+  date: text,
+  series: count,
+  instances: count,
+  expected: orNull(count),
+  arriving: flag,
+  point: text,
+  receivedAt: number,
+});
+const reader = object({ participant: text, following: flag, preview: count, sharp: count, total: count });
 const midTracks = list(object({ mid: text, track: text }));
 const ids = list(text);
 
@@ -124,6 +138,11 @@ const OTHERS: Readonly<Record<string, Check>> = {
   subscribeOffer: object({ negotiation: count, sdp: text, tracks: midTracks, fresh: flag }),
   speakersChanged: object({ speakers: list(object({ participant: text, level: number })) }),
   pictureChanged: object({ track: text, layer: orNull(text), limited: flag }),
+  studiesListed: object({ studies: list(study) }),
+  studyChanged: object({ study }),
+  readingChanged: object({ leader: orNull(text), asking: ids }),
+  viewChanged: object({ by: orNull(text), changes: isRecord, whole: flag }),
+  readersChanged: object({ readers: list(reader) }),
   publisherDown: object({}),
 };
 

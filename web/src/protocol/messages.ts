@@ -9,9 +9,11 @@ import type {
   Participant,
   ParticipantId,
   Permission,
+  Reader,
   Session,
   Source,
   Speaker,
+  Study,
   Track,
   TrackId,
 } from "./objects";
@@ -26,6 +28,9 @@ export interface TrackWish {
   readonly source: Source;
   readonly muted: boolean;
 }
+
+/** Slots of the common view and their values; null: gone. What they mean is the reader's (src/reading/view.ts). */
+export type ViewSlots = Readonly<Record<string, unknown>>;
 
 // ---- client to server
 
@@ -53,7 +58,19 @@ export type ClientMessage =
   | { type: "pauseRecording"; paused: boolean }
   | { type: "stopRecording" }
   | { type: "addMark"; text: string; at?: number }
-  | { type: "removeMark"; mark: MarkId };
+  | { type: "removeMark"; mark: MarkId }
+  | { type: "askLead"; asking: boolean; participant?: ParticipantId }
+  | { type: "giveLead"; participant: ParticipantId | null }
+  | { type: "setView"; changes: ViewSlots }
+  | {
+      type: "reportReading";
+      following: boolean;
+      preview: number;
+      sharp: number;
+      total: number;
+      /** False: the pictures are closed. */
+      open: boolean;
+    };
 
 // ---- server to client
 
@@ -143,6 +160,17 @@ export type News =
   | SubscribeOffer
   | { readonly type: "speakersChanged"; readonly speakers: readonly Speaker[] }
   | { readonly type: "pictureChanged"; readonly track: TrackId; readonly layer: string | null; readonly limited: boolean }
+  | { readonly type: "studiesListed"; readonly studies: readonly Study[] }
+  | { readonly type: "studyChanged"; readonly study: Study }
+  | { readonly type: "readingChanged"; readonly leader: ParticipantId | null; readonly asking: readonly ParticipantId[] }
+  | {
+      readonly type: "viewChanged";
+      readonly by: ParticipantId | null;
+      readonly changes: ViewSlots;
+      /** These are all slots there are. */
+      readonly whole: boolean;
+    }
+  | { readonly type: "readersChanged"; readonly readers: readonly Reader[] }
   | { readonly type: "publisherDown" };
 
 export type Answer =

@@ -33,7 +33,8 @@ export type Permission =
   | "raiseHand"
   | "record"
   | "mark"
-  | "replay";
+  | "replay"
+  | "read";
 
 export const STORAGE_TROUBLES = ["diskFull", "readOnly", "io", "slow"] as const;
 export type StorageTrouble = (typeof STORAGE_TROUBLES)[number];
@@ -109,6 +110,35 @@ export interface Mark {
   readonly name: string;
   readonly text: string;
   readonly at: number;
+}
+
+/** A study of the session, as far as it has come. */
+export interface Study {
+  /** StudyInstanceUID. */
+  readonly uid: string;
+  readonly modalities: readonly string[];
+  readonly description: string;
+  readonly patient: string;
+  /** YYYYMMDD, or as the sender wrote it, or empty. */
+  readonly date: string;
+  readonly series: number;
+  readonly instances: number;
+  /** How many instances it will have in all; null where nobody said. */
+  readonly expected: number | null;
+  /** Something came just now. */
+  readonly arriving: boolean;
+  /** The point that it came from; may be empty. */
+  readonly point: string;
+  readonly receivedAt: number;
+}
+
+/** How far somebody who has the pictures open is. `total` is 0 while unknown. */
+export interface Reader {
+  readonly participant: ParticipantId;
+  readonly following: boolean;
+  readonly preview: number;
+  readonly sharp: number;
+  readonly total: number;
 }
 
 export interface Speaker {
