@@ -168,7 +168,7 @@ class DicomWeb:
 
         def work() -> tuple[bytes, Found]:
             found = find(finder, known if known is not None else self._access.visible(visitor))
-            return gzip.compress(msgspec.json.encode(found.rows), 1, mtime=0), found
+            return gzip.compress(msgspec.json.encode(found.rows), 6, mtime=0), found
 
         body, found = await self._imaging.reading.run(work)
         said = ((query.fuzzy, _NO_FUZZY), (found.ignored, _IGNORED), (found.more, _MORE))
