@@ -123,7 +123,9 @@ async def running(settings: Settings) -> AsyncIterator[Server]:
                 settings, office.store, imaging.archive, audit, now_ms, forgets=(imaging.shelf.forget,)
             )
         )
-        await stack.enter_async_context(open_gate(settings, office.store, imaging.archive, audit, now_ms))
+        await stack.enter_async_context(
+            open_gate(settings, office.store, imaging.archive, audit, now_ms, upkeep.reported)
+        )
         signaling = Signaling(rooms, office.auth, now_ms, _origins(settings))
         metrics = Metrics(lambda: _relay_stats(engine), rooms.counts, keeper.counts)
         health = Health(

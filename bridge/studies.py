@@ -1,30 +1,39 @@
 """The keeping of studies over HTTP (`docs/protocol.md`): who asks, what is asked, what is answered. Small handlers.
 
-Studies are read and sent through DICOMweb; here they are listed as they are kept, held and shredded. Everything passes
-`Access`; errors are raised, and `bridge.guard` puts them on the wire.
+Studies come in and are read through DICOMweb; here they are listed as they are kept, held, shredded and sent on. All of
+it passes `Access`; errors are raised, and `bridge.guard` puts them on the wire.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Annotated, Any
 
 from aiohttp import web
-from msgspec import Struct
+from msgspec import Meta, Struct
 
+from bridge.auth import Role
 from bridge.errors import NotAuthorised, NotFound
 from bridge.exchange import bearer, json_answer, read_body
 from bridge.imaging.access import Access, Visitor
 from bridge.imaging.archive import Archive
 from bridge.imaging.catalogue import StudyEntry
 from bridge.imaging.upkeep import Upkeep
+from bridge.studyrows import JobKind, JobRecord
 
 _STUDY = "/api/studies/{study:[a-z0-9.]{1,64}}"
+_JOB = "/api/study-jobs/{job:[a-z0-9]{1,32}}"
 LIST_LIMIT = 500
+_SENDERS = frozenset((Role.HUB,))
+"""Who may send on what came to their session, besides the staff."""
 
 
 class _Hold(Struct):
     hold: bool
+
+
+class _Send(Struct):
+    to: Annotated[str, Meta(max_length=64)]
 
 
 class Studies:
@@ -40,6 +49,12 @@ class Studies:
             ("GET", "/api/studies", self.list_studies),
             ("DELETE", _STUDY, self.shred),
             ("POST", f"{_STUDY}/hold", self.hold),
+            ("POST", f"{_STUDY}/send", self.send),
+            ("GET", "/api/destinations", self.list_destinations),
+            ("GET", "/api/study-jobs", self.list_jobs),
+            ("GET", _JOB, self.get_job),
+            ("POST", f"{_JOB}/stop", self.stop_job),
+            ("POST", f"{_JOB}/retry", self.retry_job),
         )
         for method, path, handler in table:
             app.router.add_route(method, path, handler)
@@ -63,6 +78,44 @@ class Studies:
         await self._upkeep.keeping.shred(entry.id, visitor.who)
         return web.Response(status=204)
 
+    # --- sending on ------------------------------------------------------------------------------------------------
+
+    async def list_destinations(self, request: web.Request) -> web.Response:
+        await self._sender(request)
+        return json_answer({"destinations": self._upkeep.destinations.names()})
+
+    async def send(self, request: web.Request) -> web.Response:
+        visitor = await self._sender(request)
+        wish = await read_body(request, _Send)
+        entry = await self._own(visitor, request)
+        self._upkeep.destinations.find(wish.to)
+        session = self._catalogue.belonging(entry.id).session
+        job = await self._upkeep.start(
+            JobKind.SEND, entry.id, visitor.who, session=session, destination=wish.to
+        )
+        return json_answer({"job": self._told(job)}, 202)
+
+    async def list_jobs(self, request: web.Request) -> web.Response:
+        visitor = await self._sender(request)
+        jobs = await self._upkeep.rows.list_jobs(session=visitor.session)
+        return json_answer({"jobs": [self._told(job) for job in jobs]})
+
+    async def get_job(self, request: web.Request) -> web.Response:
+        visitor = await self._sender(request)
+        return json_answer({"job": self._told(await self._job(visitor, request))})
+
+    async def stop_job(self, request: web.Request) -> web.Response:
+        visitor = await self._sender(request)
+        job = await self._job(visitor, request)
+        await self._upkeep.jobs.stop(job.id)
+        return json_answer({"job": self._told(await self._upkeep.rows.get_job(job.id))})
+
+    async def retry_job(self, request: web.Request) -> web.Response:
+        visitor = await self._sender(request)
+        job = await self._job(visitor, request)
+        await self._upkeep.jobs.retry(job.id)
+        return json_answer({"job": self._told(await self._upkeep.rows.get_job(job.id))}, 202)
+
     # --- who and what ----------------------------------------------------------------------------------------------
 
     async def _staff(self, request: web.Request) -> Visitor:
@@ -75,6 +128,27 @@ class Studies:
         await self._access.note_refusal(visitor)
         return NotAuthorised("This link may not do that with studies.", "notAllowed")
 
+    async def _sender(self, request: web.Request) -> Visitor:
+        visitor = await self._access.visitor(bearer(request))
+        if not visitor.is_staff and visitor.role not in _SENDERS:
+            raise await self._refused(visitor)
+        return visitor
+
+    async def _own(self, visitor: Visitor, request: web.Request) -> StudyEntry:
+        """Raises NotFound if it is not there for this one."""
+        entry = self._entry(request)
+        return await self._access.study(visitor, entry.uid)
+
+    async def _job(self, visitor: Visitor, request: web.Request) -> JobRecord:
+        """Raises NotFound, also for another session's."""
+        job = await self._upkeep.rows.get_job(request.match_info["job"])
+        if not visitor.is_staff and job.session != visitor.session:
+            raise NotFound("There is no such job.")
+        return job
+
+    def _told(self, job: JobRecord) -> dict[str, Any]:
+        return job_shown(self._upkeep.jobs.shown(job))
+
     def _entry(self, request: web.Request) -> StudyEntry:
         """By our own id or by StudyInstanceUID. Raises NotFound."""
         named = request.match_info["study"]
@@ -83,6 +157,27 @@ class Studies:
         if not entry.instances:
             raise NotFound("There is no such study.")
         return entry
+
+
+def job_shown(job: JobRecord) -> dict[str, Any]:
+    """A job as it is told."""
+    return {
+        "id": job.id,
+        "kind": job.kind.value,
+        "study": job.study,
+        "to": job.destination,
+        "state": job.state.value,
+        "done": job.done,
+        "failed": job.failed,
+        "total": job.total,
+        "attempts": job.attempts,
+        "error": {"code": job.code, "text": job.text} if job.code else None,
+        "remark": job.text if not job.code else "",
+        "commitment": job.commitment,
+        "createdAt": job.created_at_ms,
+        "changedAt": job.changed_at_ms,
+        "dueAt": job.due_at_ms,
+    }
 
 
 async def shown(entries: list[StudyEntry], upkeep: Upkeep) -> list[dict[str, Any]]:

@@ -142,8 +142,8 @@ class Archive:
         return StudyReader(self._vault.open(_ref(study)))
 
     def rewritten(self, file: Scratch, transfer_syntax: str) -> Scratch:
-        """An object that is not compressed in another plain transfer syntax, as a Part 10 file, to be closed by who
-        asked. Raises DicomError, LimitExceeded."""
+        """An object in another transfer syntax, a plain one, as a Part 10 file to be closed by who asked. Raises
+        DicomError, LimitExceeded, OSError."""
         arguments = transfer_syntax.encode("ascii")
         return Scratch.of(self._workers.call(REWRITE, file, arguments, timeout_s=PARSE_TIMEOUT_S))
 

@@ -27,6 +27,8 @@ import bridge
 from bridge.audit import Audit, Entry, Event, Outcome
 from bridge.config import ConfigError, DicomPeer, Settings
 from bridge.imaging.archive import Archive
+from bridge.imaging.committing import Commitments, Reported
+from bridge.imaging.courier import Courier
 from bridge.imaging.dimse.talk import Association, Line, LineClosed, Ready, Setup
 from bridge.imaging.reception import Reception
 from bridge.store import SessionId, Store
@@ -66,12 +68,16 @@ class Gate:
         archive: Archive,
         audit: Audit,
         sessions_at: Callable[[str], list[SessionId]],
+        reported: Reported = lambda _title, _judgement: False,
     ) -> None:
-        """`sessions_at` gives the open sessions of a point, by its name."""
+        """`sessions_at` gives the open sessions of a point, by its name; `reported` takes what others say that they
+        keep."""
         self._settings = settings
         self._archive = archive
         self._audit = audit
         self._sessions_at = sessions_at
+        courier = Courier(self._setup())
+        self._commitments = Commitments(archive, audit, courier, settings.title, reported)
         self._lock = threading.Lock()
         self._lines: set[Line] = set()
         self._admitted = 0
@@ -119,6 +125,7 @@ class Gate:
         if self._keeper is None:
             return
         self._closing.set()
+        self._commitments.close()
         with self._lock:
             lines = list(self._lines)
             if self._process is not None:
@@ -231,7 +238,13 @@ class Gate:
 
     def _visit(self, line: Line) -> None:
         reception = Reception(
-            line, self._archive, self._audit, self._sessions_at, self._settings.peers, self._admit
+            line,
+            self._archive,
+            self._audit,
+            self._sessions_at,
+            self._settings.peers,
+            self._admit,
+            self._commitments,
         )
         try:
             reception.run()
@@ -275,9 +288,14 @@ class Gate:
 
 @asynccontextmanager
 async def open_gate(
-    settings: Settings, store: Store, archive: Archive, audit: Audit, now_ms: Callable[[], int]
+    settings: Settings,
+    store: Store,
+    archive: Archive,
+    audit: Audit,
+    now_ms: Callable[[], int],
+    reported: Reported = lambda _title, _judgement: False,
 ) -> AsyncIterator[Gate | None]:
-    """The gate as the settings say; None if they say no port. Raises ConfigError."""
+    """The gate as the settings say; None if they say no port. `reported` runs in threads. Raises ConfigError."""
     if not settings.dicom_port:
         yield None
         return
@@ -297,7 +315,7 @@ async def open_gate(
         tls_key=settings.dicom_tls_key,
         tls_ca=settings.dicom_tls_ca,
     )
-    gate = Gate(decided, archive, audit, sessions_at)
+    gate = Gate(decided, archive, audit, sessions_at, reported)
     await asyncio.to_thread(gate.start)
     try:
         yield gate

@@ -161,13 +161,19 @@ class Jobs:
             raise Conflict("Only what failed or was stopped can be tried again.")
         self.nudge()
 
-    async def confirmed(self, transaction: str, committed: int, refused: int) -> bool:
+    async def confirmed(self, destination: str, transaction: str, committed: int) -> bool:
         """The other side said of how many objects it keeps them; False if nobody asked it."""
         if not transaction:
             return False
         jobs = await self._rows.list_jobs(transaction=transaction)
         states = (JobState.RUNNING, JobState.CONFIRMING)
         for job in jobs:
+            if job.destination != destination:
+                continue
+            # What the store knows of the number of objects is a second old.
+            refused = max(0, self.shown(job).total - committed)
+            if refused:
+                self._taken.pop(job.id, None)
             known = {"commitment": "refused" if refused else "confirmed"}
             ending: dict[str, str] = {"state": JobState.DONE.value}
             if refused:

@@ -16,15 +16,18 @@ import structlog
 
 from bridge.audit import Audit, Entry, Event, Outcome
 from bridge.config import DicomPeer
-from bridge.errors import BridgeError, Conflict
+from bridge.errors import BridgeError, Conflict, NotFound
 from bridge.imaging.archive import Archive, Arrivals
 from bridge.imaging.catalogue import Belonging, StudyEntry
+from bridge.imaging.committing import Commitments
 from bridge.imaging.dimse.talk import (
     ROWS_AT_ONCE,
+    Commit,
     Done,
     Fetch,
     Find,
     Hello,
+    Judgement,
     Keep,
     Line,
     LineClosed,
@@ -60,6 +63,7 @@ class Reception:
         sessions_at: Callable[[str], list[SessionId]],
         peers: tuple[DicomPeer, ...],
         admit: _Admit,
+        commitments: Commitments,
     ) -> None:
         self.is_admitted = False
         self._line = line
@@ -68,6 +72,7 @@ class Reception:
         self._sessions_at = sessions_at
         self._peers = peers
         self._admit = admit
+        self._commitments = commitments
         self._peer = DicomPeer("", "", None, "")
         self._who = "ae:unknown"
         self._questions = Questions(archive, self._may_see)
@@ -111,6 +116,10 @@ class Reception:
             failed = self._guarded(lambda: self._locate(said))
             if failed.status:
                 self._line.send(failed)
+        elif isinstance(said, Commit):
+            self._commit(said)
+        elif isinstance(said, Judgement):
+            self._line.send(self._guarded(lambda: self._heard(said)))
         else:
             raise LineClosed
 
@@ -221,6 +230,19 @@ class Reception:
             done = self._guarded(fetch)
             self._sent[asked.study] += not done.status
             self._line.send(done, None if done.status else told[0].seal())
+
+    # --- storage commitment ----------------------------------------------------------------------------------------
+
+    def _commit(self, asked: Commit) -> None:
+        judged: list[Judgement | None] = []
+        failed = self._guarded(
+            lambda: judged.append(self._commitments.answer(self._peer, self._who, asked, self._may_see))
+        )
+        self._line.send(judged[0] if judged and judged[0] is not None else failed)
+
+    def _heard(self, judgement: Judgement) -> None:
+        if not self._commitments.heard(self._peer, judgement):
+            raise NotFound("Nobody asked that.")
 
     def _close_reader(self) -> None:
         if self._reader is not None:

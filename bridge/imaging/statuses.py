@@ -7,6 +7,8 @@ from bridge.imaging.errors import NotOfClass
 
 PROCESSING_FAILED = 0x0110
 DUPLICATE = 0x0111
+NO_SUCH_OBJECT, OTHER_CLASS = 0x0112, 0x0119
+"""Why an object is not said to be kept (PS3.3 C.14.1.1)."""
 NOT_AUTHORISED = 0x0124
 NO_RESOURCES = 0xA700
 """The only one that asks the sender to try again; what is too large will be so tomorrow too."""

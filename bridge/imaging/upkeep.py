@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from bridge.audit import Audit
 from bridge.config import Settings
-from bridge.ids import SessionKind
+from bridge.errors import LimitExceeded
+from bridge.ids import SessionId, SessionKind
 from bridge.imaging.archive import Archive
+from bridge.imaging.committing import Reported
+from bridge.imaging.courier import Courier
+from bridge.imaging.destinations import Destinations
 from bridge.imaging.dicomweb.shelf import Threads
-from bridge.imaging.jobs import Ending, Jobs, Progress
+from bridge.imaging.dimse.talk import Judgement, Setup
+from bridge.imaging.jobs import AT_ONCE, Ending, Jobs, Progress
 from bridge.imaging.keeping import Forget, Keeping
+from bridge.imaging.onward import Onward
 from bridge.store import Store
-from bridge.studyrows import JobKind, JobRecord, StudyRows
+from bridge.studyrows import JobKind, JobRecord, JobState, StudyRows
 
 THREADS = 2
+WAITING_LIMIT = 500
+ANSWER_TIMEOUT_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +37,37 @@ class Upkeep:
     rows: StudyRows
     keeping: Keeping
     jobs: Jobs
+    destinations: Destinations
+    reported: Reported
+    """For the gate, in its threads: what others say of objects that they were sent."""
+    now_ms: Callable[[], int]
+
+    async def start(
+        self,
+        kind: JobKind,
+        study: str,
+        who: str,
+        *,
+        session: SessionId | None = None,
+        destination: str = "",
+        options: dict[str, Any] | None = None,
+    ) -> JobRecord:
+        """A new job, begun soon. Raises LimitExceeded."""
+        waiting = await self.rows.list_jobs(states=(JobState.WAITING, JobState.RUNNING), limit=WAITING_LIMIT)
+        if len(waiting) >= WAITING_LIMIT:
+            raise LimitExceeded("Too much is waiting to be done with studies; try again later.")
+        job = await self.rows.add_job(
+            kind,
+            study,
+            who,
+            now_ms=self.now_ms(),
+            session=session,
+            destination=destination,
+            options=options,
+            numbered=kind is JobKind.COPY,
+        )
+        self.jobs.nudge()
+        return job
 
 
 @asynccontextmanager
@@ -60,9 +102,27 @@ async def open_upkeep(
         await keeping.shred(job.study, job.who)
         return Ending()
 
-    jobs = Jobs(rows, {JobKind.SHRED: shred}, now_ms, patient=patient)
+    destinations = Destinations(settings)
+    sending = ThreadPoolExecutor(AT_ONCE + 1, thread_name_prefix="onward")
+    onward = Onward(archive, rows, audit, Courier(_setup(settings)), destinations, now_ms, sending)
+    jobs = Jobs(rows, {JobKind.SHRED: shred, JobKind.SEND: onward}, now_ms, patient=patient)
     try:
-        yield Upkeep(rows, keeping, jobs)
+        yield Upkeep(rows, keeping, jobs, destinations, _reported(jobs, asyncio.get_running_loop()), now_ms)
     finally:
         await jobs.close()
+        sending.shutdown()
         threads.close()
+
+
+def _setup(settings: Settings) -> Setup:
+    files = (settings.dicom_tls_cert, settings.dicom_tls_key, settings.dicom_tls_ca)
+    return Setup(settings.dicom_title, 1, *(str(file) if file else "" for file in files))
+
+
+def _reported(jobs: Jobs, loop: asyncio.AbstractEventLoop) -> Reported:
+    def reported(title: str, judgement: Judgement) -> bool:
+        committed = len({instance for _, instance in judgement.committed})
+        asked = jobs.confirmed(title, judgement.transaction, committed)
+        return asyncio.run_coroutine_threadsafe(asked, loop).result(ANSWER_TIMEOUT_S)
+
+    return reported

@@ -357,7 +357,7 @@ def test_a_class_or_syntax_that_is_not_kept_is_no_context(port: Port) -> None:
     proposed = [
         context(CT, "1.2.3.4.5"),
         context("1.2.840.10008.1.3.10", str(ExplicitVRLittleEndian)),
-        context("1.2.840.10008.1.20.1", str(ExplicitVRLittleEndian)),
+        context("1.2.840.10008.1.20.2", str(ExplicitVRLittleEndian)),
         context("1.3.12.2.1107.5.9.1", str(ExplicitVRLittleEndian)),
         context(CT, str(JPEG2000Lossless)),
         context("1.2.840.10008.5.1.4.1.2.2.1", "1.2.840.10008.1.2.1.99"),

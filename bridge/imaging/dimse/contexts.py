@@ -1,5 +1,5 @@
-"""Which presentation contexts are accepted: echo, query and retrieve, and every storage class in every transfer syntax
-that can be kept (PS3.4 B and C, PS3.8 9.3.2). Pure."""
+"""Which presentation contexts are accepted: echo, query and retrieve, commitment, and every storage class in every
+transfer syntax that can be kept (PS3.4 B, C and J, PS3.8 9.3.2). Pure."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from bridge.imaging.errors import DicomError
 from bridge.imaging.syntaxes import DEFLATED, EXPLICIT_BIG, EXPLICIT_LITTLE, IMPLICIT_LITTLE, syntax_of
 
 VERIFICATION = "1.2.840.10008.1.1"
+STORAGE_COMMITMENT = "1.2.840.10008.1.20.1"
 _STANDARD_ROOT = "1.2.840.10008."
 _STORAGE_ROOT = "1.2.840.10008.5.1.4.1.1."
 _NO_OBJECTS = ("1.2.840.10008.1.3.10", "1.2.840.10008.5.1.4.1.1.200.", "1.2.840.10008.5.1.4.1.1.201.")
@@ -75,14 +76,17 @@ def _context(uid: str, syntaxes: list[str]) -> PresentationContext | None:
     context = PresentationContext()
     context.abstract_syntax = UID(uid, validation_mode=IGNORE)
     context.transfer_syntax = [UID(syntax, validation_mode=IGNORE) for syntax in syntaxes]
-    if is_storage(uid):
+    if uid == STORAGE_COMMITMENT:
+        # It is asked of us, and told to us by those whom we asked.
+        context.scu_role = context.scp_role = True
+    elif is_storage(uid):
         # Who wants to be sent objects on this same association, by C-GET, asks for both roles.
         context.scu_role = context.scp_role = True
     return context
 
 
 def _is_accepted(uid: str, syntax: str) -> bool:
-    if uid == VERIFICATION or uid in QUERIES:
+    if uid in (VERIFICATION, STORAGE_COMMITMENT) or uid in QUERIES:
         return syntax in _PLAIN
     return is_storage(uid) and is_kept(syntax)
 
@@ -97,8 +101,8 @@ def is_kept(syntax: str) -> bool:
 
 
 def wanted(pairs: Iterable[tuple[str, str]], limit: int = 128) -> list[PresentationContext]:
-    """To propose for sending objects of these classes and syntaxes; as stored first, and for what is not compressed the
-    syntaxes that it can be turned into."""
+    """To propose for sending objects of these classes and syntaxes; as stored first, then what they can be turned
+    into."""
     made: dict[tuple[str, ...], PresentationContext] = {}
     for sop_class, syntax in pairs:
         made.setdefault((sop_class, syntax), _proposal(sop_class, [syntax]))
@@ -110,9 +114,14 @@ def wanted(pairs: Iterable[tuple[str, str]], limit: int = 128) -> list[Presentat
 
 
 def turnable(syntax: str) -> tuple[str, ...]:
-    """Those that a dataset in this one can be written in without touching its pixels."""
+    """Those that an object in this one can be written in without loss: plain ones, after decoding if need be."""
     little = (EXPLICIT_LITTLE, IMPLICIT_LITTLE)
-    return tuple(other for other in little if other != syntax) if syntax in (*little, DEFLATED) else ()
+    if syntax in (*little, DEFLATED):
+        return tuple(other for other in little if other != syntax)
+    try:
+        return () if syntax_of(syntax).video else little
+    except DicomError:
+        return ()
 
 
 def _proposal(sop_class: str, syntaxes: list[str]) -> PresentationContext:

@@ -1,4 +1,4 @@
-"""What is done for others on one association: echo, keep, find, move, get (PS3.4 A, B, C; PS3.7 9.1).
+"""What is done for others on one association: echo, keep, find, move, get, commit (PS3.4 A, B, C, J; PS3.7 9.1, 10.1).
 
 Every answer comes from the server, over the association's own line. Success is said of an object when the server said
 that it is safe. Logs nothing.
@@ -10,17 +10,30 @@ from collections.abc import Callable
 from io import BytesIO
 from typing import Any
 
-from pynetdicom.dimse_primitives import C_ECHO, C_FIND, C_GET, C_MOVE, C_STORE
+from pynetdicom.dimse_primitives import C_ECHO, C_FIND, C_GET, C_MOVE, C_STORE, N_ACTION, N_EVENT_REPORT
 
 from bridge.errors import BridgeError
-from bridge.imaging.dimse import contexts, identifiers
+from bridge.imaging.dimse import commitment, contexts, identifiers
 from bridge.imaging.dimse.sending import Destination, Sending, Target
-from bridge.imaging.dimse.talk import Done, Find, Hello, Keep, Line, Locate, Places, Rows, Welcome, expected
+from bridge.imaging.dimse.talk import (
+    Done,
+    Find,
+    Hello,
+    Judgement,
+    Keep,
+    Line,
+    Locate,
+    Places,
+    Rows,
+    Welcome,
+    expected,
+)
 from bridge.imaging.dimse.upper import Landing, Visit
 from bridge.imaging.errors import DicomError
 from bridge.imaging.statuses import NO_RESOURCES, status_of
 
 SUCCESS, PENDING, CANCELLED = 0x0000, 0xFF00, 0xFE00
+INVALID_ARGUMENT = 0x0115
 NOT_SUPPORTED, SOME_FAILED, ALL_FAILED, UNKNOWN_DESTINATION = 0x0122, 0xB000, 0xA702, 0xA801
 COMMENT_LIMIT = 64
 _REJECTIONS = {"calling": (1, 1, 3), "called": (1, 1, 7), "busy": (2, 3, 2)}
@@ -58,6 +71,10 @@ class Services:
             _keep(request)
         elif isinstance(message, C_FIND | C_MOVE | C_GET):
             self._query(request)
+        elif isinstance(message, N_ACTION):
+            _commit(request)
+        elif isinstance(message, N_EVENT_REPORT):
+            _note_report(request)
         else:
             raise ValueError("a service that was not agreed on")
 
@@ -115,7 +132,7 @@ class _Request:
         self.message = message
         self.context = visit._accepted_cx[context_id]
         self.syntax = self.context.transfer_syntax[0]
-        self._context_id = context_id
+        self.context_id = context_id
 
     @property
     def is_cancelled(self) -> bool:
@@ -131,9 +148,16 @@ class _Request:
         """`counts` are sub-operations: remaining, completed, failed, with a warning."""
         response = type(self.message)()
         response.MessageIDBeingRespondedTo = self.message.MessageID
-        response.AffectedSOPClassUID = self.message.AffectedSOPClassUID
-        if isinstance(self.message, C_STORE):
+        if isinstance(self.message, N_ACTION):
+            response.AffectedSOPClassUID = self.message.RequestedSOPClassUID
+            response.AffectedSOPInstanceUID = self.message.RequestedSOPInstanceUID
+            response.ActionTypeID = self.message.ActionTypeID
+        else:
+            response.AffectedSOPClassUID = self.message.AffectedSOPClassUID
+        if isinstance(self.message, C_STORE | N_EVENT_REPORT):
             response.AffectedSOPInstanceUID = self.message.AffectedSOPInstanceUID
+        if isinstance(self.message, N_EVENT_REPORT):
+            response.EventTypeID = self.message.EventTypeID
         response.Status = status
         if comment:
             response.ErrorComment = comment[:COMMENT_LIMIT]
@@ -145,10 +169,10 @@ class _Request:
             response.NumberOfCompletedSuboperations = counts[1]
             response.NumberOfFailedSuboperations = counts[2]
             response.NumberOfWarningSuboperations = counts[3]
-        self.visit.dimse.send_msg(response, self._context_id)
+        self.visit.dimse.send_msg(response, self.context_id)
 
     def landing(self) -> Landing:
-        return self.visit.dimse.landing_of(self.message, self._context_id)
+        return self.visit.dimse.landing_of(self.message, self.context_id)
 
 
 def _keep(request: _Request) -> None:
@@ -187,6 +211,31 @@ def _find(request: _Request, question: identifiers.Question, patients: bool, tit
             if not is_cancelled:
                 identifier = identifiers.answer(row, question, title, request.syntax)
                 request.respond(PENDING, identifier=identifier)
+
+
+def _commit(request: _Request) -> None:
+    """Says yes, looks, and tells at once who cannot be called (PS3.4 J.3.2, J.3.3)."""
+    try:
+        asked = commitment.asked(request.message, request.syntax)
+    except DicomError:
+        request.respond(INVALID_ARGUMENT)
+        return
+    request.respond(SUCCESS)
+    request.line.send(asked)
+    said, _ = request.line.receive()
+    if isinstance(said, Judgement) and request.visit.is_established:
+        report = commitment.report(said, request.message.MessageID % 65_535 + 1, request.syntax)
+        request.visit.dimse.send_msg(report, request.context_id)
+        request.visit.dimse.get_msg(block=True)
+
+
+def _note_report(request: _Request) -> None:
+    try:
+        judgement = commitment.told(request.message, request.syntax)
+    except DicomError:
+        request.respond(INVALID_ARGUMENT)
+        return
+    request.respond(request.line.ask(judgement, Done).status)
 
 
 def _run(sending: Sending, request: _Request) -> None:

@@ -21,6 +21,8 @@ BODY_BYTES = 48 * 1024
 """Of a message inside a packet; the kernel holds a few of them. What is longer comes in memory of its own."""
 LARGE_BYTES = 64 * 1024 * 1024
 ROWS_AT_ONCE = 200
+UNREACHABLE, REFUSED, BUSY, BROKEN = 1, 2, 3, 4
+"""How an errand ends that failed as a whole."""
 _INLINE, _LARGE = b"i", b"l"
 
 
@@ -124,12 +126,14 @@ class Places(_Message, frozen=True):
 
 
 class Errand(_Message, frozen=True):
-    """To a process that goes out: after its Setup. What is to be sent where; with a `transaction` UID, the other side is
-    asked to say that it keeps it, if it can."""
+    """To a process that goes out, after its Setup: what is to be sent where. With a `transaction` UID, the other side
+    is asked to say that it keeps it, if it can."""
 
     title: str
     found: Places
     transaction: str = ""
+    before: list[tuple[str, str]] = []
+    """Class and instance of what the other side was sent earlier, to be asked about too."""
 
 
 class Sent(_Message, frozen=True):
