@@ -18,9 +18,11 @@ const TAP_LONGEST_WAIT_US: u64 = 100_000;
 pub struct Out {
     pub port: UdpPort,
     pub queue: SendQueue,
-    pub news: Vec<News>,
     pub stats: DriverStats,
-    taps: Vec<News>,
+    /// In the order in which it came.
+    news: Vec<News>,
+    /// There is more among it than taps.
+    is_urgent: bool,
     taps_due_us: Option<u64>,
 }
 
@@ -29,24 +31,26 @@ impl Out {
         Self {
             port,
             queue,
-            news: Vec::new(),
             stats: DriverStats::default(),
-            taps: Vec::new(),
+            news: Vec::new(),
+            is_urgent: false,
             taps_due_us: None,
         }
     }
 
-    /// When `release_taps` wants to be called next.
+    /// When `release` wants to be called next.
     pub fn next_timeout_us(&self) -> Option<u64> {
         self.taps_due_us.map(|due_us| due_us + TAP_LONGEST_WAIT_US - TAP_WAIT_US)
     }
 
-    /// Puts the packets that waited among the news, if it is time or the reader is woken anyway.
-    pub fn release_taps(&mut self, now_us: u64) {
-        if self.taps_due_us.is_some_and(|due_us| now_us >= due_us || !self.news.is_empty()) {
-            self.news.append(&mut self.taps);
-            self.taps_due_us = None;
+    /// What is to be told now: nothing while there are only taps that may wait.
+    pub fn release(&mut self, now_us: u64) -> Option<&mut Vec<News>> {
+        if !self.is_urgent && self.taps_due_us.is_none_or(|due_us| now_us < due_us) {
+            return None;
         }
+        self.is_urgent = false;
+        self.taps_due_us = None;
+        Some(&mut self.news)
     }
 }
 
@@ -72,8 +76,8 @@ impl Outbox for Out {
     fn event(&mut self, event: Event) {
         if matches!(event, Event::TapPackets { .. }) {
             self.taps_due_us.get_or_insert_with(|| clock::now_us() + TAP_WAIT_US);
-            self.taps.push(News::Event(event));
-            return;
+        } else {
+            self.is_urgent = true;
         }
         self.news.push(match event {
             Event::Stats(stats) => {

@@ -96,9 +96,10 @@ impl Worker {
             self.latest_us = now_us;
         }
         self.send();
-        self.out.release_taps(now_us);
         self.out.stats.events_dropped = self.shared.events.dropped();
-        self.shared.events.append(&mut self.out.news);
+        if let Some(news) = self.out.release(now_us) {
+            self.shared.events.append(news);
+        }
     }
 
     fn run_commands(&mut self) {
@@ -202,6 +203,7 @@ mod tests {
     use bridge_relay_core::api::{Event, Outbox, PeerId, TapBatch, TrackId};
 
     use super::*;
+    use crate::queue::News;
 
     const LOCALHOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
@@ -261,6 +263,20 @@ mod tests {
         worker.out.event(Event::PeerConnected { peer: PeerId(1) });
         worker.turn();
         assert_eq!(worker.shared.events.drain().len(), 2);
+    }
+
+    #[test]
+    fn news_stays_in_its_order_though_taps_wait() {
+        let mut worker = worker();
+        tap(&mut worker);
+        worker.turn();
+        worker.out.event(Event::PeerConnected { peer: PeerId(1) });
+        tap(&mut worker);
+        worker.turn();
+        let told = worker.shared.events.drain();
+        let taps: Vec<bool> =
+            told.iter().map(|news| matches!(news, News::Event(Event::TapPackets { .. }))).collect();
+        assert_eq!(taps, [true, false, true]);
     }
 
     #[test]

@@ -20,6 +20,7 @@ pub mod receive;
 pub mod relay;
 pub mod ring;
 pub mod routes;
+pub mod rtx;
 pub mod slab;
 pub mod srtp;
 pub mod subscription;

@@ -8,6 +8,7 @@ use crate::estimate::SendEstimate;
 use crate::feedback::ArrivalLog;
 use crate::ice::IceAgent;
 use crate::routes::Routes;
+use crate::rtx::RtxBudget;
 use crate::srtp::{SrtpError, SrtpReceiver, SrtpSender};
 
 /// SSRCs of removed subscriptions that are remembered, so that taking one again goes on counting.
@@ -41,6 +42,7 @@ pub struct Peer {
     pub loss_out: f32,
     pub loss_in: f32,
     pub traffic: Traffic,
+    pub rtx: RtxBudget,
     /// What it is told to send, where it asked for REMB.
     pub remb_bps: u64,
     /// RTCP that waits for the end of the turn.
@@ -102,6 +104,7 @@ impl Peer {
             loss_out: 0.0,
             loss_in: 0.0,
             traffic: Traffic::default(),
+            rtx: RtxBudget::default(),
             remb_bps: 0,
             rtcp: Vec::new(),
             retired: Vec::new(),

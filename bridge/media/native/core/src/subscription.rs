@@ -12,12 +12,6 @@ use crate::wire::rtp::{HeaderTemplate, RtpError};
 
 /// Sender reports that a receiver may still answer.
 const REPORTS_KEPT: usize = 8;
-/// Retransmissions in a burst, and the least that is granted again each turn of [`Subscription::refill`].
-const RTX_BURST_BYTES: u64 = 300_000;
-const RTX_GRANT_BYTES: u64 = 10_000;
-/// Where it is known what the line bears they get half of that, and bursts of this long: they must not fill a full line.
-const RTX_KNOWN_BURST_US: u64 = 200_000;
-const RTX_KNOWN_LEAST_BYTES: u64 = 12_000;
 const RESENT_KEPT: usize = 128;
 
 /// Which track is shown.
@@ -50,7 +44,6 @@ pub struct Counters {
     pub payload_bytes: u64,
     pub bytes: u64,
     pub bytes_told: u64,
-    pub bytes_at_refill: u64,
     pub retransmitted: u64,
     pub nacked: u64,
     pub dropped: u64,
@@ -83,7 +76,6 @@ pub struct Subscription {
     /// Middle of the NTP time of a report, and when it was sent.
     reports: VecDeque<(u32, u64)>,
     resent: VecDeque<(u16, u64)>,
-    rtx_bytes: u64,
 }
 
 impl Subscription {
@@ -109,7 +101,6 @@ impl Subscription {
             sends_mid: true,
             reports: VecDeque::new(),
             resent: VecDeque::new(),
-            rtx_bytes: RTX_BURST_BYTES,
         }
     }
 
@@ -195,34 +186,19 @@ impl Subscription {
         Ok(template)
     }
 
-    /// Whether a retransmission may be sent now; counts it against the budget. What was sent again less than `wait_us`
-    /// ago may still be under way.
-    pub fn may_resend(&mut self, sent: u16, size_bytes: usize, wait_us: u64, now_us: u64) -> bool {
-        let size_bytes = size_bytes as u64;
-        let again = self.resent.iter().any(|(known, at_us)| *known == sent && now_us < at_us + wait_us);
-        if again || self.rtx_bytes < size_bytes {
-            return false;
-        }
-        self.rtx_bytes -= size_bytes;
+    /// Whether to send a packet again, as far as this stream knows: what was sent again less than `wait_us` ago may still
+    /// be under way.
+    #[must_use]
+    pub fn may_resend(&self, sent: u16, wait_us: u64, now_us: u64) -> bool {
+        !self.resent.iter().any(|(known, at_us)| *known == sent && now_us < at_us + wait_us)
+    }
+
+    /// A packet is being sent again.
+    pub fn resending(&mut self, sent: u16, now_us: u64) {
         if self.resent.len() == RESENT_KEPT {
             self.resent.pop_front();
         }
         self.resent.push_back((sent, now_us));
-        true
-    }
-
-    /// Grants retransmissions for the time since the last call: half of what the line bears, or of what was sent.
-    pub fn refill(&mut self, estimate_bps: Option<u64>, elapsed_us: u64) {
-        let sent_bytes = self.counters.payload_bytes - self.counters.bytes_at_refill;
-        self.counters.bytes_at_refill = self.counters.payload_bytes;
-        let (grant_bytes, burst_bytes) = match estimate_bps {
-            Some(bps) => {
-                let burst_bytes = bps / 8 * RTX_KNOWN_BURST_US / 1_000_000;
-                (bps / 16 * elapsed_us / 1_000_000, burst_bytes.clamp(RTX_KNOWN_LEAST_BYTES, RTX_BURST_BYTES))
-            }
-            None => ((sent_bytes / 2).max(RTX_GRANT_BYTES), RTX_BURST_BYTES),
-        };
-        self.rtx_bytes = self.rtx_bytes.saturating_add(grant_bytes).min(burst_bytes);
     }
 
     pub fn reported(&mut self, ntp: u64, now_us: u64) {
@@ -268,27 +244,14 @@ mod tests {
     }
 
     #[test]
-    fn retransmissions_are_spaced_and_budgeted() {
+    fn a_packet_is_not_sent_again_while_it_may_be_under_way() {
         let mut slot = subscription(Used::default());
-        assert!(slot.may_resend(5, 1_000, 20_000, 0));
-        assert!(!slot.may_resend(5, 1_000, 20_000, 10_000));
-        assert!(slot.may_resend(5, 1_000, 20_000, 20_000));
-        let granted = (100..1_000).filter(|sent| slot.may_resend(*sent, 1_000, 0, 30_000)).count();
-        assert_eq!(granted as u64, RTX_BURST_BYTES / 1_000 - 2);
-        slot.refill(None, 50_000);
-        assert!(slot.may_resend(2_000, 1_000, 0, 40_000));
-    }
-
-    #[test]
-    fn retransmissions_take_no_more_than_half_of_a_line_that_is_known() {
-        let mut slot = subscription(Used::default());
-        let mut resent = 0;
-        for turn in 0..40_u16 {
-            slot.refill(Some(480_000), 50_000);
-            resent += (0..100).filter(|sent| slot.may_resend(turn * 100 + sent, 1_000, 0, 0)).count();
-        }
-        // Two seconds at 240 kbit/s, and the first burst.
-        assert!((60..=72).contains(&resent), "{resent}");
+        assert!(slot.may_resend(5, 20_000, 0));
+        assert!(slot.may_resend(5, 20_000, 0), "looking is not sending");
+        slot.resending(5, 0);
+        assert!(!slot.may_resend(5, 20_000, 10_000));
+        assert!(slot.may_resend(6, 20_000, 10_000));
+        assert!(slot.may_resend(5, 20_000, 20_000));
     }
 
     #[test]

@@ -174,9 +174,13 @@ impl Relay {
             // A line that was too thin for a layer is not filled with what is left of it.
             let given_up =
                 slot.is_video() && slot.choice.current().is_none_or(|current| current < origin.layer);
-            if source <= layer.floor || given_up || !slot.may_resend(sent, payload.len(), wait_us, now_us) {
+            if source <= layer.floor || given_up || !slot.may_resend(sent, wait_us, now_us) {
                 continue;
             }
+            if !peer.rtx.take(payload.len()) {
+                continue;
+            }
+            slot.resending(sent, now_us);
             match send::again(peer, slot, to, Copy { head, payload, munged }, turn, out) {
                 Sent::Done(len) => self.totals.sent(len),
                 Sent::Failed => {}

@@ -80,6 +80,7 @@ pub fn media<O: Outbox>(
     if let Sent::Done(len) = sent {
         slot.counters.packets += 1;
         slot.counters.payload_bytes += copy.payload.len() as u64;
+        peer.rtx.sent(copy.payload.len());
         slot.counters.bytes += len as u64;
     }
     sent

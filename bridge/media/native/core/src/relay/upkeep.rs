@@ -46,6 +46,7 @@ impl Relay {
             }
             let Some(peer) = self.peers.get_mut(index) else { continue };
             self.in_hand = Some(peer.id);
+            peer.rtx.refill(peer.estimate.estimate_bps(now_us), SWEEP_US);
             while !peer.arrivals.is_empty() {
                 let media = peer.feedback_media;
                 if !peer.arrivals.write(&mut peer.rtcp, LOCAL_SSRC, media) {
@@ -72,13 +73,10 @@ impl Relay {
         }
     }
 
-    /// Keyframes that are awaited, sender reports that are due, retransmission budgets.
+    /// Keyframes that are awaited, sender reports that are due.
     fn look_after_slots<O: Outbox>(&mut self, now_us: u64, out: &mut O) {
         for index in 0..self.slots.bound() {
             let Some(slot) = self.slots.get_mut(index) else { continue };
-            let estimate_bps =
-                self.peers.get_mut(slot.peer).and_then(|peer| peer.estimate.estimate_bps(now_us));
-            slot.refill(estimate_bps, SWEEP_US);
             let Some(source) = slot.source else { continue };
             let Some(track) = self.tracks.get_mut(source.track).filter(|track| !track.paused) else {
                 continue;

@@ -2,7 +2,7 @@
 
 use bridge_relay_core::api::MediaKind;
 
-use crate::forwarding::{TRACK, stage, watch};
+use crate::forwarding::{TRACK, add_slot, stage, watch};
 use crate::net::{Link, World, holes};
 use crate::publisher::Publisher;
 
@@ -105,6 +105,29 @@ fn a_viewer_that_asks_for_everything_again_is_answered_within_a_budget() {
     let stats = world.stats();
     assert!(stats.subscriptions[0].nacked > 20_000);
     assert!(stats.subscriptions[0].retransmitted < 700, "{}", stats.subscriptions[0].retransmitted);
+}
+
+#[test]
+fn who_watches_much_has_one_budget_for_all_of_it() {
+    let (mut world, viewer) = stage_one_layer(16);
+    for _ in 0..5 {
+        add_slot(&mut world, viewer, MediaKind::Video, Some(TRACK));
+    }
+    world.run_for(3_000_000);
+    let ssrcs: Vec<u32> = world.subscriber(viewer).views.iter().map(|view| view.ssrc).collect();
+    let all: Vec<u16> = (0..400).collect();
+    for _ in 0..100 {
+        let mut compound = Vec::new();
+        for ssrc in &ssrcs {
+            bridge_relay_core::wire::rtcp::write_nack(&mut compound, 1, *ssrc, &all);
+        }
+        world.subscriber(viewer).pending = compound;
+        world.run_for(10_000);
+    }
+    world.run_for(1_000_000);
+    let retransmitted: u64 = world.stats().subscriptions.iter().map(|stats| stats.retransmitted).sum();
+    // Half of what its line was found to bear, as for one stream; each for itself would get twenty times as much.
+    assert!(retransmitted < 2_500, "{retransmitted}");
 }
 
 /// The longest time without a new decodable picture: each needs all its packets and all before them.
