@@ -127,7 +127,7 @@ async def running(settings: Settings) -> AsyncIterator[Server]:
             open_gate(settings, office.store, imaging.archive, audit, now_ms, upkeep.reported)
         )
         signaling = Signaling(rooms, office.auth, now_ms, _origins(settings))
-        metrics = Metrics(lambda: _relay_stats(engine), rooms.counts, keeper.counts)
+        metrics = Metrics(lambda: _relay_stats(engine), rooms.counts, keeper.counts, recorder)
         health = Health(
             engine.stats,
             office.store.check_writable,

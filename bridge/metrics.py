@@ -10,6 +10,7 @@ import statistics
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
+from typing import Protocol
 
 from aiohttp import web
 from prometheus_client import (
@@ -59,6 +60,15 @@ _RELAY_COUNTERS = {
 }
 
 
+class RecorderLoad(Protocol):
+    """How the recorder keeps up."""
+
+    @property
+    def dropped_packets(self) -> int: ...
+    @property
+    def waiting_bytes(self) -> int: ...
+
+
 class LoopLag:
     """How late the event loop wakes up who sleeps: what every signaling message waits at least."""
 
@@ -97,6 +107,7 @@ class Metrics:
         relay: Callable[[], RelayStats | None],
         rooms: Callable[[], Counts],
         recordings: Callable[[], RecordingCounts],
+        recorder: RecorderLoad,
     ) -> None:
         self.registry = CollectorRegistry()
         self.loop_lag = LoopLag(self.registry)
@@ -113,7 +124,7 @@ class Metrics:
             buckets=DURATION_BOUNDS_S,
             registry=self.registry,
         )
-        self.registry.register(_Live(relay, rooms, recordings))
+        self.registry.register(_Live(relay, rooms, recordings, recorder))
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
         GCCollector(registry=self.registry)
@@ -167,10 +178,12 @@ class _Live(Collector):
         relay: Callable[[], RelayStats | None],
         rooms: Callable[[], Counts],
         recordings: Callable[[], RecordingCounts],
+        recorder: RecorderLoad,
     ) -> None:
         self._relay = relay
         self._rooms = rooms
         self._recordings = recordings
+        self._recorder = recorder
 
     def collect(self) -> Iterable[Metric]:
         rooms = self._rooms()
@@ -188,8 +201,18 @@ class _Live(Collector):
         )
         yield CounterMetricFamily(
             "bridge_recordings_lost_seconds",
-            "What is missing from recordings because storage failed.",
+            "What is missing from recordings: storage failed, this machine did not keep up, or a keyframe was awaited.",
             value=recordings.lost_ms * _MILLISECONDS,
+        )
+        yield CounterMetricFamily(
+            "bridge_recorder_dropped_packets",
+            "Packets that are in no recording because this machine did not keep up.",
+            value=self._recorder.dropped_packets,
+        )
+        yield GaugeMetricFamily(
+            "bridge_recorder_waiting_bytes",
+            "What waits in memory to be written into recordings.",
+            value=self._recorder.waiting_bytes,
         )
         relay = self._relay()
         if relay is not None:

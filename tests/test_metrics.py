@@ -46,6 +46,8 @@ async def test_relay_rooms_loop_and_http_are_measured(tmp_path: Path) -> None:
         "bridge_recordings",
         "bridge_recordings_in_trouble",
         "bridge_recordings_lost_seconds_total",
+        "bridge_recorder_dropped_packets_total",
+        "bridge_recorder_waiting_bytes",
         "bridge_relay_packets_in_total",
     ):
         assert found[(name, ())] == 0
