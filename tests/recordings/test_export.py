@@ -25,7 +25,9 @@ from bridge.media.recording.samples import Codec, Configuration, Sample
 from bridge.media.recording.timeline import StreamClock
 from bridge.recordings import layout
 from bridge.recordings.export import Format, Report, WindowError, export
+from bridge.recordings.export.unpacking import Setup, unpack
 from bridge.recordings.index import RecordingReader
+from bridge.recordings.layout import UnreadableRecording
 from bridge.vault import Vault
 from tests.media.recording.sending import FRAME_US, START_US, Sent, sound, video
 from tests.recordings.making import (
@@ -426,6 +428,25 @@ def test_a_track_of_which_nothing_can_be_read_does_not_stop_the_others(
         assert report.tracks == 3
         assert report.losses.parts == len(bodies)
         assert len(packets_of(content)) == 3
+
+
+def box(name: bytes, content: bytes = b"") -> bytes:
+    return (8 + len(content)).to_bytes(4, "big") + name + content
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        box(b"moof"),
+        box(b"moof", box(b"traf")),
+        box(b"moof", box(b"traf", box(b"tfdt", bytes(12)))),
+        box(b"moof", box(b"traf", box(b"tfdt", bytes(12)) + box(b"trun"))),
+        box(b"moof")[:-1],
+    ],
+)
+def test_a_part_that_lacks_what_it_needs_says_that_it_cannot_be_read(body: bytes) -> None:
+    with pytest.raises(UnreadableRecording):
+        unpack(Setup("h264", 320, 240, b""), body, 0, ())
 
 
 def test_a_sink_that_fails_ends_the_export_with_its_own_error(vault: Vault) -> None:
