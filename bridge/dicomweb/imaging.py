@@ -141,4 +141,6 @@ def _open_archive(vault: Vault, entries: StoreEntries, workers: Workers) -> Arch
         _log.error("studies not recovered", code=error.code)
     if recovered:
         _log.info("studies recovered", count=recovered)
+    if archive.catalogue.all():
+        workers.prepare()
     return archive

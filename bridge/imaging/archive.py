@@ -141,6 +141,10 @@ class Archive:
         """One to keep and close oneself. Raises NotFound, VaultError."""
         return StudyReader(self._vault.open(_ref(study)))
 
+    def prepare(self) -> None:
+        """Objects are likely to come."""
+        self._workers.prepare()
+
     def rewritten(self, file: Scratch, transfer_syntax: str) -> Scratch:
         """An object in another transfer syntax, a plain one, as a Part 10 file to be closed by who asked. Raises
         DicomError, LimitExceeded, OSError."""

@@ -107,6 +107,7 @@ class Gate:
         except OSError as error:
             raise ConfigError(f"dicom_port {settings.port} cannot be used: {error.strerror}.") from error
         self.port = int(self._listening.getsockname()[1])
+        self._archive.prepare()
         self._keeper = threading.Thread(target=self._keep_running, name="dicom", daemon=True)
         self._keeper.start()
 

@@ -118,7 +118,8 @@ class Workers:
         """As many as the machine has processors, if not told. They start in the background, or if they are not to be
         `waiting`, when they are wanted: then a server without studies has none."""
         self._count = count if count is not None else max(2, os.cpu_count() or 2)
-        self._idle: queue.Queue[_Worker | None] = queue.Queue()
+        # The one that was used last comes first: its caches are warm, and the others need not be started.
+        self._idle: queue.LifoQueue[_Worker | None] = queue.LifoQueue()
         """None stands for one that does not run yet or could not be started, and is tried when it is wanted."""
         self._lock = threading.Lock()
         self._closed = False
@@ -130,6 +131,22 @@ class Workers:
                 self._start()
             else:
                 self._idle.put(None)
+
+    def prepare(self) -> None:
+        """Starts one in the background if none runs, because something is likely to come: the first to wait for it
+        would wait for a second."""
+        with self._lock:
+            is_there = self._closed or bool(self._all)
+        if is_there:
+            return
+        try:
+            idle = self._idle.get_nowait()
+        except queue.Empty:
+            return
+        if idle is None:
+            self._start()
+        else:
+            self._idle.put(idle)
 
     @property
     def pids(self) -> list[int]:
