@@ -182,8 +182,10 @@ class FrameStore:
 
     def forget_others(self, studies: set[str]) -> None:
         """Of all studies but these, which are those that there are."""
-        with self._lock:
-            lost = self._known_sizes().keys() - studies
+        try:
+            lost = {each.id for each in self._derived.kept()} - studies
+        except VaultError:
+            return
         for study in lost:
             self.forget(study)
 

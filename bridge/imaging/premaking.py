@@ -79,6 +79,11 @@ class Premaker:
         self.is_idle = False
         """Whether there is nothing to do."""
 
+    @property
+    def worker_pids(self) -> list[int]:
+        with self._changed:
+            return self._workers.pids if self._workers is not None else []
+
     def start(self) -> None:
         self._catalogue.listen(self.note)
         self._thread.start()
