@@ -118,6 +118,10 @@ bench-relay: build/dev.stamp ## CPU per forwarded packet against the floor; last
 bench-recording: build/dev.stamp ## tracks recorded on one core, sealing, seeking, cost of taps; last line is one JSON object
 	$(BIN)/python benchmarks/recording.py
 
+.PHONY: bench-previews
+bench-previews: build/dev.stamp ## a CT over thin lines: first picture, previews of 300 slices; last line is one JSON object
+	$(BIN)/python benchmarks/previews.py
+
 # --- upkeep ------------------------------------------------------------------------------------------------------
 
 .PHONY: lock
