@@ -69,8 +69,10 @@ async def send_whole(
     request: web.Request, body: bytes, headers: dict[str, str] | CIMultiDict[str], status: int = 200
 ) -> web.StreamResponse:
     """An answer that is there."""
-    response = web.StreamResponse(status=status, headers=headers)
-    response.content_length = len(body)
+    # A plain `Response` sends its headers along with the first bytes.
+    told = CIMultiDict(headers)
+    told["Content-Length"] = str(len(body))
+    response = web.Response(status=status, headers=told)
     async with _all_or_nothing(request):
         await response.prepare(request)
         await _write(response, body)
