@@ -24,6 +24,7 @@ from bridge.ids import InviteId, RecordMode, Role, SessionFormat, SessionId, Ses
 from bridge.office import base_url, open_office
 from bridge.recording_cli import recording_cli
 from bridge.store import InviteRecord
+from bridge.study_cli import study_cli
 from bridge.vault_cli import audit_cli, vault_cli
 
 _Result = TypeVar("_Result")
@@ -43,6 +44,7 @@ cli.add_typer(session_cli, name="session")
 cli.add_typer(invite_cli, name="invite")
 cli.add_typer(staff_cli, name="staff")
 cli.add_typer(recording_cli, name="recording")
+cli.add_typer(study_cli, name="study")
 cli.add_typer(vault_cli, name="vault")
 cli.add_typer(audit_cli, name="audit")
 

@@ -33,7 +33,14 @@ from bridge.media.addresses import reachable_addresses
 from bridge.media.engine import Engine, MediaSettings
 from bridge.media.recorder import DiskRecorder
 from bridge.metrics import Metrics, metrics_handler
-from bridge.office import Office, data_folder, open_office, remember_address, served_url
+from bridge.office import (
+    SERVER_LOCK_FILE,
+    Office,
+    data_folder,
+    open_office,
+    remember_address,
+    served_url,
+)
 from bridge.pages import Pages
 from bridge.recordbook import RecordBook
 from bridge.recorddesk import RunningRecordings
@@ -57,7 +64,6 @@ FIRST_REQUEST_S = 15.0
 """A connection that has not sent a whole request by then is closed."""
 HOUSEKEEPING_S = 1.0
 CERTIFICATE_CHECK_S = 10.0
-LOCK_FILE = "serve.lock"
 RECORDER_STOPS_WITHIN_S = 2.0
 """After recordings had their time to be sealed: a disk that still refuses does so for longer than anybody waits."""
 
@@ -318,7 +324,7 @@ def _reason(error: OSError) -> str:
 
 def _sole_server(settings: Settings) -> IO[str]:
     """Holds the data folder's lock while open: two servers on one store would overwrite each other's stages."""
-    file = (data_folder(settings) / LOCK_FILE).open("w")
+    file = (data_folder(settings) / SERVER_LOCK_FILE).open("w")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:

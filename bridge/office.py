@@ -20,6 +20,8 @@ from bridge.store import Store, sqlite_url
 DATABASE_FILE = "bridge.db"
 KEY_FILE = "secret.key"
 ADDRESS_FILE = "address"
+SERVER_LOCK_FILE = "serve.lock"
+"""Held by the server that runs on the data folder."""
 
 
 @dataclass(frozen=True, slots=True)

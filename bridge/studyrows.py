@@ -40,6 +40,8 @@ class JobState(StrEnum):
     STOPPED = "stopped"
 
 
+_AT_ONCE = 500
+"""Values in one query."""
 OVER = frozenset((JobState.DONE, JobState.FAILED, JobState.STOPPED))
 
 
@@ -87,10 +89,14 @@ class StudyRows:
         return tables.study_of(row._mapping)
 
     async def get_all(self, studies: Collection[str]) -> list[StudyRecord]:
-        """Those of them that there are; up to some hundreds at once."""
-        query = sa.select(tables.studies).where(tables.studies.c.id.in_(studies))
+        """Those of them that there are."""
+        ids, found = list(studies), []
         async with self._store.reading() as connection:
-            return [tables.study_of(row._mapping) for row in await connection.execute(query)]
+            for first in range(0, len(ids), _AT_ONCE):
+                some = tables.studies.c.id.in_(ids[first : first + _AT_ONCE])
+                rows = await connection.execute(sa.select(tables.studies).where(some))
+                found += [tables.study_of(row._mapping) for row in rows]
+        return found
 
     async def hold(self, study: str, hold: bool) -> None:
         """Puts it under legal hold, or lets it go. Raises NotFound, also while it is shredded."""

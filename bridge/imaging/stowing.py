@@ -80,9 +80,8 @@ class Stow:
 
 async def _body(parcels: list[Parcel], boundary: str, check: Callable[[], None]) -> AsyncIterator[bytes]:
     for parcel in parcels:
-        yield (
-            f"--{boundary}\r\nContent-Type: application/dicom; transfer-syntax={parcel.transfer_syntax}\r\n\r\n"
-        ).encode("ascii")
+        # The parameter transfer-syntax, which the file says anyway, is not understood by all.
+        yield f"--{boundary}\r\nContent-Type: application/dicom\r\n\r\n".encode("ascii")
         content = parcel.object.view()
         for offset in range(0, len(content), _PIECE_BYTES):
             check()

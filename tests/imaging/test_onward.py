@@ -196,9 +196,9 @@ async def test_we_tell_orthanc_truthfully_what_we_keep(opened: Opened, tmp_path:
         assert (good["Status"], len(good["Success"])) == ("Success", 2)
         bad = await judged(named)
         assert (bad["Status"], len(bad["Success"]), len(bad["Failures"])) == ("Failure", 2, 1)
-        assert bad["Failures"][0]["Code"] == 0x0112
+        assert bad["Failures"][0]["FailureReason"] == 0x0112
         named[0].SOPClassUID = "1.2.840.10008.5.1.4.1.1.4"
-        assert (await judged(named[:1]))["Failures"][0]["Code"] == 0x0119
+        assert (await judged(named[:1]))["Failures"][0]["FailureReason"] == 0x0119
 
 
 async def test_a_study_goes_by_stow(opened: Opened, tmp_path: Path) -> None:
@@ -209,7 +209,7 @@ async def test_a_study_goes_by_stow(opened: Opened, tmp_path: Path) -> None:
         sender = await opened(WebPeer("WEB", f"{other.url}/dicom-web", token))
         await sender.keep(objects)
         told = await sender.until(await sender.send("WEB"), "done", "failed")
-        assert (told["state"], told["done"], told["total"]) == ("done", 8, 8), told
+        assert (told["state"], told["done"], told["total"]) == ("done", 8, 8), str(told)
         kept = other.files()
         for content in objects:
             sent = pydicom.dcmread(BytesIO(content))

@@ -1,0 +1,158 @@
+"""`bridge study`: what it prints, what it writes, beside a running server and without one."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from io import BytesIO
+from pathlib import Path
+
+import pydicom
+import pytest
+
+from bridge.audit import read_lines
+from bridge.audit.log import load_key
+from tests.imaging.corpus import ct_slice
+from tests.imaging.peers import STORE_TITLE, storescp
+from tests.imaging.webclients import Web, staff_token
+from tests.serving import ROOT, Server
+
+pytestmark = pytest.mark.timeout(240)
+"""Each command is a process of its own, and each has all of Python to load."""
+STUDY, SERIES = "1.2.826.0.1.3680043.8.498.91", "1.2.826.0.1.3680043.8.498.92"
+NAME, NUMBER = "Nguyen^Thi Hong", "HN-0042"
+
+
+def slices() -> list[bytes]:
+    return [
+        ct_slice(number, STUDY, SERIES, side=48, PatientName=NAME, PatientID=NUMBER) for number in range(1, 4)
+    ]
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    """One that has a study, and runs."""
+    server = Server(tmp_path / "data").start()
+    try:
+        assert Web(server, staff_token(server)).send(*slices()).status_code == 200
+        yield server
+    finally:
+        if server.process is not None:
+            server.process.kill()
+            server.process.wait()
+
+
+def refused(server: Server, *words: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", "bridge", *words],
+        cwd=ROOT,
+        env=server.environment(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 1, done.stdout + done.stderr
+    return done.stderr
+
+
+def audited(server: Server) -> list[tuple[str, str, str | None]]:
+    folder = server.data_dir / "audit"
+    lines = [line.content for line in read_lines(folder, load_key(folder, make=False))]
+    return [(line["who"].partition(":")[0], line["event"], line.get("on")) for line in lines]
+
+
+def only(server: Server) -> dict[str, object]:
+    (row,) = json.loads(server.command("study", "list", "--json"))
+    return dict(row)
+
+
+def test_studies_are_listed_without_names_unless_they_are_asked_for(server: Server) -> None:
+    row = only(server)
+    assert (row["studyInstanceUID"], row["instances"], row["modalities"]) == (STUDY, 3, ["CT"])
+    for words in (["study", "list"], ["study", "show", STUDY], ["study", "show", str(row["id"]), "--json"]):
+        quiet, named = server.command(*words), server.command(*words, "--names")
+        assert NAME not in quiet
+        assert NUMBER not in quiet
+        assert NAME in named
+        assert NUMBER in named
+    events = audited(server)
+    assert ("operator", "queried", "studies/all") in events
+    assert ("operator", "objectAccessed", f"study/{row['id']}") in events
+    assert "nothing such" not in refused(server, "study", "show", "1.2.3")
+
+
+def test_an_export_is_what_came_and_never_over_anything(server: Server, tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    assert "Wrote 3 objects" in server.command("study", "export", STUDY, "-o", str(folder))
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    assert [str(path.relative_to(folder)) for path in files] == [f"S00001/I{n:07}" for n in (1, 2, 3)]
+    assert [path.read_bytes() for path in files] == slices()
+    assert all(path.stat().st_mode & 0o077 == 0 for path in files)
+    assert "not empty" in refused(server, "study", "export", STUDY, "-o", str(folder))
+    assert [path.read_bytes() for path in files] == slices()
+    assert ("operator", "objectExported", f"study/{only(server)['id']}") in audited(server)
+
+
+def test_what_is_damaged_is_named(server: Server) -> None:
+    id = str(only(server)["id"])
+    server.command("study", "verify", STUDY)
+    part = next((server.data_dir / "imaging" / id).glob("*.parts"))
+    content = bytearray(part.read_bytes())
+    content[len(content) // 2] ^= 1
+    part.write_bytes(content)
+    done = subprocess.run(
+        [sys.executable, "-m", "bridge", "study", "verify"],
+        cwd=ROOT,
+        env=server.environment(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert id in done.stdout
+
+
+@pytest.mark.parametrize("is_running", [True, False])
+def test_a_study_is_shredded_beside_the_server_and_without_it(server: Server, is_running: bool) -> None:
+    id = str(only(server)["id"])
+    if not is_running:
+        server.stop()
+    assert "kept until it is released" in server.command("study", "hold", STUDY)
+    assert "held" in refused(server, "study", "shred", STUDY, "--yes")
+    server.command("study", "release", id)
+    assert server.command("study", "shred", id, "--yes") == f"Shredded {id}.\n"
+    assert json.loads(server.command("study", "list", "--json")) == []
+    assert not list((server.data_dir / "imaging").iterdir())
+    assert ("operator", "objectShredded", f"study/{id}") in audited(server)
+    if is_running:
+        web = Web(server, staff_token(server))
+        assert web.get("/studies").json() == []
+        assert web.send(*slices()).status_code == 200
+    else:
+        server.start()
+
+
+@pytest.mark.parametrize("is_running", [True, False])
+def test_a_study_is_sent_beside_the_server_and_without_it(tmp_path: Path, is_running: bool) -> None:
+    with storescp(tmp_path / "got") as store:
+        settings = {"dicom_peers": f"{STORE_TITLE}=127.0.0.1:{store.port}"}
+        server = Server(tmp_path / "data", settings=settings).start()
+        try:
+            assert Web(server, staff_token(server)).send(*slices()).status_code == 200
+            if not is_running:
+                server.stop()
+            assert "Sent 3 objects to STORESCP." in server.command(
+                "study", "send", STUDY, "--to", STORE_TITLE
+            )
+            assert "no destination" in refused(server, "study", "send", STUDY, "--to", "NOBODY")
+            assert "done" in server.command("study", "jobs")
+            sent = {str(pydicom.dcmread(BytesIO(each)).SOPInstanceUID) for each in slices()}
+            assert set(store.received()) == sent
+        finally:
+            if server.process is not None:
+                server.process.kill()
+                server.process.wait()
