@@ -391,6 +391,13 @@ class Settings:
         "and password with a colon between them.",
         _each(_web_peer),
     )
+    picture_cache_mb: int = _setting(
+        20_480,
+        "MB",
+        "How much of the disk pictures for thin lines may take that were made of studies beforehand; they are "
+        "encrypted, go with their study and can be made anew. 0 keeps none: each is made when it is asked for.",
+        _whole(0, 100_000_000),
+    )
     auth_failures_per_minute: int = _setting(
         30,
         "attempts",

@@ -23,7 +23,7 @@ from bridge.imaging.dicomweb.sharpening import Sharpener
 from bridge.imaging.dicomweb.shelf import THREADS, Shelf, Threads
 from bridge.imaging.dicomweb.wado import Retriever
 from bridge.imaging.frames import Frames
-from bridge.imaging.framestore import FrameStore
+from bridge.imaging.framestore import LIMIT_BYTES, FrameStore
 from bridge.imaging.premaking import Premaker
 from bridge.imaging.workers import Workers
 from bridge.recordings.accesses import Accesses
@@ -78,9 +78,17 @@ class Imaging:
 
 @asynccontextmanager
 async def open_imaging(
-    folder: Path, vault: Vault, store: Store, audit: Audit, auth: Auth, accesses: Accesses
+    folder: Path,
+    vault: Vault,
+    store: Store,
+    audit: Audit,
+    auth: Auth,
+    accesses: Accesses,
+    *,
+    cache_bytes: int = LIMIT_BYTES,
 ) -> AsyncIterator[Imaging]:
-    """Studies can be taken in and read until the block ends; `folder` is for what is unfinished.
+    """Studies can be taken in and read until the block ends; `folder` is for what is unfinished, and `cache_bytes` for
+    what was made of their frames.
 
     Raises ConfigError, BridgeError.
     """
@@ -96,7 +104,7 @@ async def open_imaging(
         uploads = Uploads(archive)
         pieces = Pieces(folder, uploads)
         access = Access(auth, archive.catalogue, accesses, audit, reading.run)
-        frames = Frames(FrameStore(vault.derived), workers)
+        frames = Frames(FrameStore(vault.derived, limit_bytes=cache_bytes), workers)
         imaging = Imaging(
             archive=archive,
             workers=workers,
@@ -117,7 +125,8 @@ async def open_imaging(
             stored=lambda: [ref.id for ref in vault.objects(ObjectKind.STUDY)],
             is_busy=lambda: reading.is_busy or decoding.is_busy,
         )
-        premaker.start()
+        if cache_bytes:
+            premaker.start()
         try:
             yield imaging
         finally:
