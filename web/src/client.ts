@@ -13,7 +13,7 @@ import type { ConnectionStatus, ConnectionSurroundings } from "./connection";
 import { Measurements } from "./measurements";
 import { OwnTracks } from "./own";
 import { NAME_MAX_CHARACTERS } from "./protocol";
-import type { ClientMessage, Joined, News, Resumed, Source, TrackId } from "./protocol";
+import type { ClientMessage, Joined, News, ParticipantId, Resumed, Source, TrackId } from "./protocol";
 import { Publisher } from "./publisher";
 import type { PublisherSurroundings } from "./publisher";
 import { ReadingRoom } from "./readingroom";
@@ -46,7 +46,7 @@ export function createClient(surroundings: Surroundings = browserSurroundings())
 
 class Engine {
   readonly #room: Room;
-  readonly #reading = new ReadingRoom();
+  readonly #reading: ReadingRoom;
   readonly #captures: Captures;
   readonly #connection: Connection;
   readonly #publisher: Publisher;
@@ -68,6 +68,11 @@ class Engine {
   constructor(private readonly surroundings: Surroundings) {
     const after = (delayMs: number, callback: () => void) => surroundings.after(delayMs, callback);
     this.#room = new Room(() => surroundings.nowMs());
+    this.#reading = new ReadingRoom({
+      studyCame: ({ modalities, point }) => this.#room.notice({ kind: "studyCame", modalities, point }),
+      leadChanged: (leader, before) => this.#onLead(leader, before),
+      leadAsked: (who) => this.#onLeadAsked(who),
+    });
     this.#seats = new Seats(surroundings.tab);
     this.#captures = new Captures(surroundings, (source) => this.#room.notice({ kind: "deviceLost", source }));
     this.#connection = new Connection(surroundings, {
@@ -279,7 +284,6 @@ class Engine {
     this.#own.forgetTold();
     this.#clock.forgetReport();
     this.#room.snapshot(joined);
-    this.#reading.snapshot();
     this.#subscriber.joined();
     this.#own.publish();
     this.#publisher.joined();
@@ -311,6 +315,18 @@ class Engine {
       this.#room.hear(news);
       this.#reading.hear(news);
     }
+  }
+
+  #onLead(leader: ParticipantId | null, before: ParticipantId | null): void {
+    const own = this.#room.selfId.peek();
+    if (leader === own) this.#room.notice({ kind: "leadIsYours" });
+    else if (before === own) this.#room.notice({ kind: "leadIsOver", person: this.#room.nameOf(leader) });
+  }
+
+  #onLeadAsked(who: ParticipantId): void {
+    const own = this.#room.selfId.peek();
+    const person = this.#room.nameOf(who);
+    if (this.#reading.leader.peek() === own && who !== own && person !== null) this.#room.notice({ kind: "leadAsked", person });
   }
 
   #onClock(askedAtMs: number, serverTimeAtMs: number, answeredAtMs: number): void {

@@ -4,23 +4,25 @@
 import { batch, signal } from "@preact/signals";
 import type { News, ParticipantId, Reader, Study, ViewSlots } from "./protocol";
 
+/** What a person should be told at once. */
+export interface ReadingNews {
+  studyCame(study: Study): void;
+  /** The lead is with another now, or with nobody. */
+  leadChanged(leader: ParticipantId | null, before: ParticipantId | null): void;
+  /** Somebody asks for the lead who did not before. */
+  leadAsked(who: ParticipantId): void;
+}
+
 export class ReadingRoom {
   readonly studies = signal<readonly Study[]>([]);
   readonly leader = signal<ParticipantId | null>(null);
   readonly asking = signal<readonly ParticipantId[]>([]);
   readonly readers = signal<readonly Reader[]>([]);
   readonly view = signal<ViewSlots>({});
+  /** Raised each time the server says the whole view. */
+  readonly renewed = signal(0);
 
-  /** A new seat: what was known before may have been another server's life. The server tells the rest anew. */
-  snapshot(): void {
-    batch(() => {
-      this.studies.value = [];
-      this.leader.value = null;
-      this.asking.value = [];
-      this.readers.value = [];
-      this.view.value = {};
-    });
-  }
+  constructor(private readonly news: ReadingNews) {}
 
   hear(news: News): void {
     switch (news.type) {
@@ -28,19 +30,19 @@ export class ReadingRoom {
         this.studies.value = inOrder(news.studies);
         break;
       case "studyChanged":
-        this.studies.value = inOrder([news.study, ...this.studies.value.filter(({ uid }) => uid !== news.study.uid)]);
+        this.#studyChanged(news.study);
         break;
       case "readingChanged":
-        batch(() => {
-          this.leader.value = news.leader;
-          this.asking.value = news.asking;
-        });
+        this.#leadChanged(news.leader, news.asking);
         break;
       case "readersChanged":
         this.readers.value = news.readers;
         break;
       case "viewChanged":
-        this.view.value = news.whole ? without(news.changes) : changed(this.view.value, news.changes);
+        batch(() => {
+          this.view.value = news.whole ? without(news.changes) : changed(this.view.value, news.changes);
+          if (news.whole) this.renewed.value += 1;
+        });
         break;
     }
   }
@@ -48,6 +50,23 @@ export class ReadingRoom {
   /** What we changed ourselves, once the server has taken it. */
   taken(changes: ViewSlots): void {
     this.view.value = changed(this.view.value, changes);
+  }
+
+  #studyChanged(study: Study): void {
+    const others = this.studies.value.filter(({ uid }) => uid !== study.uid);
+    const isNew = others.length === this.studies.value.length;
+    this.studies.value = inOrder([study, ...others]);
+    if (isNew && study.arriving) this.news.studyCame(study);
+  }
+
+  #leadChanged(leader: ParticipantId | null, asking: readonly ParticipantId[]): void {
+    const before = { leader: this.leader.value, asking: this.asking.value };
+    batch(() => {
+      this.leader.value = leader;
+      this.asking.value = asking;
+    });
+    if (leader !== before.leader) this.news.leadChanged(leader, before.leader);
+    for (const who of asking) if (!before.asking.includes(who)) this.news.leadAsked(who);
   }
 }
 
@@ -57,10 +76,11 @@ export function changed(view: ViewSlots, changes: ViewSlots): ViewSlots {
   return without(anew ? changes : { ...view, ...changes });
 }
 
-/** Slots of the one that are other, or none, in the other: what makes `from` into `to`. */
+/** What makes the one view into the other; of another study all that it has. */
 export function difference(from: ViewSlots, to: ViewSlots): ViewSlots {
+  if ((from.study ?? null) !== (to.study ?? null)) return { ...to, study: to.study ?? null };
   const gone = Object.keys(from).filter((name) => !(name in to));
-  const other = Object.entries(to).filter(([name, value]) => JSON.stringify(from[name]) !== JSON.stringify(value));
+  const other = Object.entries(to).filter(([name, value]) => from[name] !== value && JSON.stringify(from[name]) !== JSON.stringify(value));
   return Object.fromEntries([...gone.map((name) => [name, null] as const), ...other]);
 }
 

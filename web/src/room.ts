@@ -98,6 +98,10 @@ export class Room {
     return track && role && { ...track, role };
   }
 
+  nameOf(id: ParticipantId | null): string | null {
+    return id === null ? null : (this.byId.peek().get(id)?.name ?? null);
+  }
+
   setChatShown(shown: boolean): void {
     this.#chatShown = shown;
     if (shown) this.unread.value = 0;

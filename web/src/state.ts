@@ -130,6 +130,11 @@ export type Notice = { readonly id: number; readonly atMs: number } & (
   | { readonly kind: "ultrasoundSlow" }
   | { readonly kind: "back" }
   | { readonly kind: "storageBack"; readonly lostMs: number }
+  | { readonly kind: "studyCame"; readonly modalities: readonly string[]; readonly point: string }
+  | { readonly kind: "leadIsYours" }
+  /** `person` leads now; null: nobody. */
+  | { readonly kind: "leadIsOver"; readonly person: string | null }
+  | { readonly kind: "leadAsked"; readonly person: string }
   | { readonly kind: "failed"; readonly code: ErrorCode }
 );
 
@@ -146,6 +151,8 @@ export interface ReadingState {
   readonly readers: ReadonlySignal<readonly Reader[]>;
   /** What all are shown, own changes once the server has taken them. */
   readonly view: ReadonlySignal<ViewSlots>;
+  /** Raised each time the server has said the whole view, as after coming back. */
+  readonly renewed: ReadonlySignal<number>;
 }
 
 export interface ReadingActions {

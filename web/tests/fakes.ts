@@ -1,8 +1,19 @@
 // A clock that moves only when told, and a server end of a line that a test plays: for the unit tests of what is pure but
 // for time and transport. Real sockets and real media are the browser tests' business.
 
+import { signal } from "@preact/signals";
+import type { ReadonlySignal } from "@preact/signals";
 import type { ConnectionSurroundings, LineEvents } from "../src/connection";
 import type { ClientMessage, Joined, Participant, Track } from "../src/protocol";
+import type { Phase, ReadingState } from "../src/state";
+
+/** Of a session in which nobody reads a study. */
+export function nobodyReads(): { readonly reading: ReadingState; readonly phase: ReadonlySignal<Phase> } {
+  return {
+    reading: { studies: signal([]), leader: signal(null), asking: signal([]), readers: signal([]), view: signal({}), renewed: signal(0) },
+    phase: signal<Phase>({ name: "inSession" }),
+  };
+}
 
 interface Timer {
   readonly dueMs: number;

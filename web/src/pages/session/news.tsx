@@ -140,6 +140,16 @@ function noticeText(notice: Notice): string {
     case "storageBack":
       if (notice.lostMs === 0) return t("recording.storageBackWhole");
       return t("recording.storageBack", { count: Math.ceil(notice.lostMs / 1000) });
+    case "studyCame": {
+      const what = notice.modalities.join(", ") || "?";
+      return notice.point === "" ? t("said.studyCame", { what }) : t("said.studyCameFrom", { what, point: notice.point });
+    }
+    case "leadIsYours":
+      return t("said.leadIsYours");
+    case "leadIsOver":
+      return notice.person === null ? t("said.leadIsNobodys") : t("said.leadIsOver", { name: notice.person });
+    case "leadAsked":
+      return t("said.leadAsked", { name: notice.person });
     case "failed":
       return failureText(notice.code);
   }
