@@ -5,7 +5,9 @@ import type { Command } from "../../components/commands";
 import { fullScreen, toggleFullScreen } from "../../components/fullscreen";
 import { t } from "../../i18n";
 import type { Source } from "../../protocol";
+import { sendRoom } from "../../studies";
 import type { LocalTrack } from "../../state";
+import { studiesCommand } from "../reading/commands";
 import { recordingCommands } from "./recordingcommands";
 import { dialogCommand, panelCommand } from "./opening";
 import type { Room } from "./room";
@@ -21,7 +23,9 @@ export function sessionCommands(room: Room): readonly Command[] {
     // A satellite has the written word beside its picture always.
     ...(satellite ? [] : [panelCommand(room, "chat", "c", client.unread.value)]),
     { ...panelCommand(room, "people", "p", 0), secondary: satellite || room.narrow.value },
+    ...studiesCommand(room),
     ...recordingCommands(room),
+    ...(client.permissions.value.has("read") ? [sendCommand(room)] : []),
     ...(flavour.value === "viewer" ? [] : sourceCommand(room, "screen", "s", "screen-button")),
     {
       id: "layout",
@@ -120,6 +124,19 @@ function stateWord(local: LocalTrack | undefined): "on" | "off" | "starting" | "
   if (local?.state === "failed") return "problem";
   if (local?.state === "starting") return "starting";
   return isOn(local) ? "on" : "off";
+}
+
+/** Its figure says how far sending is while its panel is closed. */
+function sendCommand(room: Room): Command {
+  const sending = sendRoom(room.token).sending.value;
+  const { total, arrived } = sending?.tally.progress.value ?? { total: 0, arrived: 0 };
+  const share = total > 0 ? Math.floor((arrived / total) * 100) : 0;
+  const under = sending !== null && !sending.isOver();
+  return {
+    ...panelCommand(room, "send", "t", 0),
+    secondary: true,
+    ...(under ? { badge: { figure: `${share}%`, spoken: t("control.sendState", { share }) } } : {}),
+  };
 }
 
 function handCommand({ client }: Room): Command[] {

@@ -15,6 +15,9 @@ import { Icon } from "../../components/icons";
 import { setSingleKeys, singleKeys } from "../../components/preferences";
 import { Sounds } from "../../components/sounds";
 import { t } from "../../i18n";
+import { SendStudies } from "../../studies";
+import { readingKeys } from "../reading/commands";
+import { StudiesPanel } from "../reading/studies";
 import { Chat } from "./chat";
 import { sessionCommands } from "./commands";
 import { ConsentDialog, ConsentReminder, useConsentQuestion } from "./consent";
@@ -36,7 +39,8 @@ export function SessionPage({ token }: { readonly token: string }): JSX.Element 
   useConsentQuestion(room);
   const commands = sessionCommands(room);
   const onEscape = useCallback(() => closeOne(room), [room]);
-  useKeys(commands, onEscape);
+  const keys = [...commands, ...readingKeys(room)];
+  useKeys(keys, onEscape);
   return (
     <div class="session" data-flavour={room.flavour.value} data-panel={room.panel.value ?? "none"} data-layout={room.layout.value}>
       <h1 class="unseen">{client.session.value?.title}</h1>
@@ -55,7 +59,7 @@ export function SessionPage({ token }: { readonly token: string }): JSX.Element 
         <Sounds />
       </div>
       <Bar commands={commands} moreShown={room.moreShown} />
-      <Questions room={room} commands={commands} />
+      <Questions room={room} commands={keys} />
     </div>
   );
 }
@@ -83,6 +87,8 @@ function SidePanel({ room }: { readonly room: Room }): JSX.Element | null {
       {panel === "chat" && <Chat room={room} autoFocus />}
       {panel === "people" && <PeoplePanel room={room} />}
       {panel === "marks" && <MarksPanel room={room} />}
+      {panel === "studies" && <StudiesPanel room={room} />}
+      {panel === "send" && <SendStudies token={room.token} line={() => room.client.line.peek()} />}
     </section>
   );
 }

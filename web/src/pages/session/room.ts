@@ -4,11 +4,14 @@ import { computed, signal } from "@preact/signals";
 import type { ReadonlySignal, Signal } from "@preact/signals";
 import { NARROW, watchMedia } from "../../components/media";
 import type { Mark, MarkId, Participant, ParticipantId, TrackId } from "../../protocol";
+import { ask } from "../../components/context";
 import type { Client, RemoteTrack } from "../../state";
+import { loadViewer } from "../reading/load";
+import { Together } from "../reading/together";
 import { LAYOUTS, mainPicture, secondPicture, visiblePictures } from "../view";
 import type { Layout } from "../view";
 
-export type Panel = "chat" | "people" | "marks" | null;
+export type Panel = "chat" | "people" | "marks" | "send" | "studies" | null;
 export type Flavour = "hub" | "satellite" | "viewer";
 export type Question = "leave" | "keys" | "devices" | "recording" | "consent" | null;
 /** What was just done with a mark, to be taken back by one press. */
@@ -50,6 +53,15 @@ export interface Room {
   /** The large ones: one, two or all, by layout. */
   readonly large: ReadonlySignal<readonly RemoteTrack[]>;
   readonly people: ReadonlySignal<ReadonlyMap<ParticipantId, Participant>>;
+  /** This person's part in reading studies together. */
+  readonly together: Together;
+  /** A study is before the eyes: it has the large place, and the picture that had it is small or beside it. */
+  readonly reads: ReadonlySignal<boolean>;
+  /** Studies that were in the list when it was open. */
+  readonly studiesSeen: ReadonlySignal<ReadonlySet<string>>;
+  noteStudiesSeen(): void;
+  /** Makes a picture large, or lets it go; beside the study while there is one. */
+  pin(track: TrackId): void;
   nextLayout(): void;
   dispose(): void;
 }
@@ -78,15 +90,27 @@ export function createRoom(client: Client, token = ""): Room {
     last = found?.id ?? null;
     return found;
   });
+  const narrow = watchMedia(NARROW);
+  const together = new Together(client, {
+    nowMs: () => performance.now(),
+    after: (delayMs, callback) => {
+      const timer = setTimeout(callback, delayMs);
+      return () => clearTimeout(timer);
+    },
+    load: () => loadViewer(token, client.self.peek()?.name ?? ""),
+    ask,
+  });
+  const reads = computed(() => together.stage.value !== "closed");
   const large = computed<readonly RemoteTrack[]>(() => {
     const first = main.value;
+    if (reads.value) return first && layout.value !== "focus" && !narrow.matches.value ? [first] : [];
     if (layout.value === "grid") return pictures.value.filter(({ own, source }) => !(own && source === "screen"));
     if (!first) return [];
     const second = layout.value === "pair" ? secondPicture(pictures.value, first) : null;
     return second ? [first, second] : [first];
   });
 
-  const narrow = watchMedia(NARROW);
+  const studiesSeen = signal<ReadonlySet<string>>(new Set());
 
   let timer: ReturnType<typeof setTimeout> | undefined;
   let loudest: ParticipantId | null = null;
@@ -117,6 +141,18 @@ export function createRoom(client: Client, token = ""): Room {
     main,
     large,
     people: computed(() => new Map(client.participants.value.map((person) => [person.id, person]))),
+    together,
+    reads,
+    studiesSeen,
+    noteStudiesSeen() {
+      const seen = client.reading.studies.peek().map(({ uid }) => uid);
+      if (seen.some((uid) => !studiesSeen.peek().has(uid))) studiesSeen.value = new Set([...studiesSeen.peek(), ...seen]);
+    },
+    pin(track) {
+      const beside = reads.peek() && layout.peek() === "focus";
+      if (beside) layout.value = "pair";
+      pinned.value = pinned.peek() === track && !beside ? null : track;
+    },
     nextLayout() {
       const index = LAYOUTS.indexOf(layout.value);
       layout.value = LAYOUTS[(index + 1) % LAYOUTS.length] ?? "focus";
@@ -124,6 +160,7 @@ export function createRoom(client: Client, token = ""): Room {
     dispose() {
       clearTimeout(timer);
       unsubscribe();
+      together.dispose();
       narrow.end();
     },
   };
