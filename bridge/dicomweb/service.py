@@ -202,8 +202,9 @@ class DicomWeb:
         if is_wanted(ranges, len(numbers)):
             try:
                 return await self._send_sharpening(request, entry, target, numbers[0], wish)
-            except Refused:
-                ranges = without(ranges)
+            except Refused as error:
+                if wish.level is not None or not error.is_stored_so:
+                    ranges = without(ranges)
 
         def work() -> tuple[FrameChoice, tuple[bytes, str] | None]:
             choice, frame = imaging.retriever.choose_frames(entry, target, numbers, ranges)

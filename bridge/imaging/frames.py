@@ -15,7 +15,10 @@ from bridge.errors import BridgeError
 from bridge.imaging.dicomweb.shelf import OpenStudy
 from bridge.imaging.errors import DicomError
 from bridge.imaging.framejobs import frame_job
-from bridge.imaging.framestore import FrameKey, FrameStore, Known
+from bridge.imaging.framestore import FrameStore
+from bridge.imaging.keptframes import FrameKey, Known
+from bridge.imaging.layout import InstanceNote
+from bridge.imaging.pixels.format import HTJ2K_LOSSLESS_RPCL
 from bridge.imaging.pixels.jobs import STEPWISE, stepwise_of
 from bridge.imaging.pixels.stepwise import may_pay
 from bridge.imaging.study import Instance
@@ -51,9 +54,10 @@ class Cut:
 
 
 class Refused(BridgeError):
-    """This frame is not given so."""
+    """This frame is not given so. `is_stored_so`: it is in this transfer syntax, but its resolutions are not apart."""
 
     default_code = "unsupported"
+    is_stored_so = False
 
 
 class Frames:
@@ -70,7 +74,7 @@ class Frames:
         what the wish raises."""
         key = key_of(instance, index)
         if not may_pay(instance.note):
-            raise refused()
+            raise _refused(instance.note)
         known = self.store.find(opened.reader.id, key)
         return self._cut(opened, instance, key, known, wish) if known is not None else None
 
@@ -103,7 +107,7 @@ class Frames:
         wish: Wish,
     ) -> Cut | None:
         if known.refused:
-            raise refused()
+            raise _refused(instance.note)
         outline = Outline(known.ends, known.tag)
         start, stop = wish(outline)
         if known.as_stored:
@@ -121,7 +125,7 @@ class Frames:
             raise  # Perhaps for want of memory or time just now.
         except DicomError as error:
             self.store.put(opened.reader.id, key, Known((), "", error.code, False), b"")
-            raise refused() from None
+            raise _refused(instance.note) from None
         self.store.put(opened.reader.id, key, Known(made.ends, made.tag, "", not made.data), made.data)
         return Outline(made.ends, made.tag), made.data
 
@@ -152,6 +156,7 @@ def key_of(instance: Instance, index: int) -> FrameKey:
     return FrameKey(instance.note.sop_instance, index, instance.note.sha256)
 
 
-def refused() -> Refused:
-    """To be raised for a frame that is given in other forms only."""
-    return Refused("This picture cannot be given in pieces that sharpen; it can be had as it is stored.")
+def _refused(note: InstanceNote) -> Refused:
+    error = Refused("This picture cannot be given in pieces that sharpen; it can be had as it is stored.")
+    error.is_stored_so = note.transfer_syntax == HTJ2K_LOSSLESS_RPCL
+    return error

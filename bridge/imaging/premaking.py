@@ -21,7 +21,7 @@ from bridge.errors import BridgeError
 from bridge.imaging.catalogue import Catalogue
 from bridge.imaging.dicomweb.shelf import OpenStudy, Shelf
 from bridge.imaging.frames import Frames, Refused, key_of
-from bridge.imaging.framestore import FrameKey
+from bridge.imaging.keptframes import FrameKey
 from bridge.imaging.pixels.stepwise import may_pay
 from bridge.imaging.study import Instance
 from bridge.imaging.workers import Workers
