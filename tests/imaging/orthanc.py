@@ -28,7 +28,7 @@ class Orthanc:
         self.folder = folder
         self.http_port, self.dicom_port = free_port(), free_port()
         self.process: subprocess.Popen[bytes] | None = None
-        self._settings = {
+        self.settings = {
             "StorageDirectory": str(folder / "storage"),
             "IndexDirectory": str(folder / "storage"),
             "Plugins": [PLUGIN],
@@ -47,7 +47,7 @@ class Orthanc:
         """`at_once`: small packets are not held back, which Orthanc does as it is shipped."""
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / "orthanc.json"
-        path.write_text(json.dumps(self._settings))
+        path.write_text(json.dumps(self.settings))
         environment = {**os.environ, "TCP_NODELAY": "1"} if at_once else dict(os.environ)
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(

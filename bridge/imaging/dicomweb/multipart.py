@@ -16,7 +16,8 @@ from bridge.errors import ProtocolError
 
 HEADERS_LIMIT_BYTES = 8 * 1024
 PREAMBLE_LIMIT_BYTES = 64 * 1024
-_BOUNDARY = re.compile(r"[0-9A-Za-z'()+_,./:=? -]{0,69}[0-9A-Za-z'()+_,./:=?-]")
+_BOUNDARY = re.compile(r"[0-9A-Za-z'()+_,./:=? -]{0,199}[0-9A-Za-z'()+_,./:=?-]")
+"""RFC 2046 has 70 characters at most, and Orthanc sends 73."""
 _CUT = "The request's body is cut off."
 
 
