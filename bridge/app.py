@@ -120,14 +120,20 @@ async def running(settings: Settings) -> AsyncIterator[Server]:
         )
         stack.push_async_callback(library.close)
         imaging = await stack.enter_async_context(
-            open_imaging(data_folder(settings), vault, office.store, audit, office.auth, library.accesses)
+            open_imaging(
+                data_folder(settings),
+                vault,
+                office.store,
+                audit,
+                office.auth,
+                library.accesses,
+                cache_bytes=settings.picture_cache_mb << 20,
+            )
         )
         studies.follow(imaging.archive.catalogue)
         rooms.readings.note_look = library.accesses.note
         upkeep = await stack.enter_async_context(
-            open_upkeep(
-                settings, office.store, imaging.archive, audit, now_ms, forgets=(imaging.shelf.forget,)
-            )
+            open_upkeep(settings, office.store, imaging.archive, audit, now_ms, forgets=(imaging.forget,))
         )
         await stack.enter_async_context(
             open_gate(settings, office.store, imaging.archive, audit, now_ms, upkeep.reported)
@@ -141,8 +147,9 @@ async def running(settings: Settings) -> AsyncIterator[Server]:
             lambda: keeper.counts().in_trouble > 0,
         )
         newcomers = _Newcomers()
+        desk = SendingDesk(imaging, studies.announce)
         web_app = _web_app(
-            settings, office, rooms, library, imaging, upkeep, signaling, metrics, health, newcomers
+            settings, office, rooms, library, imaging, desk, upkeep, signaling, metrics, health, newcomers
         )
         runner = web.AppRunner(
             web_app,
@@ -196,6 +203,7 @@ def _web_app(
     rooms: Rooms,
     library: Library,
     imaging: Imaging,
+    sending_desk: SendingDesk,
     upkeep: Upkeep,
     signaling: Signaling,
     metrics: Metrics,
@@ -220,7 +228,7 @@ def _web_app(
     )
     Replay(office.auth, office.store, library).add_routes(app)
     DicomWeb(imaging, clients.base_url, settings.allowed_origins).add_routes(app)
-    SendingDesk(imaging, lambda _session, _study, _expected: None).add_routes(app)
+    sending_desk.add_routes(app)
     Studies(imaging.archive, imaging.access, upkeep).add_routes(app)
     app.on_shutdown.append(library.break_off)
     api.add_routes(app)
