@@ -211,7 +211,7 @@ def security_headers(
 
 def _content_policy(request: web.Request, response: web.StreamResponse) -> str:
     if request.path.endswith(".js") and response.status in (200, 304):
-        # A worker has the policy of its own script: the one that decodes pictures compiles WebAssembly, and none fetches.
+        # A worker has the policy of its own script: that of pictures compiles WebAssembly, and none fetches.
         return "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; frame-ancestors 'none'"
     # 304 has no type of its own, and what it says replaces what the browser kept of the page.
     # aiohttp would take a third of a millisecond to find this out, with the parser for mail.

@@ -15,7 +15,7 @@ from pathlib import Path
 import structlog
 from aiohttp import web
 
-PAGES = ("/", "/join", "/session", "/replay")
+PAGES = ("/", "/join", "/session", "/replay", "/read")
 """Addresses that show the one page; what it shows is decided there."""
 FOLDER = Path(__file__).parent / "static"
 FILE_LIMIT_BYTES = 32 * 1024 * 1024
@@ -27,9 +27,15 @@ COMPRESSED_TYPES = (
     "application/javascript",
     "application/json",
     "application/manifest+json",
+    "application/wasm",
     "image/svg",
 )
-TYPES = {".js": "text/javascript", ".woff2": "font/woff2", ".webmanifest": "application/manifest+json"}
+TYPES = {
+    ".js": "text/javascript",
+    ".wasm": "application/wasm",
+    ".woff2": "font/woff2",
+    ".webmanifest": "application/manifest+json",
+}
 """The machine's own table is not to be trusted with these."""
 
 _log = structlog.get_logger(__name__)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Mapping
 from ipaddress import ip_address
 from pathlib import Path
@@ -52,6 +53,15 @@ async def test_pages_may_load_from_their_own_server_only(house: House) -> None:
     assert rules["base-uri"] == rules["form-action"] == rules["frame-ancestors"] == "'none'"
     assert "unsafe" not in policy
     assert "*" not in policy
+
+
+async def test_a_worker_may_compile_webassembly_and_fetch_nothing(house: House) -> None:
+    async with house.client.get(house.url + "/") as response:
+        script = re.search(r'src="(/assets/[^"]+\.js)"', await response.text())
+    assert script is not None
+    for more in ({}, {"headers": {"If-None-Match": "*"}}):
+        policy = (await headers_of(house, script[1], **more))["Content-Security-Policy"]
+        assert policy == "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; frame-ancestors 'none'"
 
 
 @pytest.mark.parametrize("path", ["/api/sessions", "/api/invite", "/healthz", "/nothing"])

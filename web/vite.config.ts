@@ -14,6 +14,8 @@ export default defineConfig({
     modulePreload: { polyfill: false },
     sourcemap: false,
   },
+  // A worker loads its decoders one by one, as they are needed.
+  worker: { format: "es" },
   server: {
     host: "127.0.0.1",
     proxy: {

@@ -10,6 +10,7 @@ import type { Client } from "../state";
 import { JoinPage } from "./join";
 import type { Link } from "./link";
 import { EndedPage, LeftPage, Refusal } from "./outcome";
+import { ReadPage } from "./read";
 import { ReplayPage } from "./replay";
 import { SessionPage } from "./session";
 import { SessionsPage } from "./sessions";
@@ -24,11 +25,7 @@ export function App({ link, client }: AppProps): JSX.Element {
   return (
     <Guard>
       {client === null ? (
-        link.page === "replay" ? (
-          <ReplayPage token={link.token} recording={link.recording} />
-        ) : (
-          <SessionsPage token={link.token} />
-        )
+        <Outside link={link} />
       ) : (
         <ClientContext.Provider value={client}>
           <Bridge link={link} />
@@ -36,6 +33,18 @@ export function App({ link, client }: AppProps): JSX.Element {
       )}
     </Guard>
   );
+}
+
+/** The pages that need no client. */
+function Outside({ link }: { readonly link: Link }): JSX.Element {
+  switch (link.page) {
+    case "replay":
+      return <ReplayPage token={link.token} recording={link.recording} />;
+    case "read":
+      return <ReadPage token={link.token} study={link.study} />;
+    default:
+      return <SessionsPage token={link.token} />;
+  }
 }
 
 function Bridge({ link }: { readonly link: Link }): JSX.Element {

@@ -1,29 +1,33 @@
 // Owns what an address means: which page, and the token in its fragment (docs/protocol.md, "Tokens and links"). Pure.
 
 export interface Link {
-  readonly page: "sessions" | "join" | "replay";
+  readonly page: "sessions" | "join" | "replay" | "read";
   readonly token: string;
   /** Join at once, without asking about devices. */
   readonly now: boolean;
   /** Which recording to open; "" lists those that the token may see. */
   readonly recording: string;
+  /** Which study to read; "" lists those that the token opens. */
+  readonly study: string;
 }
 
 const RECORDING = "r=";
+const STUDY = "s=";
 
 export function readLink(pathname: string, hash: string): Link {
   const [token = "", ...options] = hash.replace(/^#/, "").split("&");
-  return {
-    page: pageOf(pathname),
-    token,
-    now: options.includes("now"),
-    recording: unescaped(options.find((option) => option.startsWith(RECORDING))?.slice(RECORDING.length) ?? ""),
-  };
+  const said = (name: string): string => unescaped(options.find((option) => option.startsWith(name))?.slice(name.length) ?? "");
+  return { page: pageOf(pathname), token, now: options.includes("now"), recording: said(RECORDING), study: said(STUDY) };
 }
 
 /** Where recordings are replayed: all that the token may see, or one. */
 export function replayLink(token: string, recording?: string): string {
   return `/replay#${token}${recording === undefined ? "" : `&${RECORDING}${encodeURIComponent(recording)}`}`;
+}
+
+/** Where studies are read outside a session: all that the token opens, or one. */
+export function studyLink(token: string, study?: string): string {
+  return `/read#${token}${study === undefined ? "" : `&${STUDY}${encodeURIComponent(study)}`}`;
 }
 
 function pageOf(pathname: string): Link["page"] {
@@ -32,6 +36,8 @@ function pageOf(pathname: string): Link["page"] {
       return "join";
     case "/replay":
       return "replay";
+    case "/read":
+      return "read";
     default:
       return "sessions";
   }

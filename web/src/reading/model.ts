@@ -39,6 +39,7 @@ export interface PixelForm {
   readonly samples: number;
   readonly planar: boolean;
   readonly photometric: string;
+  readonly isFloat: boolean;
 }
 
 /** A table of values: modality LUT, or the three of a palette. */
@@ -82,6 +83,8 @@ export interface Picture {
   readonly modality: string;
   /** Unit of the values: "HU", or "" where nothing is known of it. */
   readonly unit: string;
+  /** What was lost when it was stored small is lost: storing it again without loss would only make it larger. */
+  readonly isLossy: boolean;
 }
 
 export interface Instance {
@@ -191,6 +194,7 @@ export function picturesOf(dataset: Dataset, head: Pick<SeriesHead, "study" | "u
     form,
     palette: form.photometric === "PALETTE COLOR" ? lookUp(dataset, "00281101", ["00281201", "00281202", "00281203"]) : null,
     modality: text(dataset, "00080060"),
+    isLossy: text(dataset, "00282110") === "01",
   };
   return Array.from({ length: count }, (_, index) => {
     const own = perFrame[index] ?? {};
@@ -233,6 +237,7 @@ function formOf(dataset: Dataset): PixelForm {
     samples: number(dataset, "00280002") ?? 1,
     planar: number(dataset, "00280006") === 1,
     photometric: text(dataset, "00280004"),
+    isFloat: dataset["7FE00008"] !== undefined || dataset["7FE00009"] !== undefined,
   };
 }
 

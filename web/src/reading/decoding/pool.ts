@@ -1,0 +1,130 @@
+// Owns the page's side of decoding: some workers, each with one frame at a time, and the decoders that they need.
+
+import charls from "@cornerstonejs/codec-charls/decodewasm?url";
+import turbo from "@cornerstonejs/codec-libjpeg-turbo-8bit/decodewasm?url";
+import openjpeg from "@cornerstonejs/codec-openjpeg/decodewasm?url";
+import openjph from "@cornerstonejs/codec-openjph/wasm?url";
+import { codecOf } from "./codecnames";
+import type { CodecName } from "./codecnames";
+import type { Decoded } from "./form";
+import type { Job, Order, Outcome } from "./worker";
+
+const WORKERS_LIMIT = 4;
+/** A frame that takes longer is hostile, or the worker is gone. */
+const TIMEOUT_MS = 30_000;
+const ADDRESSES: Readonly<Record<CodecName, string>> = { jpeg: turbo, jpegls: charls, jpeg2000: openjpeg, htj2k: openjph };
+
+interface Waiting {
+  readonly job: Job;
+  readonly done: (decoded: Decoded | null) => void;
+}
+
+interface Hand {
+  worker: Worker;
+  busy: Waiting | null;
+  timer: ReturnType<typeof setTimeout> | undefined;
+  readonly has: Set<CodecName>;
+}
+
+export class DecoderPool {
+  private readonly hands: Hand[] = [];
+  private readonly waiting: Waiting[] = [];
+  private readonly codecs = new Map<CodecName, Promise<ArrayBuffer>>();
+  private number = 0;
+  private isClosed = false;
+
+  constructor(private readonly limit = Math.max(1, Math.min(WORKERS_LIMIT, navigator.hardwareConcurrency - 1))) {}
+
+  /** Null where it cannot be decoded. Raises where the decoder cannot be loaded. */
+  async decode(job: Omit<Job, "number">): Promise<Decoded | null> {
+    const codec = codecOf(job.transferSyntax);
+    const wasm = codec ? await this.wasm(codec) : null;
+    if (this.isClosed) return null;
+    return new Promise((done) => {
+      this.waiting.push({ job: { ...job, number: ++this.number }, done });
+      const free = this.hands.find(({ busy }) => busy === null) ?? (this.hands.length < this.limit ? this.start() : null);
+      // All that are there may be asked for this decoder by and by.
+      if (codec && wasm) for (const hand of this.hands) this.give(hand, codec, wasm);
+      if (free) this.next(free);
+    });
+  }
+
+  close(): void {
+    this.isClosed = true;
+    for (const { worker, busy, timer } of this.hands) {
+      clearTimeout(timer);
+      worker.terminate();
+      busy?.done(null);
+    }
+    for (const { done } of this.waiting) done(null);
+    this.hands.length = 0;
+    this.waiting.length = 0;
+  }
+
+  private wasm(codec: CodecName): Promise<ArrayBuffer> {
+    let loading = this.codecs.get(codec);
+    if (!loading) {
+      loading = load(ADDRESSES[codec]);
+      this.codecs.set(codec, loading);
+      loading.catch(() => this.codecs.delete(codec));
+    }
+    return loading;
+  }
+
+  private start(): Hand {
+    const hand: Hand = { worker: open(), busy: null, timer: undefined, has: new Set() };
+    this.listen(hand);
+    this.hands.push(hand);
+    for (const [codec, loading] of this.codecs) void loading.then((wasm) => this.give(hand, codec, wasm), () => undefined);
+    return hand;
+  }
+
+  private listen(hand: Hand): void {
+    hand.worker.onmessage = ({ data }: MessageEvent<Outcome>) => {
+      if (hand.busy?.job.number === data.number) this.finish(hand, data.decoded);
+    };
+    hand.worker.onerror = () => this.replace(hand);
+  }
+
+  private give(hand: Hand, codec: CodecName, wasm: ArrayBuffer): void {
+    if (hand.has.has(codec)) return;
+    hand.has.add(codec);
+    hand.worker.postMessage({ codec, wasm } satisfies Order);
+  }
+
+  private next(hand: Hand): void {
+    const waiting = this.waiting.shift();
+    if (!waiting) return;
+    hand.busy = waiting;
+    hand.timer = setTimeout(() => this.replace(hand), TIMEOUT_MS);
+    hand.worker.postMessage({ job: waiting.job } satisfies Order);
+  }
+
+  private finish(hand: Hand, decoded: Decoded | null): void {
+    clearTimeout(hand.timer);
+    const { busy } = hand;
+    hand.busy = null;
+    busy?.done(decoded);
+    this.next(hand);
+  }
+
+  private replace(hand: Hand): void {
+    if (this.isClosed) return;
+    hand.worker.terminate();
+    hand.worker = open();
+    hand.has.clear();
+    this.listen(hand);
+    for (const [codec, loading] of this.codecs) void loading.then((wasm) => this.give(hand, codec, wasm), () => undefined);
+    this.finish(hand, null);
+  }
+}
+
+function open(): Worker {
+  return new Worker(new URL("./worker.ts", import.meta.url), { type: "module" });
+}
+
+async function load(address: string): Promise<ArrayBuffer> {
+  const response = await fetch(address, { credentials: "omit" });
+  if (!response.ok) throw new Error("a decoder did not come");
+  return response.arrayBuffer();
+}

@@ -1,0 +1,180 @@
+// Owns how studies are asked for over DICOMweb (PS3.18; docs/protocol.md). The token goes into the Authorization header and
+// nowhere else. Knows no page.
+
+import { ApiError } from "../../api";
+import { asErrorCode } from "../../protocol";
+import { inOrder, seriesHead, seriesOf, studyHead } from "../model";
+import type { Picture, Series, SeriesHead, StudyHead } from "../model";
+import { number, text } from "../dataset";
+import type { Dataset } from "../dataset";
+
+const BASE = "/dicom-web";
+const JSON_TYPE = "application/dicom+json";
+const TIMEOUT_MS = 60_000;
+/** A line that brings nothing for so long is taken as broken. */
+const STALLED_MS = 20_000;
+const THUMBNAIL = 128;
+const VIDEO_SYNTAX = /^1\.2\.840\.10008\.1\.2\.4\.10[0-8](\.1)?$/;
+export const HTJ2K = "1.2.840.10008.1.2.4.202";
+export const EXPLICIT_LITTLE = "1.2.840.10008.1.2.1";
+
+export interface FrameAsk {
+  readonly accept: string;
+  readonly level?: number;
+  /** Only what follows after so many bytes. */
+  readonly from?: number;
+  readonly to?: number;
+  readonly rendered?: boolean;
+}
+
+export interface FrameAnswer {
+  readonly status: number;
+  readonly transferSyntax: string;
+  readonly type: string;
+  /** Where in the whole the bytes begin and end, and how long the whole is; null where it is not said. */
+  readonly from: number;
+  readonly end: number | null;
+  readonly total: number | null;
+}
+
+export interface StudyApi {
+  studies(signal?: AbortSignal): Promise<readonly StudyHead[]>;
+  study(uid: string): Promise<StudyHead>;
+  series(study: string): Promise<readonly SeriesHead[]>;
+  open(head: SeriesHead): Promise<Series>;
+  thumbnail(study: string, series: string, signal: AbortSignal): Promise<Blob>;
+  bulk(uri: string): Promise<ArrayBuffer>;
+  video(study: string, series: string, instance: string, signal: AbortSignal): Promise<Blob>;
+  /** `onBytes` gets what comes as it comes, after `onAnswer`. Raises ApiError. */
+  frame(picture: Picture, ask: FrameAsk, signal: AbortSignal, onAnswer: (answer: FrameAnswer) => void, onBytes: (bytes: Uint8Array) => void): Promise<void>;
+}
+
+export function createStudyApi(token: string, request: typeof fetch = (...args) => fetch(...args)): StudyApi {
+  async function ask(path: string, accept: string, signal: AbortSignal, more: Readonly<Record<string, string>> = {}): Promise<Response> {
+    let response: Response;
+    try {
+      response = await request(path, {
+        headers: { Authorization: `Bearer ${token}`, Accept: accept, ...more },
+        cache: "no-store",
+        credentials: "omit",
+        signal,
+      });
+    } catch (error) {
+      if (signal.aborted) throw error;
+      throw new ApiError("network", "no answer from the server");
+    }
+    if (!response.ok) throw await refusal(response);
+    return response;
+  }
+
+  async function rows(path: string, signal: AbortSignal = AbortSignal.timeout(TIMEOUT_MS)): Promise<readonly Dataset[]> {
+    const response = await ask(path, JSON_TYPE, signal);
+    try {
+      const answer = (await response.json()) as unknown;
+      if (Array.isArray(answer)) return answer as readonly Dataset[];
+    } catch {
+      throw new ApiError("network", "the answer broke off");
+    }
+    throw new ApiError("internal", "unreadable answer");
+  }
+
+  async function whole<T>(response: Response, read: (response: Response) => Promise<T>): Promise<T> {
+    try {
+      return await read(response);
+    } catch {
+      throw new ApiError("network", "the answer broke off");
+    }
+  }
+
+  /** Which instances are a video is not said by their metadata. Only colour loops can be, so only they are asked about. */
+  async function videosAmong(path: string, metadata: readonly Dataset[]): Promise<ReadonlySet<string>> {
+    const isLoop = (each: Dataset): boolean => (number(each, "00280008") ?? 1) > 1 && number(each, "00280002") === 3;
+    if (!metadata.some(isLoop)) return new Set();
+    const found = await rows(`${path}/instances?includefield=00083002`);
+    return new Set(found.filter((each) => VIDEO_SYNTAX.test(text(each, "00083002"))).map((each) => text(each, "00080018")));
+  }
+
+  return {
+    studies: async (signal) => (await rows(`${BASE}/studies?includefield=00081030&limit=500`, signal)).map(studyHead),
+    async study(uid) {
+      const [row] = await rows(`${BASE}/studies?StudyInstanceUID=${uid}&includefield=00081030`);
+      if (!row) throw new ApiError("notFound", "no such study");
+      return studyHead(row);
+    },
+    series: async (study) => inOrder((await rows(`${BASE}/studies/${study}/series?includefield=00180015`)).map((row) => seriesHead(row, study))),
+    async open(head) {
+      const path = seriesPath(head.study, head.uid);
+      const metadata = await rows(`${path}/metadata`);
+      return seriesOf(head, metadata, await videosAmong(path, metadata));
+    },
+    async thumbnail(study, series, signal) {
+      const response = await ask(`${seriesPath(study, series)}/thumbnail?viewport=${THUMBNAIL},${THUMBNAIL}`, "image/jpeg", signal);
+      return whole(response, (each) => each.blob());
+    },
+    async bulk(uri) {
+      // The server names itself as it sees itself; only its own path is taken, so that no address leads elsewhere.
+      const { pathname } = new URL(uri, "http://here.invalid/");
+      if (!pathname.startsWith(`${BASE}/`)) throw new ApiError("internal", "an address that is none of ours");
+      const response = await ask(pathname, "application/octet-stream", AbortSignal.timeout(TIMEOUT_MS));
+      return whole(response, (each) => each.arrayBuffer());
+    },
+    async video(study, series, instance, signal) {
+      const response = await ask(`${seriesPath(study, series)}/instances/${instance}/rendered`, "video/mp4", signal);
+      return whole(response, (each) => each.blob());
+    },
+    async frame(picture, wish, signal, onAnswer, onBytes) {
+      const path = `${seriesPath(picture.study, picture.series)}/instances/${picture.instance}/frames/${picture.frame}`;
+      const url = `${path}${wish.rendered === true ? "/rendered" : ""}${wish.level === undefined ? "" : `?level=${wish.level}`}`;
+      const stall = new AbortController();
+      const both = AbortSignal.any([signal, stall.signal]);
+      let timer = setTimeout(() => stall.abort(), STALLED_MS);
+      try {
+        const response = await ask(url, wish.accept, both, wish.from === undefined ? {} : { Range: `bytes=${wish.from}-${wish.to ?? ""}` });
+        onAnswer(answerOf(response));
+        const reader = response.body?.getReader();
+        for (;;) {
+          const piece = await reader?.read();
+          if (!piece || piece.done) break;
+          clearTimeout(timer);
+          timer = setTimeout(() => stall.abort(), STALLED_MS);
+          onBytes(piece.value);
+        }
+      } catch (error) {
+        if (signal.aborted || error instanceof ApiError) throw error;
+        throw new ApiError("network", "the frame broke off");
+      } finally {
+        clearTimeout(timer);
+      }
+    },
+  };
+}
+
+function seriesPath(study: string, series: string): string {
+  return `${BASE}/studies/${study}/series/${series}`;
+}
+
+function answerOf(response: Response): FrameAnswer {
+  const [type = "", ...parameters] = (response.headers.get("Content-Type") ?? "").split(";").map((part) => part.trim());
+  const syntax = parameters.find((part) => part.startsWith("transfer-syntax="))?.slice("transfer-syntax=".length).replaceAll('"', "");
+  const range = /^bytes (\d+)-(\d+)\/(\d+)$/.exec(response.headers.get("Content-Range") ?? "");
+  const length = Number(response.headers.get("Content-Length"));
+  return {
+    status: response.status,
+    type: type.toLowerCase(),
+    transferSyntax: syntax ?? EXPLICIT_LITTLE,
+    from: range ? Number(range[1]) : 0,
+    end: range ? Number(range[2]) + 1 : length > 0 ? length : null,
+    total: range ? Number(range[3]) : length > 0 ? length : null,
+  };
+}
+
+async function refusal(response: Response): Promise<ApiError> {
+  try {
+    const { error } = (await response.json()) as { error?: { code?: unknown; text?: unknown } };
+    if (typeof error?.code === "string") return new ApiError(asErrorCode(error.code), typeof error.text === "string" ? error.text : "");
+  } catch {
+    // A proxy's page instead of ours; its status has to do.
+  }
+  if (response.status >= 500) return new ApiError("network", "the server does not answer now");
+  return new ApiError(response.status === 404 ? "notFound" : "internal", "the server answered with an error");
+}
