@@ -140,15 +140,17 @@ class RecordKeeper:
         """How the last recording of the server's life before ended, and whether people wanted it to."""
         broken_off = newest.state in (RecordingState.CUT, RecordingState.RUNNING)
         # Should it not be readable: what somebody may have paused does not go on unasked.
-        kept.paused = broken_off
+        stopped, paused = False, broken_off
         try:
             ending = await self._book.ending(newest.id)
             broken_off = broken_off or ending.because == "shutdown"
-            kept.stopped = ending.because == "stopped"
-            kept.paused = broken_off and ending.paused
+            stopped = ending.because == "stopped"
+            paused = broken_off and ending.paused
         finally:
-            kept.goes_on = broken_off
-            kept.looking_back = False
+            # Unless somebody has decided meanwhile.
+            if kept.looking_back:
+                kept.goes_on, kept.stopped, kept.paused = broken_off, stopped, paused
+                kept.looking_back = False
 
     def forget(self, session: LiveSession) -> None:
         """Nobody has been there for long."""
@@ -215,7 +217,7 @@ class RecordKeeper:
         """Ends it; it does not begin again by itself."""
         kept = self._kept.get(session.id)
         if kept is not None:
-            kept.stopped = True
+            kept.stopped, kept.looking_back = True, False
             if kept.minutes is not None:
                 self._book.note(
                     Entry(Event.OBJECT_CHANGED, _who(by), _ref(kept.minutes.id), detail={"stopped": 1})
@@ -277,7 +279,7 @@ class RecordKeeper:
         # First of all: nobody is told of a recording that there is not.
         minutes.begin(now_ms)
         kept.minutes = minutes
-        kept.stopped = kept.goes_on = kept.paused = False
+        kept.stopped = kept.goes_on = kept.paused = kept.looking_back = False
         kept.company_until_ms = now_ms
         self._open[id] = _Open(record, session.record.kind)
         self._book.begun(record, Entry(Event.OBJECT_CREATED, by, _ref(id)))

@@ -297,6 +297,31 @@ async def test_nothing_begins_by_itself_before_it_is_known_how_the_last_one_ende
     assert len(auto.recorder.running) == 1
 
 
+async def test_what_people_decide_stands_whatever_is_learned_then_of_the_last_recording(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with house_with(tmp_path, MANUAL) as house:
+        hub, _ = await house.join(Role.HUB)
+        house.rooms.records.start(hub)
+        await house.settle()
+        restart(house)
+        read = asyncio.Event()
+
+        async def slowly(_: object) -> Ending:
+            await read.wait()
+            return Ending("salvaged", paused=False)
+
+        monkeypatch.setattr("bridge.recordbook.RecordBook.ending", lambda _, recording: slowly(recording))
+        hub, _ = await house.join(Role.HUB)
+        await house.join(Role.SATELLITE)
+        house.rooms.records.start(hub)
+        house.rooms.records.stop(hub)
+        read.set()
+        await house.pass_time(1000)
+        assert house.recorder.running == []
+        assert len(house.recorder.recordings) == 1
+
+
 async def test_what_was_cut_long_ago_does_not_go_on(tmp_path: Path) -> None:
     async with house_with(tmp_path, MANUAL) as house:
         grant = await house.grant(Role.HUB)
