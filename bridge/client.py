@@ -209,12 +209,13 @@ class Participant:
                 future.set_exception(NotFound("the connection was lost"))
 
     async def _enter(self) -> None:
-        if self._resume_token and await self._resume():
+        known = {"resumeToken": self._resume_token} if self._resume_token else {}
+        if known and await self._resume():
             return
         await self._close_media()
-        await self.request(
-            "join", token=self._token, name=self.name, language=self._language, client="bridge-python/0.1"
-        )
+        seat = {"token": self._token, "name": self.name, "language": self._language}
+        # Should it be unable to resume, it is known by its token and gets its seat back.
+        await self.request("join", client="bridge-python/0.1", **seat, **known)
         await self._after_joining()
 
     async def _resume(self) -> bool:

@@ -197,10 +197,11 @@ class Lobby:
         self._resumable[participant.resume_digest] = participant
         return token
 
-    def use_resume_token(self, token: str) -> Participant:
-        """Raises NotFound (`resumeFailed`), BridgeError (`shuttingDown`), which leaves the token good."""
+    def of_resume_token(self, token: str) -> Participant:
+        """Whose it is; it is good until that one gets another. Raises NotFound (`resumeFailed`), BridgeError
+        (`shuttingDown`)."""
         self._check_running()
-        participant = self._resumable.pop(_digest(token), None)
+        participant = self._resumable.get(_digest(token))
         if participant is None or participant.gone:
             raise NotFound("This cannot be resumed: join anew.", "resumeFailed")
         return participant

@@ -134,7 +134,7 @@ class Rooms:
 
     async def resume(self, token: str, seq: int, outlet: Outlet) -> Entry:
         """Goes on where the connection was lost. Raises NotFound (`resumeFailed`)."""
-        participant = self._lobby.use_resume_token(token)
+        participant = self._lobby.of_resume_token(token)
         session = self._lobby.session_of(participant)
         missed = participant.journal.since(seq)
         older, participant.outlet = participant.outlet, outlet
@@ -288,9 +288,11 @@ class Rooms:
         self._check_room_for_player(session, grant)
         player, answer = await self._forwarding.play(session, grant, offer, source, whose)
         try:
+            # Others may have come while media answered.
             self._lobby.check_open(session, grant)
             if session.occupied > session.record.capacity:
                 raise LimitExceeded("The session is full.", "sessionFull")
+            self._check_places_of_link(session, grant, 0)
         except BridgeError:
             self._forwarding.stop(session, player)
             raise
@@ -316,8 +318,11 @@ class Rooms:
     def _check_room_for_player(self, session: LiveSession, grant: Grant) -> None:
         if session.occupied >= session.record.capacity:
             raise LimitExceeded("The session is full.", "sessionFull")
+        self._check_places_of_link(session, grant, 1)
+
+    def _check_places_of_link(self, session: LiveSession, grant: Grant, more: int) -> None:
         of_invite = sum(player.grant.invite == grant.invite for player in session.players.values())
-        if of_invite >= grant.seats * PLAYERS_PER_SEAT:
+        if of_invite + more > grant.seats * PLAYERS_PER_SEAT:
             raise LimitExceeded("This link plays in too many places.", "tooMany")
 
     # What staff ask for
@@ -369,16 +374,23 @@ class Rooms:
         """Does what time brings; to be called a few times a second."""
         now_ms = self._now_ms()
         for session in self._lobby.sessions():
-            self._drop_lost(session, now_ms)
-            session.tell_batches(now_ms)
-            self._forwarding.follow_speaker(session)
-            self._keeper.look(session)
-            self.readings.tick(session, now_ms)
-            self._lobby.forget_quiet(session, now_ms)
+            try:
+                self._tick_session(session, now_ms)
+            except Exception:
+                # The time of all other sessions goes on.
+                _log.exception("session.tick_failed", session=session.id)
         self.readings.tell_studies()
         if now_ms - self._store_looked_at_ms >= STORE_LOOKED_AT_EVERY_MS:
             self._store_looked_at_ms = now_ms
             self._errands.start("look for closed sessions", self._lobby.close_what_the_store_closed())
+
+    def _tick_session(self, session: LiveSession, now_ms: int) -> None:
+        self._drop_lost(session, now_ms)
+        session.tell_batches(now_ms)
+        self._forwarding.follow_speaker(session)
+        self._keeper.look(session)
+        self.readings.tick(session, now_ms)
+        self._lobby.forget_quiet(session, now_ms)
 
     def _drop_lost(self, session: LiveSession, now_ms: int) -> None:
         for participant in list(session.people.values()):

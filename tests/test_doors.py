@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 from bridge.doors import RoomDoors
 from bridge.errors import BridgeError
 from bridge.ids import Role, SessionFormat
-from bridge.media.contract import Description, Levels, PeerClosed, PeerDown, PeerUp, Source, TrackId
+from bridge.media.contract import Description, Levels, PeerClosed, PeerDown, PeerId, PeerUp, Source, TrackId
 from bridge.store import NewInvite
 from tests.fakes import FakePeer, House, a_house
 
@@ -169,6 +170,22 @@ async def test_one_link_cannot_play_everywhere(porch: Porch) -> None:
         await porch.play(token)
     with refused("tooMany"):
         await porch.play(token)
+
+
+async def test_one_link_cannot_play_everywhere_at_once_either(porch: Porch) -> None:
+    token = await porch.token(Role.SATELLITE)
+    real = porch.house.media.open_player
+
+    async def slowly(offer: Description) -> tuple[PeerId, Description]:
+        await asyncio.sleep(0)
+        return await real(offer)
+
+    porch.house.media.open_player = slowly  # type: ignore[method-assign]
+    asked = await asyncio.gather(*(porch.play(token) for _ in range(8)), return_exceptions=True)
+    refusals = [each.code for each in asked if isinstance(each, BridgeError)]
+    assert refusals == ["tooMany"] * 5
+    await porch.house.settle()
+    assert len(porch.peers("player")) == 3
 
 
 async def test_players_count_as_audience(porch: Porch) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from bridge.errors import BridgeError
 from bridge.ids import Role, SessionFormat, SessionId, SessionKind
+from bridge.livesession import LiveSession
 from bridge.media.contract import Source
 from bridge.store import SessionRecord
 from tests.fakes import Client, House, a_house, restart
@@ -266,6 +267,47 @@ async def test_who_missed_more_than_is_kept_joins_anew(house: House) -> None:
         house.rooms.send_chat(hub, "x")
     with refused("resumeFailed"):
         await house.rooms.resume(client.joined["resumeToken"], 0, Client())
+
+
+async def test_who_missed_more_than_is_kept_joins_anew_on_the_same_seat_of_a_link_of_many(
+    event: House,
+) -> None:
+    hub, _ = await event.join(Role.HUB)
+    grant = await event.grant(Role.VIEWER, seats=5)
+    await event.join(grant, "Another")
+    student, client = await event.join(grant, "Student")
+    event.rooms.disconnected(student, client)
+    for _ in range(2001):
+        event.rooms.send_chat(hub, "x")
+    token = client.joined["resumeToken"]
+    with refused("resumeFailed"):
+        await event.rooms.resume(token, 0, Client())
+    again, _ = await event.join(grant, "Student", resume_token=token)
+    assert again.id == student.id
+
+
+async def test_a_session_that_fails_does_not_stop_the_time_of_others(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await house.join(Role.HUB)
+    first = house.session
+    other, _ = await house.store.create_session(
+        title="Other", kind=SessionKind.ADVICE, format=SessionFormat.CONSULT, capacity=5, at_ms=house.now_ms
+    )
+    house.session = other.id
+    hub, client = await house.join(Role.HUB)
+    real = LiveSession.tell_batches
+
+    def failing(session: LiveSession, now_ms: int) -> None:
+        if session.id == first:
+            raise ValueError("expected by this test")
+        real(session, now_ms)
+
+    monkeypatch.setattr(LiveSession, "tell_batches", failing)
+    house.rooms.report_clock(hub, 5.0)
+    client.take()
+    await house.pass_time(2000)
+    assert client.take("participantChanged")
 
 
 async def test_who_does_not_resume_in_time_is_lost(house: House) -> None:

@@ -213,11 +213,13 @@ export class Connection {
   }
 
   #sendJoin(): void {
+    // Who cannot resume is known by the token all the same, and gets its seat back.
+    const unresumed = this.#resumeToken;
     this.#resumeToken = null;
     if (!this.#seat) return;
-    const { resumeToken, ...seat } = this.#seat;
+    const { resumeToken = unresumed, ...seat } = this.#seat;
     this.#seat = seat;
-    this.#handshake({ type: "join", ...seat, ...(resumeToken === undefined ? {} : { resumeToken }) });
+    this.#handshake({ type: "join", ...seat, ...(resumeToken === null ? {} : { resumeToken }) });
   }
 
   #handshake(message: ClientMessage): void {

@@ -96,7 +96,7 @@ test("joins anew on the same line when the server has forgotten the seat", async
   await server.clock.advance(200);
   server.line.open();
   server.line.answer("resume", { type: "error", code: "resumeFailed", text: "" });
-  expect(server.line.last).toMatchObject({ type: "join", token: "token" });
+  expect(server.line.last).toMatchObject({ type: "join", token: "token", resumeToken: "resume-1" });
   server.line.answer("join", joined({ resumeToken: "resume-9" }));
   expect(seen.joined).toHaveLength(2);
 });
