@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -184,6 +185,36 @@ def test_what_was_made_lies_sealed_beside_the_study(shop: Shop) -> None:
         content = path.read_bytes()
         assert b"\xff\x4f\xff\x51" not in content
         assert whole[200:232] not in content
+
+
+def test_a_server_that_may_keep_nothing_makes_each_when_it_is_asked_for(tmp_path: Path) -> None:
+    content = files_with_pixels()["CT_small.dcm"].read_bytes()
+    with running_server(tmp_path / "data", settings={"picture_cache_mb": "0"}) as server:
+        web = Web(server, staff_token(server))
+        assert web.send(content).status_code == 200
+        small, whole = (web.get(f"{where_of(content)}/frames/1{level}", ACCEPT) for level in ("?level=2", ""))
+        assert (small.status_code, whole.status_code) == (206, 200)
+        assert whole.content.startswith(small.content)
+        assert server.stop() == 0
+    assert not list((tmp_path / "data").glob("derived/*"))
+
+
+def test_shredding_a_study_leaves_none_of_its_pictures(tmp_path: Path) -> None:
+    content = files_with_pixels()["CT_small.dcm"].read_bytes()
+    with running_server(tmp_path / "data") as server:
+        web = Web(server, staff_token(server))
+        assert web.send(content).status_code == 200
+        assert web.get(f"{where_of(content)}/frames/1", ACCEPT).status_code == 200
+        ((folder),) = list((tmp_path / "data" / "derived").iterdir())
+        headers = {"Authorization": f"Bearer {web.token}"}
+        deadline_s, status = time.monotonic() + 40, 409
+        while status == 409:  # Its sender's streams are open for a moment yet.
+            assert time.monotonic() < deadline_s
+            address = f"{server.address}/api/studies/{folder.name}"
+            status = requests.delete(address, headers=headers, timeout=40).status_code
+        assert status < 300
+        assert not folder.exists()
+        assert web.get(f"{where_of(content)}/frames/1", ACCEPT).status_code == 404
 
 
 _FAR = """
