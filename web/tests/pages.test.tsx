@@ -19,7 +19,7 @@ import { PeoplePanel } from "../src/pages/session/people";
 import { createRoom } from "../src/pages/session/room";
 import { ERROR_CODES } from "../src/protocol";
 import type { Participant, Permission, Role } from "../src/protocol";
-import { settle } from "./fakes";
+import { nobodyReads, settle } from "./fakes";
 import type { Client, LocalTrack, RemoteTrack } from "../src/state";
 
 beforeAll(async () => {
@@ -58,6 +58,7 @@ function client(permissions: readonly Permission[]) {
   const done = () => Promise.resolve();
   const actions = { removeParticipant: vi.fn(done), blockTrack: vi.fn(done), takeFloor: vi.fn(done) };
   const state = {
+    ...nobodyReads(),
     self: signal(HUB),
     participants: signal([HUB, CLINIC]),
     stage: signal(["h", "s"]),

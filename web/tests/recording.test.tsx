@@ -14,7 +14,7 @@ import { createRoom } from "../src/pages/session/room";
 import type { Room } from "../src/pages/session/room";
 import type { Consent, Mark, Permission, Recording, RecordMode, Session } from "../src/protocol";
 import type { Client } from "../src/state";
-import { joined, participant, settle } from "./fakes";
+import { joined, nobodyReads, participant, settle } from "./fakes";
 
 const NOW_MS = 1_700_000_000_000;
 const RUNNING: Recording = { id: "r", state: "recording", startedAt: NOW_MS - 247_000, trouble: null, lostMs: 0 };
@@ -69,6 +69,7 @@ function setUp({ recording = null, permissions = LEADS, record = "auto", consent
   const me = participant("me", { role: "hub", consent });
   const session: Session = { ...joined().session, record, consent: consent !== null, recording };
   const state = {
+    ...nobodyReads(),
     self: signal(me),
     session: signal<Session | null>(session),
     participants: signal([me, ...(others ? [participant("p1", { consent: others })] : [])]),

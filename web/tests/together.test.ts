@@ -57,7 +57,7 @@ function setUp() {
     phase,
     askLead: vi.fn((asking: boolean) => {
       asked.push(["ask", asking]);
-      if (leader.value === null) leader.value = "me";
+      leader.value ??= "me";
       return Promise.resolve();
     }),
     giveLead: vi.fn((to: ParticipantId | null) => {

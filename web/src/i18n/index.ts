@@ -83,6 +83,16 @@ export function formatWhen(atMs: number, nowMs: number): string {
   }).format(atMs);
 }
 
+/** A day as DICOM writes it (YYYYMMDD); what is no day stays as it was written. */
+export function formatDay(day: string): string {
+  const parts = /^(\d{4})(\d{2})(\d{2})$/.exec(day);
+  if (!parts) return day;
+  const [year, month, date] = parts.slice(1).map(Number) as [number, number, number];
+  const at = new Date(Date.UTC(year, month - 1, date));
+  const isDay = at.getUTCMonth() === month - 1 && at.getUTCDate() === date;
+  return isDay ? new Intl.DateTimeFormat(language.value, { dateStyle: "medium", timeZone: "UTC" }).format(at) : day;
+}
+
 function readRemembered(storage: Storage | null): string | null {
   try {
     return storage?.getItem(STORAGE_KEY) ?? null;

@@ -31,10 +31,10 @@ export type Entry = {
   readonly number: number;
 } & (
   | { readonly kind: "chat"; readonly name: string; readonly text: string }
-  | { readonly kind: "joined" | "left" | "paused" | "resumed" | "hand"; readonly name: string }
+  | { readonly kind: "joined" | "left" | "paused" | "resumed" | "hand" | "leads" | "studyShown"; readonly name: string }
   | { readonly kind: "floor"; readonly names: readonly string[] }
   | { readonly kind: "agreed" | "declined"; readonly name: string }
-  | { readonly kind: "storageFailed" | "storageRecovered" | "ended" | "cut" }
+  | { readonly kind: "storageFailed" | "storageRecovered" | "ended" | "cut" | "studyClosed" }
 );
 
 export interface Story {
@@ -89,6 +89,13 @@ class Teller {
         break;
       case "handsChanged":
         this.raise(texts(event, "hands"), atMs);
+        break;
+      case "leadChanged":
+        if ((text(event, "name") || name) !== "") this.add({ kind: "leads", name: text(event, "name") || name }, atMs);
+        break;
+      case "studyShown":
+        if (text(event, "study") === "") this.add({ kind: "studyClosed" }, atMs);
+        else this.add({ kind: "studyShown", name: text(event, "name") || name }, atMs);
         break;
       case "chatSent":
         this.add({ kind: "chat", name: text(event, "name") || name, text: text(event, "text") }, atMs);

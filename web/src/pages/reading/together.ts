@@ -16,12 +16,12 @@ export interface OpenViewer extends Viewer {
 
 export type Stage = "closed" | "opening" | "open" | "failed";
 
-export interface TogetherSurroundings {
+export interface TogetherSurroundings<V extends OpenViewer> {
   nowMs(): number;
   /** Calls back once; returns how to cancel. */
   after(delayMs: number, callback: () => void): () => void;
   /** Loads the viewer's code and makes one. */
-  load(): Promise<OpenViewer>;
+  load(): Promise<V>;
   /** Runs a request; what goes wrong is told to the person. */
   ask(action: Promise<void>): void;
 }
@@ -34,9 +34,9 @@ export const REPORTED_EVERY_MS = 1_100;
 /** After a refusal of the server for other reasons than the rate. */
 const AGAIN_AFTER_MS = 1_000;
 
-export class Together {
+export class Together<V extends OpenViewer = OpenViewer> {
   readonly stage = signal<Stage>("closed");
-  readonly viewer = signal<OpenViewer | null>(null);
+  readonly viewer = signal<V | null>(null);
   /** Looks on its own although somebody leads. */
   readonly freely = signal(false);
   readonly leads: ReadonlySignal<boolean>;
@@ -67,7 +67,7 @@ export class Together {
 
   constructor(
     private readonly session: Session,
-    private readonly surroundings: TogetherSurroundings,
+    private readonly surroundings: TogetherSurroundings<V>,
   ) {
     const { reading, self, phase } = session;
     this.leads = computed(() => reading.leader.value !== null && reading.leader.value === (self.value?.id ?? null));
@@ -164,7 +164,7 @@ export class Together {
   async #open(): Promise<void> {
     const turn = ++this.#opening;
     this.stage.value = "opening";
-    let viewer: OpenViewer;
+    let viewer: V;
     try {
       viewer = await this.surroundings.load();
     } catch {
@@ -314,7 +314,7 @@ export class Together {
   #onRefused(error: unknown): void {
     const code = error instanceof Error && "code" in error ? error.code : null;
     this.#sent = this.session.reading.view.peek();
-    if (code === "tooLarge" || code === "malformed") this.surroundings.ask(Promise.reject(error as Error));
+    if (code === "tooLarge" || code === "malformed") this.surroundings.ask(Promise.reject(error));
     else if (code !== "notAllowed") {
       this.#cancelSending?.();
       this.#cancelSending = this.surroundings.after(AGAIN_AFTER_MS, () => this.#send());

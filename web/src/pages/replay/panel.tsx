@@ -99,6 +99,9 @@ const ICONS: Readonly<Record<Line["kind"], IconName>> = {
   paused: "pause",
   resumed: "play",
   hand: "hand",
+  leads: "pointer",
+  studyShown: "studies",
+  studyClosed: "close",
   floor: "floor",
   agreed: "consent",
   declined: "consent",
@@ -135,6 +138,7 @@ function Words({ line }: { readonly line: Line }): JSX.Element {
     case "storageRecovered":
     case "ended":
     case "cut":
+    case "studyClosed":
       return <span class="replay-entry-words">{t(`replay.entry.${line.kind}`)}</span>;
     default:
       return <span class="replay-entry-words">{t(`replay.entry.${line.kind}`, { name: line.name === "" ? t("replay.nameless") : line.name })}</span>;

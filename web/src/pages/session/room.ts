@@ -1,11 +1,12 @@
 // Owns what one session page holds of its own (which panel is open, which picture was chosen) and derives what it shows.
 
-import { computed, signal } from "@preact/signals";
+import { computed, effect, signal } from "@preact/signals";
 import type { ReadonlySignal, Signal } from "@preact/signals";
 import { NARROW, watchMedia } from "../../components/media";
 import type { Mark, MarkId, Participant, ParticipantId, TrackId } from "../../protocol";
 import { ask } from "../../components/context";
 import type { Client, RemoteTrack } from "../../state";
+import type { StudyViewer } from "../../reading";
 import { loadViewer } from "../reading/load";
 import { Together } from "../reading/together";
 import { LAYOUTS, mainPicture, secondPicture, visiblePictures } from "../view";
@@ -54,7 +55,7 @@ export interface Room {
   readonly large: ReadonlySignal<readonly RemoteTrack[]>;
   readonly people: ReadonlySignal<ReadonlyMap<ParticipantId, Participant>>;
   /** This person's part in reading studies together. */
-  readonly together: Together;
+  readonly together: Together<StudyViewer>;
   /** A study is before the eyes: it has the large place, and the picture that had it is small or beside it. */
   readonly reads: ReadonlySignal<boolean>;
   /** Studies that were in the list when it was open. */
@@ -91,7 +92,7 @@ export function createRoom(client: Client, token = ""): Room {
     return found;
   });
   const narrow = watchMedia(NARROW);
-  const together = new Together(client, {
+  const together = new Together<StudyViewer>(client, {
     nowMs: () => performance.now(),
     after: (delayMs, callback) => {
       const timer = setTimeout(callback, delayMs);
@@ -99,6 +100,14 @@ export function createRoom(client: Client, token = ""): Room {
     },
     load: () => loadViewer(token, client.self.peek()?.name ?? ""),
     ask,
+  });
+  const noteSeen = (uids: readonly string[]): void => {
+    if (uids.some((uid) => !studiesSeen.peek().has(uid))) studiesSeen.value = new Set([...studiesSeen.peek(), ...uids]);
+  };
+  // What is shown to all is seen by who looks along.
+  const stopSeeing = effect(() => {
+    const shown = together.viewer.value === null ? null : together.common.value;
+    if (shown !== null) noteSeen([shown]);
   });
   const reads = computed(() => together.stage.value !== "closed");
   const large = computed<readonly RemoteTrack[]>(() => {
@@ -145,8 +154,7 @@ export function createRoom(client: Client, token = ""): Room {
     reads,
     studiesSeen,
     noteStudiesSeen() {
-      const seen = client.reading.studies.peek().map(({ uid }) => uid);
-      if (seen.some((uid) => !studiesSeen.peek().has(uid))) studiesSeen.value = new Set([...studiesSeen.peek(), ...seen]);
+      noteSeen(client.reading.studies.peek().map(({ uid }) => uid));
     },
     pin(track) {
       const beside = reads.peek() && layout.peek() === "focus";
@@ -160,6 +168,7 @@ export function createRoom(client: Client, token = ""): Room {
     dispose() {
       clearTimeout(timer);
       unsubscribe();
+      stopSeeing();
       together.dispose();
       narrow.end();
     },

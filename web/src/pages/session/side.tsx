@@ -6,11 +6,12 @@ import { Icon } from "../../components/icons";
 import { DeviceTrouble } from "../../components/problem";
 import { TrackVideo } from "../../components/video";
 import { t } from "../../i18n";
+import type { RemoteTrack } from "../../state";
 import { hubFace, initials } from "../view";
 import { Chat } from "./chat";
 import { PictureFacts } from "./facts";
 import { RecordingSign } from "./recording";
-import { PersonLine, Strip } from "./strip";
+import { PersonLine, Strip, Tile } from "./strip";
 import type { Room } from "./room";
 
 export function Side({ room }: { readonly room: Room }): JSX.Element {
@@ -66,6 +67,7 @@ function Face({ room }: { readonly room: Room }): JSX.Element {
         )}
         {face && <PersonLine person={face} room={room} speaking={speaking} />}
       </section>
+      {room.reads.value && <SmallMain room={room} />}
       <OtherPictures room={room} face={face?.id ?? null} />
     </>
   );
@@ -80,10 +82,26 @@ function Directions({ room }: { readonly room: Room }): JSX.Element {
   );
 }
 
+/** Shown as a small picture while a study has the large place. */
+function isSmall(room: Room, track: RemoteTrack): boolean {
+  return room.reads.value && room.main.value?.id === track.id && !room.large.value.includes(track);
+}
+
+/** What was large goes on here while a study has its place. */
+function SmallMain({ room }: { readonly room: Room }): JSX.Element | null {
+  const main = room.main.value;
+  if (main === null || !isSmall(room, main)) return null;
+  return (
+    <div class="small-main" data-testid="small-main">
+      <Tile track={main} room={room} named />
+    </div>
+  );
+}
+
 /** What others show besides the face: seen by choosing it, so that the own ultrasound stays large by itself. */
 function OtherPictures({ room, face }: { readonly room: Room; readonly face: string | null }): JSX.Element | null {
   const others = room.pictures.value.filter(
-    (track) => track.source !== "camera" && (room.pinned.value !== null || !room.large.value.includes(track)),
+    (track) => track.source !== "camera" && (room.pinned.value !== null || !room.large.value.includes(track)) && !isSmall(room, track),
   );
   if (others.length === 0) return null;
   return (
@@ -99,7 +117,7 @@ function OtherPictures({ room, face }: { readonly room: Room; readonly face: str
               aria-pressed={chosen}
               data-testid="tile"
               data-track={track.id}
-              onClick={() => (room.pinned.value = room.pinned.value === track.id ? null : track.id)}
+              onClick={() => room.pin(track.id)}
             >
               <Icon name={track.kind === "video" && track.source !== "ultrasoundSound" && track.source !== "microphone" ? track.source : "sound"} />
               {track.own || track.participant === face

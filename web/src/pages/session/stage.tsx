@@ -8,6 +8,7 @@ import { t } from "../../i18n";
 import type { Participant } from "../../protocol";
 import type { RemoteTrack } from "../../state";
 import { initials } from "../view";
+import { ReadingPlace } from "../reading/place";
 import { startSource } from "./commands";
 import type { Room } from "./room";
 
@@ -17,11 +18,19 @@ const GRID_MAX = 12;
 export function Stage({ room }: { readonly room: Room }): JSX.Element {
   const shown = room.large.value.slice(0, GRID_MAX);
   return (
-    <main id="content" class="stage" data-count={shown.length} aria-label={t("session.stage")} tabIndex={-1}>
+    <main
+      id="content"
+      class="stage"
+      data-count={shown.length + (room.reads.value ? 1 : 0)}
+      data-reads={room.reads.value}
+      aria-label={t("session.stage")}
+      tabIndex={-1}
+    >
+      {room.reads.value && <ReadingPlace room={room} />}
       {shown.map((track) => (
         <Figure key={track.id} track={track} room={room} />
       ))}
-      {shown.length === 0 && <NoPicture room={room} />}
+      {shown.length === 0 && !room.reads.value && <NoPicture room={room} />}
     </main>
   );
 }

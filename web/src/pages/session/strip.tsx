@@ -51,7 +51,7 @@ interface TileProps {
   readonly named?: boolean;
 }
 
-function Tile({ track, room, named = false }: TileProps): JSX.Element {
+export function Tile({ track, room, named = false }: TileProps): JSX.Element {
   const what = pictureName(room, track);
   const large = room.large.value.some(({ id }) => id === track.id);
   return (
@@ -64,7 +64,7 @@ function Tile({ track, room, named = false }: TileProps): JSX.Element {
       data-track={track.id}
       data-source={track.source}
       data-participant={track.participant}
-      onClick={() => (room.pinned.value = room.pinned.value === track.id ? null : track.id)}
+      onClick={() => room.pin(track.id)}
     >
       {track.stream && (
         <TrackVideo

@@ -1,0 +1,187 @@
+"""A CT that comes in during a consult and is read together: in real browsers, on a real server."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Awaitable, Callable
+
+import pytest
+from playwright.async_api import Page, expect
+
+from tests.e2e.conftest import Launch
+from tests.e2e.people import by_id, hub_joins, open_join, press_join, satellite_joins
+from tests.e2e.reading import (
+    SOFTWARE_GRAPHICS,
+    Ct,
+    delays_ms,
+    is_sharp,
+    open_study,
+    reads,
+    show_the_same,
+    watch,
+    where,
+)
+from tests.serving import Server
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
+
+Shoot = Callable[[Page, str], Awaitable[None]]
+SLICES = 40
+
+
+async def test_points_read_a_ct_together(server: Server, launch: Launch, shoot: Shoot) -> None:
+    made = server.create_session()
+    tokens, links = made["tokens"], made["links"]
+    browser = await launch(*SOFTWARE_GRAPHICS)
+    hub = await hub_joins(browser, links["hub"], "Bs. Hải")
+    clinic = await satellite_joins(browser, links["satellite"], "Y sĩ Lan", width=1024, height=768)
+    ct = Ct(SLICES)
+
+    # The clinic sends; the hub sees it come without opening anything.
+    await ct.announce(server, tokens["satellite"])
+    await ct.send(server, tokens["satellite"], 1, 12)
+    button = by_id(hub, "studies-button")
+    await expect(button).to_contain_text("12 of 40")
+    await expect(by_id(hub, "news")).to_contain_text("A study is arriving: CT")
+    await button.click()
+    await expect(by_id(hub, "study-count")).to_have_text("arriving, 12 of 40")
+    await shoot(hub, "reading-arriving")
+    await ct.send(server, tokens["satellite"], 13, SLICES)
+    await expect(by_id(hub, "study-count")).to_have_text("40 pictures")
+
+    # The hub opens it and leads; at the clinic it opens by itself.
+    await open_study(hub, ct.study)
+    await reads(clinic, ct.study)
+    await expect(by_id(hub, "reading-who")).to_contain_text("You lead")
+    await expect(by_id(clinic, "reading-who")).to_have_text("Bs. Hải leads")
+    await is_sharp(hub, SLICES)
+    await is_sharp(clinic, SLICES)
+    await expect(by_id(hub, "reading-sharp")).to_have_text("All pictures sharp at all 2")
+    await shoot(hub, "reading-hub")
+    await shoot(clinic, "reading-clinic")
+
+    # Slices, as fast as a hand turns the wheel.
+    await watch(hub)
+    await watch(clinic)
+    for _ in range(30):
+        await hub.keyboard.press("ArrowDown")
+        await hub.wait_for_timeout(80)
+    await expect(where(clinic)).to_have_text(await where(hub).inner_text())
+    late_ms = await delays_ms(hub, clinic)
+    print(
+        f"\nfollowing a slice: {len(late_ms)} seen, median {statistics.median(late_ms):.0f} ms,"
+        f" 95 % {late_ms[int(0.95 * (len(late_ms) - 1))]:.0f} ms, most {late_ms[-1]:.0f} ms"
+    )
+    assert len(late_ms) >= 10
+    assert await show_the_same(hub, clinic) < 4
+
+    # Window, zoom, turning, a measurement, layout.
+    other = await show_the_same(hub, clinic)
+    await hub.keyboard.press("2")
+    await expect(by_id(clinic, "corner-window")).to_have_text(await by_id(hub, "corner-window").inner_text())
+    await hub.keyboard.press("t")
+    assert await show_the_same(hub, clinic) < 4, other
+    await hub.keyboard.press("l")
+    cell = by_id(hub, "reader-stack").first
+    box = await cell.bounding_box()
+    assert box is not None
+    await hub.mouse.move(box["x"] + box["width"] * 0.4, box["y"] + box["height"] * 0.5)
+    await hub.mouse.down()
+    await hub.mouse.move(box["x"] + box["width"] * 0.6, box["y"] + box["height"] * 0.55, steps=5)
+    await hub.mouse.up()
+    await expect(by_id(clinic, "reader-mark")).to_have_count(1)
+    told = await by_id(hub, "reader-mark").get_attribute("data-told")
+    await expect(by_id(clinic, "reader-mark")).to_have_attribute("data-told", told or "")
+    await shoot(clinic, "reading-measured")
+    await by_id(hub, "reader-undo").click()
+    await expect(by_id(clinic, "reader-mark")).to_have_count(0)
+
+
+async def test_one_may_look_freely_take_the_lead_and_come_late(
+    server: Server, launch: Launch, shoot: Shoot
+) -> None:
+    made = server.create_session()
+    tokens, links = made["tokens"], made["links"]
+    browser = await launch(*SOFTWARE_GRAPHICS)
+    hub = await hub_joins(browser, links["hub"], "Bs. Hải")
+    clinic = await satellite_joins(browser, links["satellite"], "Y sĩ Lan", width=1280, height=800)
+    ct = Ct(20)
+    await ct.send(server, tokens["satellite"], 1, 20)
+    await open_study(hub, ct.study)
+    await reads(clinic, ct.study)
+    for _ in range(4):
+        await hub.keyboard.press("ArrowDown")
+    await expect(where(clinic)).to_have_text(await where(hub).inner_text())
+    led = await where(hub).inner_text()
+
+    # Who touches the pictures looks on its own, and comes back by one key.
+    await by_id(clinic, "reader").focus()
+    for _ in range(5):
+        await clinic.keyboard.press("ArrowDown")
+    await expect(by_id(clinic, "reading-who")).to_contain_text("You look on your own")
+    assert await where(clinic).inner_text() != led
+    await expect(where(hub)).to_have_text(led)
+    await hub.keyboard.press("ArrowDown")
+    await shoot(clinic, "reading-freely")
+    await clinic.keyboard.press("x")
+    await expect(where(clinic)).to_have_text(await where(hub).inner_text())
+
+    # Asks for the lead and is given it; then the hub follows.
+    await by_id(clinic, "ask-lead").click()
+    await expect(by_id(hub, "reading-asks")).to_contain_text("Y sĩ Lan asks to lead")
+    await shoot(hub, "reading-asked")
+    await by_id(hub, "give-lead").click()
+    await expect(by_id(clinic, "reading-who")).to_contain_text("You lead")
+    await by_id(clinic, "reader").focus()
+    for _ in range(6):
+        await clinic.keyboard.press("ArrowUp")
+    await expect(where(hub)).to_have_text(await where(clinic).inner_text())
+    assert await where(hub).inner_text() != led
+
+    # Who comes late lands where the others are, on a telephone too.
+    late = await open_join(browser, links["organiser"], "Desk", width=360, height=740)
+    await press_join(late)
+    await reads(late, ct.study)
+    await expect(where(late)).to_have_text(await where(clinic).inner_text())
+    assert await show_the_same(late, clinic) < 12
+    await shoot(late, "reading-narrow")
+
+    # The ultrasound goes on in small, and beside the study if one likes.
+    await expect(hub.locator('[data-testid="tile"][data-source="ultrasound"] video')).to_be_visible()
+    await hub.locator('[data-testid="tile"][data-source="ultrasound"]').click()
+    await expect(by_id(hub, "stage-video")).to_be_visible()
+    await shoot(hub, "reading-beside")
+
+    # A viewer has none of it.
+    viewer = await open_join(browser, links["viewer"], "Student")
+    await press_join(viewer)
+    await expect(by_id(viewer, "studies-button")).to_have_count(0)
+    await expect(by_id(viewer, "reader")).to_have_count(0)
+
+    # Who leads closes it for all.
+    await by_id(clinic, "reading-close").click()
+    for page in (hub, clinic, late):
+        await expect(by_id(page, "reader")).to_have_count(0)
+
+
+async def test_reading_goes_on_where_it_was_after_the_server_was_started_anew(
+    server: Server, launch: Launch
+) -> None:
+    made = server.create_session()
+    browser = await launch(*SOFTWARE_GRAPHICS)
+    hub = await hub_joins(browser, made["links"]["hub"])
+    clinic = await satellite_joins(browser, made["links"]["satellite"])
+    ct = Ct(10)
+    await ct.send(server, made["tokens"]["satellite"], 1, 10)
+    await open_study(hub, ct.study)
+    await reads(clinic, ct.study)
+    for _ in range(3):
+        await hub.keyboard.press("ArrowDown")
+    await expect(where(clinic)).to_have_text(await where(hub).inner_text())
+    server.stop()
+    server.start()
+    await expect(by_id(hub, "reading-who")).to_contain_text("You lead", timeout=30_000)
+    await by_id(hub, "reader").focus()
+    await hub.keyboard.press("ArrowDown")
+    await expect(where(clinic)).to_have_text(await where(hub).inner_text(), timeout=30_000)
+    await expect(by_id(clinic, "reading-who")).to_contain_text("leads")
