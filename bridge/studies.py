@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Any
 
+import msgspec
 from aiohttp import web
 from msgspec import Meta, Struct
 
@@ -18,6 +19,7 @@ from bridge.exchange import bearer, json_answer, read_body
 from bridge.imaging.access import Access, Visitor
 from bridge.imaging.archive import Archive
 from bridge.imaging.catalogue import StudyEntry
+from bridge.imaging.teaching.making import Options
 from bridge.imaging.upkeep import Upkeep
 from bridge.studyrows import JobKind, JobRecord
 
@@ -50,6 +52,7 @@ class Studies:
             ("DELETE", _STUDY, self.shred),
             ("POST", f"{_STUDY}/hold", self.hold),
             ("POST", f"{_STUDY}/send", self.send),
+            ("POST", f"{_STUDY}/deidentify", self.deidentify),
             ("GET", "/api/destinations", self.list_destinations),
             ("GET", "/api/study-jobs", self.list_jobs),
             ("GET", _JOB, self.get_job),
@@ -93,6 +96,16 @@ class Studies:
         job = await self._upkeep.start(
             JobKind.SEND, entry.id, visitor.who, session=session, destination=wish.to
         )
+        return json_answer({"job": self._told(job)}, 202)
+
+    async def deidentify(self, request: web.Request) -> web.Response:
+        visitor = await self._staff(request)
+        wish = await read_body(request, Options)
+        wish.check()
+        entry = await self._own(visitor, request)
+        session = self._catalogue.belonging(entry.id).session
+        options = msgspec.to_builtins(wish)
+        job = await self._upkeep.start(JobKind.COPY, entry.id, visitor.who, session=session, options=options)
         return json_answer({"job": self._told(job)}, 202)
 
     async def list_jobs(self, request: web.Request) -> web.Response:
@@ -166,6 +179,7 @@ def job_shown(job: JobRecord) -> dict[str, Any]:
         "kind": job.kind.value,
         "study": job.study,
         "to": job.destination,
+        "copy": job.options.get("copy"),
         "state": job.state.value,
         "done": job.done,
         "failed": job.failed,

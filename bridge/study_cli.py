@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
@@ -16,6 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
+import msgspec
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
@@ -29,7 +31,8 @@ from bridge.ids import SessionId
 from bridge.imaging import gathering
 from bridge.imaging.archive import Archive
 from bridge.imaging.catalogue import Catalogue, StoreEntries, StudyEntry
-from bridge.imaging.taking_out import take_out
+from bridge.imaging.taking_out import NewFolder, take_out
+from bridge.imaging.teaching.making import KEY_BYTES, Copied, Copies, Options, remark_of
 from bridge.imaging.upkeep import Upkeep, open_upkeep
 from bridge.imaging.workers import Workers
 from bridge.office import SERVER_LOCK_FILE, Office, data_folder, open_office
@@ -203,6 +206,71 @@ def send(
         typer.echo(f"Sent {job.done} objects to {to}.{_CONFIRMED.get(job.commitment, '')}")
     if job.state is JobState.FAILED:
         raise typer.Exit(1)
+
+
+@study_cli.command()
+@with_settings(WHERE)
+def deidentify(
+    settings: Settings,
+    id: _Id,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "-o", "--output", metavar="FOLDER", help="A new or empty folder; else a new study is made."
+        ),
+    ] = None,
+    shift_dates: Annotated[
+        bool, typer.Option("--shift-dates", help="Shift all dates by the same days; else they are emptied.")
+    ] = False,
+    blank_top: Annotated[int, typer.Option(metavar="ROWS", help="Make the top rows of pictures black.")] = 0,
+    looked: Annotated[
+        bool, typer.Option("--looked", help="I have looked at every picture: no name is written into any.")
+    ] = False,
+    in_session: Annotated[
+        bool, typer.Option("--in-session", help="The copy belongs to the study's session; else to none.")
+    ] = False,
+) -> None:
+    """Make a copy for teaching without anything that names the patient (DICOM PS3.15, Basic Profile)."""
+    options = Options(shift_dates, blank_top, looked, in_session)
+    options.check()
+    if output is not None:
+        copied = _run(_copy_to(settings, id, options, output))
+        typer.echo(f"Wrote {copied.done} objects to {output}. {remark_of(copied)}".rstrip())
+        return
+    study = _named(settings, id)
+    job = _run(_job(settings, study, JobKind.COPY, f"Copying {study}", options=msgspec.to_builtins(options)))
+    _require_done(job)
+    typer.echo(f"Made {job.options['copy']} with {job.done} objects. {job.text}".rstrip())
+
+
+async def _copy_to(settings: Settings, id: str, options: Options, folder: Path) -> Copied:
+    async with _opened(settings) as here:
+        entry = here.entry(id)
+        on, who = f"study/{entry.id}", operator()
+
+        def work() -> Copied:
+            copied = Copied(0, 0, 0)
+            with (
+                _bar(f"Copying {entry.id}") as bar,
+                here.archive.open(entry.id) as reader,
+                NewFolder(folder) as out,
+            ):
+                copies = Copies(here.archive)
+                # Nobody needs to make the same copy again: its key is thrown away.
+                key, number = secrets.token_bytes(KEY_BYTES), secrets.randbelow(900_000) + 100_000
+                for copied in copies.make(reader, options, key, number, lambda file: out.put("", file)):
+                    bar(copied.done, copied.total)
+            return copied
+
+        here.audit.record(Entry(Event.OBJECT_EXPORTED, who, on, Outcome.BEGUN, {"deidentified": 1}))
+        try:
+            copied = await asyncio.to_thread(work)
+        except BaseException:
+            here.audit.record(Entry(Event.OBJECT_EXPORTED, who, on, Outcome.FAILED, {"deidentified": 1}))
+            raise
+        detail = {"deidentified": 1, "objects": copied.done, "leftOut": copied.left_out}
+        here.audit.record(Entry(Event.OBJECT_EXPORTED, who, on, Outcome.DONE, detail))
+        return copied
 
 
 @study_cli.command("jobs")

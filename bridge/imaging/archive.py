@@ -94,7 +94,7 @@ class Archive:
     ) -> None:
         self.catalogue = catalogue
         self._vault = vault
-        self._workers = workers
+        self.workers = workers
         self._now_ms = now_ms
         self._budget = Budget(held_limit_bytes)
         self._lock = threading.Lock()
@@ -143,13 +143,13 @@ class Archive:
 
     def prepare(self) -> None:
         """Objects are likely to come."""
-        self._workers.prepare()
+        self.workers.prepare()
 
     def rewritten(self, file: Scratch, transfer_syntax: str) -> Scratch:
         """An object in another transfer syntax, a plain one, as a Part 10 file to be closed by who asked. Raises
         DicomError, LimitExceeded, OSError."""
         arguments = transfer_syntax.encode("ascii")
-        return Scratch.of(self._workers.call(REWRITE, file, arguments, timeout_s=PARSE_TIMEOUT_S))
+        return Scratch.of(self.workers.call(REWRITE, file, arguments, timeout_s=PARSE_TIMEOUT_S))
 
     def version(self, study: str) -> int:
         """Grows with each object that is taken in here, so that a reader knows when to refresh."""
@@ -174,7 +174,7 @@ class Archive:
         return Arriving(self._budget)
 
     def _parse(self, arriving: Arriving) -> Parsed:
-        parsed = parsed_of(self._workers.call(PARSE, arriving.scratch, timeout_s=PARSE_TIMEOUT_S))
+        parsed = parsed_of(self.workers.call(PARSE, arriving.scratch, timeout_s=PARSE_TIMEOUT_S))
         size_bytes = arriving.size_bytes
         if parsed.note.size_bytes != size_bytes or parsed.note.chunks != -(-size_bytes // CHUNK_BYTES):
             raise DicomError("The object could not be read.")

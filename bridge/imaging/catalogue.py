@@ -112,7 +112,7 @@ class Catalogue:
 
     def __init__(self, vault: Vault, entries: Entries) -> None:
         """Opens all entries. Raises VaultError, ConfigError, BridgeError."""
-        secret = _secret(vault)
+        self._secret = secret = _secret(vault)
         self._hash_key = _derived(secret, b"uid")
         self._seal = AESGCM(_derived(secret, b"entry"))
         self._entries = entries
@@ -133,6 +133,10 @@ class Catalogue:
         """From here on it is told the id of each study of which something is different, by any thread; it must not
         wait."""
         self._listeners.append(changed)
+
+    def key_for(self, purpose: bytes) -> bytes:
+        """A key of this installation that is made for one thing only."""
+        return _derived(self._secret, b"for " + purpose)
 
     def all(self) -> list[StudyEntry]:
         """Those that hold something; the last to change comes first."""

@@ -54,6 +54,10 @@ class NewFolder:
         for path in [self._folder] if self._is_new else list(self._folder.iterdir()):
             shutil.rmtree(path, ignore_errors=True)
 
+    def put(self, series: str, content: bytes) -> None:
+        """One more file, at once. Raises BridgeError."""
+        self.write(series, (content,))
+
     def write(self, series: str, content: Iterable[bytes]) -> Path:
         """One more file. Raises BridgeError."""
         number = self._series.setdefault(series, len(self._series) + 1)

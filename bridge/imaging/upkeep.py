@@ -19,9 +19,10 @@ from bridge.imaging.courier import Courier
 from bridge.imaging.destinations import Destinations
 from bridge.imaging.dicomweb.shelf import Threads
 from bridge.imaging.dimse.talk import Judgement, Setup
-from bridge.imaging.jobs import AT_ONCE, Ending, Jobs, Progress
+from bridge.imaging.jobs import AT_ONCE, Ending, Jobs, Progress, Work
 from bridge.imaging.keeping import Forget, Keeping
 from bridge.imaging.onward import Onward
+from bridge.imaging.teaching.making import Copying
 from bridge.store import Store
 from bridge.studyrows import JobKind, JobRecord, JobState, StudyRows
 
@@ -105,7 +106,12 @@ async def open_upkeep(
     destinations = Destinations(settings)
     sending = ThreadPoolExecutor(AT_ONCE + 1, thread_name_prefix="onward")
     onward = Onward(archive, rows, audit, Courier(_setup(settings)), destinations, now_ms, sending)
-    jobs = Jobs(rows, {JobKind.SHRED: shred, JobKind.SEND: onward}, now_ms, patient=patient)
+    works: dict[JobKind, Work] = {
+        JobKind.SHRED: shred,
+        JobKind.SEND: onward,
+        JobKind.COPY: Copying(archive, rows, audit, now_ms, sending),
+    }
+    jobs = Jobs(rows, works, now_ms, patient=patient)
     try:
         yield Upkeep(rows, keeping, jobs, destinations, _reported(jobs, asyncio.get_running_loop()), now_ms)
     finally:

@@ -1,0 +1,383 @@
+"""Copies for teaching: nothing that names the patient is left, what was valid stays valid, pixels stay as they are."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import subprocess
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import msgspec
+import numpy as np
+import pydicom
+import pytest
+from pydicom.data import get_testdata_file
+from pydicom.dataset import Dataset, FileDataset
+from pydicom.uid import UID, generate_uid
+
+from bridge.app import running
+from bridge.ids import Role
+from bridge.imaging.catalogue import Belonging
+from bridge.imaging.errors import DicomError
+from bridge.imaging.teaching.blanking import may_be_written_into
+from bridge.imaging.teaching.comments import without_comments
+from bridge.imaging.teaching.copying import copied
+from bridge.imaging.teaching.profile import Action, action_of
+from bridge.imaging.teaching.scrubbing import Wish
+from tests.house import House, settings_for
+from tests.imaging.corpus import ct_slice, file_of, valid
+
+KEY = bytes(range(32))
+STUDY, SERIES = "1.2.826.0.1.3680043.8.498.71", "1.2.826.0.1.3680043.8.498.72"
+WAIT_S = 40.0
+WORDS_LEAST = 4
+"""Shorter values, as a sex or a number, are found in any file."""
+NAMELESS = frozenset(("CT", "MR", "US"))
+SECRETS: dict[str, str] = {
+    "PatientName": "Nguyễn^Thị Hồng",
+    "PatientID": "HN-0042-9917",
+    "PatientBirthDate": "19610217",
+    "PatientAddress": "12 phố Huế",
+    "PatientTelephoneNumbers": "+84 24 3826 0042",
+    "OtherPatientNames": "Trần^Bảo",
+    "EthnicGroup": "Kinh Bac",
+    "InstitutionName": "Bệnh viện Bạch Mai",
+    "InstitutionalDepartmentName": "Khoa Tim Mach",
+    "ReferringPhysicianName": "Lê^Văn Sáu",
+    "PerformingPhysicianName": "Phạm^Quang",
+    "OperatorsName": "Kỹ^thuật viên",
+    "AccessionNumber": "ACC-778812",
+    "StudyID": "SID-5521",
+    "StudyDescription": "CT cua chi Hong",
+    "SeriesDescription": "theo yeu cau BS Sau",
+    "ProtocolName": "Hong protocol",
+    "ImageComments": "chi Hong than",
+    "DeviceSerialNumber": "SN-99120-X",
+    "StationName": "CT-PHONG-5",
+    "StudyDate": "20240319",
+    "SeriesDate": "20240319",
+    "AcquisitionDateTime": "20240319101530.5",
+    "ContentDate": "20240319",
+    "AdmittingDiagnosesDescription": "Suy tim do ba",
+    "RequestAttributesID": "",
+}
+
+
+def secret_slice(number: int = 1, **changes: object) -> FileDataset:
+    """A slice of a CT that names a patient wherever it can."""
+    dataset = pydicom.dcmread(BytesIO(ct_slice(number, STUDY, SERIES, side=64)))
+    dataset.SpecificCharacterSet = "ISO_IR 192"
+    for name, value in SECRETS.items():
+        if value:
+            setattr(dataset, name, value)
+    request = Dataset()
+    request.RequestedProcedureID, request.ScheduledProcedureStepDescription = "RP-31337", "Hong lan 2"
+    dataset.RequestAttributesSequence = [request]
+    source = Dataset()
+    source.ReferencedSOPClassUID = dataset.SOPClassUID
+    source.ReferencedSOPInstanceUID = "1.2.3.4.5.66.777.8888"
+    dataset.SourceImageSequence = [source]
+    dataset.add_new(0x00091001, "LO", "private Hong")
+    dataset.add_new(0x00090010, "LO", "HONG CREATOR")
+    dataset.preamble = b"Hong was here".ljust(128, b"\0")
+    for name, value in changes.items():
+        setattr(dataset, name, value)
+    return dataset
+
+
+def copy_of(content: bytes, **wish: Any) -> bytes:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return copied(memoryview(content), msgspec.msgpack.encode(Wish(KEY, 7, **wish)))
+
+
+def read(content: bytes) -> FileDataset:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return pydicom.dcmread(BytesIO(content))
+
+
+def test_no_byte_of_a_copy_tells_who_it_was() -> None:
+    content = file_of(secret_slice())
+    made = copy_of(content)
+    values = [*SECRETS.values(), "RP-31337", "Hong", "1.2.3.4.5.66.777.8888", "HONG CREATOR", STUDY, SERIES]
+    values.append(str(secret_slice().SOPInstanceUID))
+    for value in values:
+        for part in re.split(r"[\^=]", value):
+            for encoded in {part.encode("utf-8"), part.encode("utf-16-le")}:
+                assert len(part) < WORDS_LEAST or encoded not in made, part
+    dataset = read(made)
+    assert (str(dataset.PatientName), dataset.PatientID) == ("Teaching^7", "TEACHING-7")
+    assert dataset.PatientIdentityRemoved == "YES"
+    assert [item.CodeValue for item in dataset.DeidentificationMethodCodeSequence] == ["113100"]
+    assert not any(element.tag.is_private for element in dataset.iterall())
+    assert (dataset.pixel_array == read(content).pixel_array).all()
+
+
+def identifying(dataset: Dataset, parent: str = "") -> Iterator[str]:
+    """Values of attributes that the profile does not keep, and all UIDs that are no one's but this object's."""
+    for element in dataset:
+        if element.VR == "SQ":
+            for item in element.value:
+                yield from identifying(item)
+            continue
+        values = (
+            element.value
+            if isinstance(element.value, list | pydicom.multival.MultiValue)
+            else [element.value]
+        )
+        is_uid = element.VR == "UI" and element.keyword not in ("SOPClassUID", "ReferencedSOPClassUID")
+        is_told = is_uid or element.VR in ("PN", "LO", "SH", "LT", "ST", "UT", "DA", "DT", "UC", "AE")
+        if is_told and action_of(element.tag, element.VR) is not Action.KEEP:
+            yield from (str(value).strip() for value in values)
+
+
+def test_every_file_s_copy_holds_nothing_of_what_identifies_and_decodes_alike() -> None:
+    """All files of pydicom and pydicom-data that can be copied."""
+    done = compared = 0
+    for path in valid():
+        content = path.read_bytes()
+        try:
+            made = copy_of(content)
+        except DicomError:
+            continue
+        done += 1
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            dataset, copy = read(content), read(made)
+            kept = {str(element.value) for element in copy.iterall() if element.VR != "SQ"}
+            kept_words = " ".join(kept)
+            public = {
+                str(value).strip()
+                for element in dataset.iterall()
+                if element.VR != "SQ" and action_of(element.tag, element.VR) is Action.KEEP
+                for value in (element.value if element.VM > 1 else [element.value])
+            }
+            for value in set(identifying(dataset)) - public:
+                if len(value) < WORDS_LEAST or value in NAMELESS or UID(value).name != value:
+                    continue
+                is_found = value.encode("utf-8") in made and value not in kept_words
+                assert not is_found, f"{path.name}: {value}"
+                assert value not in kept or value == "Removed", f"{path.name}: {value}"
+            if "PixelData" in dataset and dataset.file_meta.TransferSyntaxUID != "1.2.840.10008.1.2.2":
+                try:
+                    before = dataset.pixel_array
+                except Exception:
+                    continue
+                assert np.array_equal(before, copy.pixel_array), path.name
+                compared += 1
+    assert done > 150
+    assert compared > 80
+
+
+def test_uids_are_replaced_alike_in_all_of_one_copy_and_otherwise_in_another() -> None:
+    first, second = secret_slice(1), secret_slice(2)
+    second.SourceImageSequence[0].ReferencedSOPInstanceUID = first.SOPInstanceUID
+    one, two = (read(copy_of(file_of(each))) for each in (first, second))
+    assert one.StudyInstanceUID == two.StudyInstanceUID != first.StudyInstanceUID
+    assert two.SourceImageSequence[0].ReferencedSOPInstanceUID == one.SOPInstanceUID
+    assert two.SourceImageSequence[0].ReferencedSOPClassUID == first.SOPClassUID
+    assert one.SOPInstanceUID != two.SOPInstanceUID
+    wish = msgspec.msgpack.encode(Wish(bytes(32), 7))
+    assert read(copied(memoryview(file_of(first)), wish)).StudyInstanceUID != one.StudyInstanceUID
+
+
+def test_dates_are_emptied_or_all_shifted_by_the_same_days() -> None:
+    content = file_of(secret_slice(StudyDate="20240319", SeriesDate="20240321"))
+    plain = read(copy_of(content))
+    assert (plain.get("StudyDate"), plain.LongitudinalTemporalInformationModified) == ("", "REMOVED")
+    made = read(copy_of(content, shift=True))
+    days = Wish(KEY, 7, shift=True).shift_days
+    moved = np.datetime64("2024-03-19") - np.timedelta64(days, "D")
+    assert made.StudyDate == str(moved).replace("-", "")
+    assert np.datetime64(f"{made.SeriesDate[:4]}-{made.SeriesDate[4:6]}-{made.SeriesDate[6:]}") == moved + 2
+    assert str(made.AcquisitionDateTime) == str(moved).replace("-", "") + "101530.5"
+    assert not made.PatientBirthDate
+    codes = [item.CodeValue for item in made.DeidentificationMethodCodeSequence]
+    assert codes == ["113100", "113107"]
+    assert made.LongitudinalTemporalInformationModified == "MODIFIED"
+
+
+@pytest.mark.parametrize(
+    ("name", "rows"),
+    [
+        ("examples_ybr_color.dcm", 30),
+        ("JPEG2000.dcm", 20),
+        ("MR_small_RLE.dcm", 10),
+        ("SC_rgb_rle_2frame.dcm", 5),
+    ],
+)
+def test_rows_at_the_top_are_black_and_the_others_as_they_were(name: str, rows: int) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        content = Path(get_testdata_file(name)).read_bytes()
+        before = read(content)
+        made = read(copy_of(content, blank_rows=rows))
+        frames = int(before.get("NumberOfFrames") or 1)
+        old, new = before.pixel_array, made.pixel_array
+        if frames == 1:
+            old, new = old[None], new[None]
+        assert made.BurnedInAnnotation == "NO"
+        assert np.array_equal(old[:, rows:], new[:, rows:])
+        assert not new[:, :rows].any()
+
+
+def test_comments_beside_the_pixels_are_taken_out() -> None:
+    dataset = read(Path(get_testdata_file("SC_rgb_jpeg_gdcm.dcm")).read_bytes())
+    frame = next(pydicom.encaps.generate_frames(dataset.PixelData, number_of_frames=1))
+    word = b"Nguyen Thi Hong"
+    for marker in (b"\xff\xfe", b"\xff\xe1"):
+        spoken = frame[:2] + marker + (len(word) + 2).to_bytes(2, "big") + word + frame[2:]
+        cleaned = without_comments(spoken)
+        assert word not in cleaned
+        dataset.PixelData = pydicom.encaps.encapsulate([spoken])
+        with_comment = file_of(dataset)
+        assert word in with_comment
+        assert word not in copy_of(with_comment)
+
+
+@pytest.mark.parametrize(
+    ("sop_class", "modality", "annotation", "refused"),
+    [
+        ("1.2.840.10008.5.1.4.1.1.2", "CT", "", False),
+        ("1.2.840.10008.5.1.4.1.1.2", "CT", "YES", True),
+        ("1.2.840.10008.5.1.4.1.1.6.1", "US", "", True),
+        ("1.2.840.10008.5.1.4.1.1.3.1", "US", "NO", False),
+        ("1.2.840.10008.5.1.4.1.1.7", "OT", "", True),
+        ("1.2.840.10008.5.1.4.1.1.7.4", "OT", "NO", False),
+        ("1.2.840.10008.5.1.4.1.1.77.1.4", "XC", "", True),
+    ],
+)
+def test_pictures_that_may_have_a_name_in_them_are_known(
+    sop_class: str, modality: str, annotation: str, refused: bool
+) -> None:
+    assert may_be_written_into(sop_class, modality, annotation) is refused
+
+
+def problems(folder: Path, name: str, content: bytes) -> set[str]:
+    """What dciodvfy finds wrong, without values."""
+    path = folder / name
+    path.write_bytes(content)
+    done = subprocess.run(["dciodvfy", str(path)], capture_output=True, timeout=60, check=False)
+    lines = done.stderr.decode("utf-8", "replace").splitlines()
+    return {re.sub(r"<[^>]*>", "", line) for line in lines if line.startswith("Error")}
+
+
+VERIFIED = (
+    "CT_small.dcm",
+    "MR_small.dcm",
+    "JPEG2000.dcm",
+    "US1_UNCR.dcm",
+    "emri_small.dcm",
+    "liver.dcm",
+    "eCT_Supplemental.dcm",
+    "waveform_ecg.dcm",
+    "rtplan.dcm",
+    "rtdose.dcm",
+    "SC_rgb.dcm",
+)
+
+
+@pytest.mark.parametrize("name", VERIFIED)
+@pytest.mark.parametrize("shift", [False, True])
+def test_a_copy_has_no_fault_that_the_original_had_not(tmp_path: Path, name: str, shift: bool) -> None:
+    path = get_testdata_file(name)
+    assert path is not None
+    content = Path(path).read_bytes()
+    before = problems(tmp_path, "before", content)
+    after = problems(tmp_path, "after", copy_of(content, shift=shift))
+    assert after - before == set()
+
+
+# --- in a server -----------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Teacher:
+    house: House
+
+    async def keep(self, *objects: bytes, session: str | None = None) -> str:
+        archive = self.house.server.imaging.archive
+
+        def keep() -> str:
+            with archive.arrivals() as arrivals:
+                kept = [arrivals.keep(each) for each in objects]
+            archive.catalogue.assign(kept[0].study, Belonging(session))  # type: ignore[arg-type]
+            return kept[0].study
+
+        return await asyncio.to_thread(keep)
+
+    async def copy(self, study: str, **wish: Any) -> dict[str, Any]:
+        token = self.house.staff_token()
+        status, answer = await self.house.ask("POST", f"/api/studies/{study}/deidentify", token, json=wish)
+        assert status == 202, answer
+        async with asyncio.timeout(WAIT_S):
+            while True:
+                _, told = await self.house.ask("GET", f"/api/study-jobs/{answer['job']['id']}", token)
+                job: dict[str, Any] = told["job"]
+                if job["state"] in ("done", "failed"):
+                    return job
+                await asyncio.sleep(0.05)
+
+    async def files(self, study: str) -> list[bytes]:
+        def read_all() -> list[bytes]:
+            with self.house.server.imaging.archive.open(study) as reader:
+                return [b"".join(reader.iterate(one)) for one in reader.instances()]
+
+        return await asyncio.to_thread(read_all)
+
+
+async def test_a_copy_is_a_new_study_of_its_own_patient(tmp_path: Path) -> None:
+    report = secret_slice(9)
+    report.SOPClassUID = report.file_meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.88.11"
+    async with running(settings_for(tmp_path)) as server, aiohttp.ClientSession() as client:
+        house = House(server, client)
+        teacher = Teacher(house)
+        made = await house.make("Echo")
+        objects = [file_of(secret_slice(number)) for number in (1, 2)]
+        study = await teacher.keep(*objects, file_of(report), session=made.session.id)
+        first = await teacher.copy(study)
+        second = await teacher.copy(study, inSession=True, shiftDates=True)
+        assert (first["state"], second["state"]) == ("done", "done"), (first, second)
+        assert "Left out were 1 objects" in first["remark"]
+        catalogue = server.imaging.archive.catalogue
+        copies = [catalogue.get(job["copy"]) for job in (first, second)]
+        assert [entry.facts.patient_id for entry in copies] == ["TEACHING-1", "TEACHING-2"]
+        assert [entry.instances for entry in copies] == [2, 2]
+        assert catalogue.belonging(copies[0].id).session is None
+        assert catalogue.belonging(copies[1].id).session == made.session.id
+        for entry in copies:
+            for content in await teacher.files(entry.id):
+                assert b"Hong" not in content
+                assert STUDY.encode() not in content
+        hub = house.token(made, Role.HUB)
+        assert await house.code("POST", f"/api/studies/{STUDY}/deidentify", hub, json={}) == (
+            403,
+            "notAllowed",
+        )
+
+
+async def test_pictures_with_a_name_in_them_are_not_copied_unless_somebody_answers_for_it(
+    tmp_path: Path,
+) -> None:
+    dataset = secret_slice(1)
+    dataset.SOPClassUID = dataset.file_meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.7"
+    dataset.Modality = "OT"
+    async with running(settings_for(tmp_path)) as server, aiohttp.ClientSession() as client:
+        teacher = Teacher(House(server, client))
+        study = await teacher.keep(file_of(dataset), ct_slice(2, STUDY, generate_uid(), side=32))
+        refused = await teacher.copy(study)
+        assert (refused["state"], refused["error"]["code"]) == ("failed", "conflict")
+        assert "written into them" in refused["error"]["text"]
+        assert len(server.imaging.archive.catalogue.all()) == 1, "nothing was begun"
+        assert (await teacher.copy(study, looked=True))["state"] == "done"
+        blanked = await teacher.copy(study, blankRows=8)
+        assert blanked["state"] == "done"
+        for content in await teacher.files(blanked["copy"]):
+            assert not read(content).pixel_array[:8].any()
