@@ -121,6 +121,8 @@ class Frames:
         job = frame_job(opened.reader, workers, instance, opened.metadata(instance), key.frame)
         try:
             made = stepwise_of(workers.call(STEPWISE, job))
+            if not made.data and len(opened.frame(instance, key.frame)) != made.ends[-1]:
+                raise DicomError("The frame could not be read.")
         except WorkerLost:
             raise  # Perhaps for want of memory or time just now.
         except DicomError as error:

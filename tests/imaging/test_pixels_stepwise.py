@@ -92,6 +92,7 @@ def test_most_objects_are_worth_it() -> None:
         "color3d_jpeg_baseline.dcm",  # pictures that lost something already
         "OBXXXX1A.dcm",  # indices into a palette
         "liver_1frame.dcm",  # one bit a pixel
+        "image_dfl.dcm",  # deflated as a whole
         "rtdose.dcm",  # 32 bits a pixel
         "SC_ybr_full_422_uncompressed.dcm",
     ],

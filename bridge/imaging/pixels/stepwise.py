@@ -15,12 +15,14 @@ from bridge.imaging.layout import InstanceNote
 from bridge.imaging.pixels.codestreams import read_jpeg2000
 from bridge.imaging.pixels.decoding import decode_frame
 from bridge.imaging.pixels.faults import PixelError, plain_faults
-from bridge.imaging.pixels.format import HTJ2K_LOSSLESS_RPCL, NATIVE, VIDEO, PixelFormat
+from bridge.imaging.pixels.format import DEFLATED, HTJ2K_LOSSLESS_RPCL, NATIVE, VIDEO, PixelFormat
 from bridge.imaging.pixels.progressive import decode_preview, encode_progressive, resolution_ends
 
 GROWTH_LIMIT = 1.5
 """Of a frame that is compressed already: what lost something before takes many times more bytes without loss."""
 _ALWAYS_GROWS = frozenset(f"1.2.840.10008.1.2.4.{number}" for number in (50, 51, 53, 55))
+_EACH_UNPACKS_ALL = frozenset({DEFLATED})
+"""Every frame costs inflating the whole object."""
 _GREYS = frozenset({"MONOCHROME1", "MONOCHROME2"})
 _COLOURS = frozenset({"RGB", "YBR_FULL", "YBR_RCT", "YBR_ICT"})
 """Their meaning stays what the object says. Indices into a palette cannot be made smaller by averaging."""
@@ -43,7 +45,7 @@ def may_pay(note: InstanceNote) -> bool:
     return (
         note.frames > 0
         and note.bits_allocated in (8, 16)
-        and note.transfer_syntax not in VIDEO | _ALWAYS_GROWS
+        and note.transfer_syntax not in VIDEO | _ALWAYS_GROWS | _EACH_UNPACKS_ALL
         and note.photometric in (_GREYS if note.samples == 1 else _COLOURS)
     )
 
