@@ -19,8 +19,8 @@ CHROMIUM ?= /usr/bin/chromium
 
 NATIVE_SOURCES := $(shell find $(NATIVE) -name target -prune -o -name fuzz -prune -o \( -name '*.rs' -o -name 'Cargo.*' \) -print)
 WEB_SOURCES := $(shell find web -name node_modules -prune -o -type f -print)
-DEBIAN_PACKAGES := age chromium dcmtk dicom3tools ffmpeg iproute2 iputils-ping e2fsprogs mount
-DEBIAN_COMMANDS := age age-keygen $(CHROMIUM) dcmdump dciodvfy ffmpeg ip ping mkfs.ext4 losetup fsfreeze
+DEBIAN_PACKAGES := age chromium dcmtk dicom3tools ffmpeg iproute2 iputils-ping e2fsprogs mount orthanc orthanc-dicomweb
+DEBIAN_COMMANDS := age age-keygen $(CHROMIUM) dcmdump dciodvfy ffmpeg ip ping mkfs.ext4 losetup fsfreeze Orthanc
 
 .PHONY: help
 help: ## what can be made
