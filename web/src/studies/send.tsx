@@ -85,10 +85,10 @@ function Choosers({ room }: { readonly room: SendRoom }): JSX.Element {
   const withFolders = "webkitdirectory" in HTMLInputElement.prototype;
   useEffect(() => folder.current?.setAttribute("webkitdirectory", ""), []);
   const take = (input: HTMLInputElement): void => {
-    const { files: list } = input;
-    if (list !== null && list.length > 0) void room.take(later(() => chosen(list)));
-    // The same folder again is a new choice.
+    const list = Array.from(input.files ?? []);
+    // The same folder again is a new choice. This empties the input's own list.
     input.value = "";
+    if (list.length > 0) void room.take(later(() => chosen(list)));
   };
   return (
     <div class="send-choosers">

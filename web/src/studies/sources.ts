@@ -43,10 +43,9 @@ export function entrySource(zip: File, zipPath: string, entry: ZipEntry): Source
   };
 }
 
-export function chosen(files: Iterable<File>): readonly Source[] {
-  const sources = Array.from(files, (file) => fileSource(file));
-  if (sources.length > FILES_MAX) throw new TooManyFiles();
-  return sources;
+export function chosen(files: readonly File[]): readonly Source[] {
+  if (files.length > FILES_MAX) throw new TooManyFiles();
+  return files.map((file) => fileSource(file));
 }
 
 /** Everything that lies in what was dropped. To be called while the drop is being handled. Rejects with TooManyFiles. */
