@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -12,6 +14,7 @@ from pathlib import Path
 
 import imagecodecs
 import numpy as np
+import pydicom
 import pytest
 import requests
 from pydicom.uid import generate_uid
@@ -217,12 +220,37 @@ def test_shredding_a_study_leaves_none_of_its_pictures(tmp_path: Path) -> None:
         assert web.get(f"{where_of(content)}/frames/1", ACCEPT).status_code == 404
 
 
+def test_a_server_that_dies_while_pictures_are_made_gives_the_same_ones_after_its_next_start(
+    tmp_path: Path,
+) -> None:
+    study, series = generate_uid(), generate_uid()
+    contents = [ct_slice(number, study, series) for number in range(30)]
+    derived = tmp_path / "data" / "derived"
+
+    def kept_bytes() -> int:
+        return sum(path.stat().st_size for path in derived.rglob("*.parts"))
+
+    with running_server(tmp_path / "data") as server:
+        web = Web(server, staff_token(server))
+        assert web.send(*contents).status_code == 200
+        deadline_s = time.monotonic() + 40
+        while kept_bytes() < 400_000:
+            assert time.monotonic() < deadline_s
+            web.get("/studies")
+        server.stop(signal.SIGKILL)
+        server.start()
+        for content in contents:
+            answer = web.get(f"{where_of(content)}/frames/1", ACCEPT)
+            assert answer.status_code == 200
+            values = pydicom.dcmread(io.BytesIO(content)).pixel_array
+            np.testing.assert_array_equal(imagecodecs.jpeg2k_decode(answer.content, planar=False), values)
+
+
 _FAR = """
 import http.client, json, sys, time
 host, port, token, paths = sys.argv[1], int(sys.argv[2]), sys.argv[3], json.loads(sys.argv[4])
 connection = http.client.HTTPConnection(host, port, timeout=40)
 told = []
-import hashlib
 for path, headers in paths:
     began_s = time.perf_counter()
     connection.request("GET", "/dicom-web" + path, headers={"Authorization": "Bearer " + token, **headers})
