@@ -1,11 +1,19 @@
 // How the pages are built: into the Python package, with hashed assets and nothing inline, so that the server's
 // strict content security policy (script-src 'self') holds.
+import { fileURLToPath } from "node:url";
 import { defineConfig } from "vitest/config";
 
 const SERVER = process.env.BRIDGE_DEV_SERVER ?? "http://127.0.0.1:8080";
 
+const without = (name: string): string => fileURLToPath(new URL(`src/reading/drawing/without/${name}.ts`, import.meta.url));
+
 export default defineConfig({
   base: "/",
+  resolve: {
+    alias: [
+      { find: /^@kitware\/vtk\.js\/IO\/(Geometry|XML|Misc)\/.*$/, replacement: without("meshes") },
+    ],
+  },
   build: {
     outDir: "../bridge/static",
     emptyOutDir: true,

@@ -87,7 +87,7 @@ function Content({ viewer, cell, view }: CellProps): JSX.Element {
 function Other({ head, kind }: { readonly head: SeriesHead; readonly kind: "waveform" | "document" }): JSX.Element {
   return (
     <Note>
-      <span data-testid={`reader-${kind}`} data-series={head.uid}>
+      <span class="reader-other" data-testid={`reader-${kind}`} data-series={head.uid}>
         {t("reader.nothingToShow")}
       </span>
     </Note>

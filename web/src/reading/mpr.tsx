@@ -171,7 +171,7 @@ function Through({ viewer, cell, series, plane, shape, drawing }: PlaneProps & {
           PLANES.map((other, number) =>
             other === plane ? null : <CrossLine key={other} plane={other} flat={flat.value} at={placeOf(viewer, number, other, bounds)} toPage={(point) => toCell(placement, point)} />,
           )}
-        {pointer?.[0] === cell && <PointerSign at={toCell(placement, [pointer[1], pointer[2]])} />}
+        {pointer?.[0] === cell && <PointerSign at={toCell(placement, [pointer[1], pointer[2]])} name={viewer.pointsName.value} />}
       </svg>
       <p class="reader-corner top-left">
         <strong>{series.patient === "" ? t("reader.nameless") : series.patient}</strong>

@@ -38,7 +38,7 @@ export function Overlay({ viewer, cell, picture, size, draft }: OverlayProps): J
       ))}
       {isDraftHere && <Shape tool={draft.tool} points={draft.points.map(at)} isDraft />}
       {isDraftHere && <Words lines={told(viewer, draft.tool, picture, draft.points)} at={anchor(draft.points.map(at))} size={size} />}
-      {pointer?.[0] === cell && <PointerSign at={at([pointer[1], pointer[2]])} />}
+      {pointer?.[0] === cell && <PointerSign at={at([pointer[1], pointer[2]])} name={viewer.pointsName.value} />}
     </svg>
   );
 }
@@ -132,11 +132,16 @@ function ReferenceLine({ viewer, cell, picture, at }: { readonly viewer: StudyVi
   return <line class="reader-reference" data-testid="reader-reference" x1={from[0]} y1={from[1]} x2={to[0]} y2={to[1]} />;
 }
 
-export function PointerSign({ at: [x, y] }: { readonly at: Point }): JSX.Element {
+export function PointerSign({ at: [x, y], name }: { readonly at: Point; readonly name: string }): JSX.Element {
   return (
     <g class="reader-pointer" data-testid="reader-pointer">
       <circle cx={x} cy={y} r={13} />
       <path d={`M${x - 20} ${y}h12M${x + 8} ${y}h12M${x} ${y - 20}v12M${x} ${y + 8}v12`} />
+      {name !== "" && (
+        <text x={x + 18} y={y - 12}>
+          {name}
+        </text>
+      )}
     </g>
   );
 }

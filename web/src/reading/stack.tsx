@@ -158,6 +158,9 @@ export function StackCell({ viewer, cell, series }: StackProps): JSX.Element {
       data-testid="reader-stack"
       data-cell={cell}
       data-index={index}
+      data-series={series.uid}
+      data-instance={shown?.instance ?? ""}
+      data-frame={shown?.frame ?? 0}
       data-grade={best?.grade ?? "none"}
       data-window={levels.value.join("/")}
     >

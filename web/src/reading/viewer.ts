@@ -44,6 +44,8 @@ export class StudyViewer implements Viewer {
   /** Cells of one frame of reference go through the body together. */
   readonly isLinked = signal(false);
   readonly showsLines = signal(true);
+  /** Whose pointer it is that all see; "" for one's own. */
+  readonly pointsName = signal("");
   /** Others see where this person's mouse is. */
   readonly pointing = signal(false);
   /** A loop's own picture while it runs, by cell: it runs in each browser by itself. */

@@ -131,7 +131,8 @@ export interface VolumeForm {
 
 /** Values of a volume, plane by plane, as they come. */
 export class GraphicsVolume {
-  readonly id = `${SCHEME}volume-${++lastNumber}`;
+  /** "derived" tells Cornerstone that no window of it is to be guessed from pictures that it would fetch. */
+  readonly id = `derived:volume-${++lastNumber}`;
   private readonly volume: cornerstone.Types.IImageVolume;
 
   constructor(
