@@ -319,7 +319,8 @@ class Engine {
 
   #onLead(leader: ParticipantId | null, before: ParticipantId | null): void {
     const own = this.#room.selfId.peek();
-    if (leader === own) this.#room.notice({ kind: "leadIsYours" });
+    // Who takes what nobody had knows it.
+    if (leader === own && before !== null) this.#room.notice({ kind: "leadIsYours" });
     else if (before === own) this.#room.notice({ kind: "leadIsOver", person: this.#room.nameOf(leader) });
   }
 

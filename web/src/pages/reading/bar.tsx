@@ -1,5 +1,6 @@
 // Owns the line above the pictures: who leads, what one can do about it, and how far the pictures are at the other points.
 
+import { useSignal } from "@preact/signals";
 import type { JSX } from "preact";
 import { useId } from "preact/hooks";
 import { ask } from "../../components/context";
@@ -17,23 +18,35 @@ const NAMES_SHOWN = 3;
 
 export function ReadingBar({ room }: { readonly room: Room }): JSX.Element {
   const { together, client } = room;
+  const extra = useId();
+  const open = useSignal(false);
   return (
     <div class="reading-bar" role="group" aria-label={t("reading.who")} data-testid="reading-bar" {...place("reading-bar", '[data-command="studies"]')}>
       <span class="reading-who" role="status" data-testid="reading-who">
         <Icon name={together.freely.value ? "people" : "pointer"} />
-        {whoLeads(room)}
+        <span>{whoLeads(room)}</span>
       </span>
-      {together.leads.value ? <Leading room={room} /> : <Following room={room} />}
-      <Sharpness room={room} />
+      <MainDeed room={room} />
+      {/* Only where the rest does not fit beside it. */}
       <button
         type="button"
-        class="button small quiet reading-close"
-        data-testid="reading-close"
-        onClick={() => together.close()}
+        class="button small quiet reading-more"
+        data-testid="reading-more"
+        aria-expanded={open.value}
+        aria-controls={extra}
+        onClick={() => (open.value = !open.peek())}
       >
-        <Icon name="close" />
-        {t(together.leads.value && client.reading.readers.value.length > 1 ? "reading.closeAll" : "reading.close")}
+        <Icon name="more" />
+        {t("control.more")}
       </button>
+      <div id={extra} class={open.value ? "reading-extra open" : "reading-extra"}>
+        {together.leads.value ? <HandOver room={room} /> : <LeadDeed room={room} />}
+        <Sharpness room={room} />
+        <button type="button" class="button small quiet reading-close" data-testid="reading-close" onClick={() => together.close()}>
+          <Icon name="close" />
+          {t(together.leads.value && client.reading.readers.value.length > 1 ? "reading.closeAll" : "reading.close")}
+        </button>
+      </div>
     </div>
   );
 }
@@ -70,24 +83,51 @@ function Deed({ icon, word, testId, run, primary = false, keyShortcut }: DeedPro
   );
 }
 
-function Leading({ room }: { readonly room: Room }): JSX.Element {
+/** What comes first to mind in each state. */
+function MainDeed({ room }: { readonly room: Room }): JSX.Element | null {
+  const { client, together, people } = room;
+  const leader = client.reading.leader.value;
+  if (together.leads.value) return <Asking room={room} />;
+  if (leader === null) return <Deed icon="pointer" word={t("reading.lead")} testId="ask-lead" primary run={() => together.lead()} />;
+  if (together.freely.value) {
+    const name = people.value.get(leader)?.name ?? "";
+    return <Deed icon="back" word={t("reading.comeBack", { name })} testId="come-back" primary keyShortcut="X" run={() => together.goAlong()} />;
+  }
+  return <Deed icon="people" word={t("reading.lookFreely")} testId="look-freely" keyShortcut="X" run={() => together.lookFreely()} />;
+}
+
+function Asking({ room }: { readonly room: Room }): JSX.Element | null {
   const { client, together, people } = room;
   const first = people.value.get(client.reading.asking.value[0] ?? "");
   const more = client.reading.asking.value.length - 1;
+  if (first === undefined) return null;
   return (
-    <>
-      {first && (
-        <span class="reading-asks" data-testid="reading-asks">
-          <span>
-            {t("reading.asks", { name: first.name })}
-            {more > 0 && ` +${formatNumber(more)}`}
-          </span>
-          <Deed icon="check" word={t("reading.giveYes")} testId="give-lead" primary run={() => together.give(first.id)} />
-          <Deed icon="close" word={t("reading.turnDown")} testId="turn-down" run={() => ask(client.askLead(false, first.id))} />
-        </span>
-      )}
-      <HandOver room={room} />
-    </>
+    <span class="reading-asks" data-testid="reading-asks">
+      <span>
+        {t("reading.asks", { name: first.name })}
+        {more > 0 && ` +${formatNumber(more)}`}
+      </span>
+      <Deed icon="check" word={t("reading.giveYes")} testId="give-lead" primary run={() => together.give(first.id)} />
+      <Deed icon="close" word={t("reading.turnDown")} testId="turn-down" run={() => ask(client.askLead(false, first.id))} />
+    </span>
+  );
+}
+
+/** Of who does not lead while another does. */
+function LeadDeed({ room }: { readonly room: Room }): JSX.Element | null {
+  const { client, together } = room;
+  if (client.reading.leader.value === null) return null;
+  if (client.permissions.value.has("moderate")) {
+    return <Deed icon="pointer" word={t("reading.takeLead")} testId="take-lead" run={() => together.give(client.self.value?.id ?? null)} />;
+  }
+  const asks = client.reading.asking.value.includes(client.self.value?.id ?? "");
+  return (
+    <Deed
+      icon={asks ? "undo" : "hand"}
+      word={t(asks ? "reading.askNoMore" : "reading.askLead")}
+      testId="ask-lead"
+      run={() => ask(client.askLead(!asks))}
+    />
   );
 }
 
@@ -122,36 +162,6 @@ function HandOver({ room }: { readonly room: Room }): JSX.Element | null {
         ))}
       </select>
     </span>
-  );
-}
-
-function Following({ room }: { readonly room: Room }): JSX.Element {
-  const { client, together, people } = room;
-  const { reading } = client;
-  const leader = reading.leader.value;
-  const name = people.value.get(leader ?? "")?.name ?? "";
-  const asks = reading.asking.value.includes(client.self.value?.id ?? "");
-  if (leader === null) {
-    return <Deed icon="pointer" word={t("reading.lead")} testId="ask-lead" primary run={() => together.lead()} />;
-  }
-  return (
-    <>
-      {together.freely.value ? (
-        <Deed icon="back" word={t("reading.comeBack", { name })} testId="come-back" primary keyShortcut="X" run={() => together.goAlong()} />
-      ) : (
-        <Deed icon="people" word={t("reading.lookFreely")} testId="look-freely" keyShortcut="X" run={() => together.lookFreely()} />
-      )}
-      {client.permissions.value.has("moderate") ? (
-        <Deed icon="pointer" word={t("reading.takeLead")} testId="take-lead" run={() => together.give(client.self.value?.id ?? null)} />
-      ) : (
-        <Deed
-          icon={asks ? "undo" : "hand"}
-          word={t(asks ? "reading.askNoMore" : "reading.askLead")}
-          testId="ask-lead"
-          run={() => ask(client.askLead(!asks))}
-        />
-      )}
-    </>
   );
 }
 

@@ -15,6 +15,7 @@ export function studiesCommand(room: Room): Command[] {
   return [
     {
       ...panelCommand(room, "studies", "j", 0),
+      secondary: room.narrow.value && room.flavour.value === "satellite",
       lit: room.panel.value === "studies" || together.stage.value !== "closed",
       ...(coming === undefined ? {} : { note: comingNote(coming.instances, coming.expected) }),
       ...(unseen > 0 ? { badge: { figure: formatNumber(unseen), spoken: t("studies.new", { count: unseen }) } } : {}),
@@ -23,7 +24,7 @@ export function studiesCommand(room: Room): Command[] {
 }
 
 function comingNote(instances: number, expected: number | null): string {
-  return expected === null ? formatNumber(instances) : t("studies.noteOf", { done: formatNumber(instances), all: formatNumber(expected) });
+  return expected === null ? t("studies.noteSoFar", { done: formatNumber(instances) }) : t("studies.noteOf", { done: formatNumber(instances), all: formatNumber(expected) });
 }
 
 /** Not in the bar: its button stands where the pictures are. */

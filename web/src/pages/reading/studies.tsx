@@ -15,6 +15,10 @@ export function StudiesPanel({ room }: { readonly room: Room }): JSX.Element {
   return (
     <div class="studies" data-testid="studies-list">
       <Shown room={room} />
+      <button type="button" class="button studies-send" data-testid="studies-send" onClick={() => (room.panel.value = "send")}>
+        <Icon name="send" />
+        {t("control.send")}
+      </button>
       {studies.length === 0 && <p class="note">{t("studies.none")}</p>}
       <ul>
         {studies.map((study) => (

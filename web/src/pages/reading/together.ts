@@ -39,6 +39,8 @@ export class Together<V extends OpenViewer = OpenViewer> {
   readonly viewer = signal<V | null>(null);
   /** Looks on its own although somebody leads. */
   readonly freely = signal(false);
+  /** The person itself opened the pictures, so the keyboard may go there; else it may be writing to somebody. */
+  readonly byHand = signal(false);
   readonly leads: ReadonlySignal<boolean>;
   /** What all are shown, if it is a study. */
   readonly common: ReadonlySignal<string | null>;
@@ -100,6 +102,7 @@ export class Together<V extends OpenViewer = OpenViewer> {
       return;
     }
     this.freely.value = leader.peek() !== null && !this.leads.peek();
+    this.byHand.value = true;
     this.#applied = null;
     const viewer = this.viewer.peek();
     if (viewer) void viewer.open(study).catch(() => undefined);
@@ -126,6 +129,7 @@ export class Together<V extends OpenViewer = OpenViewer> {
     this.#wanted = null;
     this.#applied = null;
     this.freely.value = false;
+    this.byHand.value = true;
     if (this.stage.peek() === "closed" || this.stage.peek() === "failed") void this.#open();
   }
 
@@ -196,6 +200,7 @@ export class Together<V extends OpenViewer = OpenViewer> {
       this.viewer.value = null;
       this.stage.value = "closed";
       this.freely.value = false;
+      this.byHand.value = false;
     });
     this.#wanted = null;
     this.#applied = null;
@@ -308,11 +313,11 @@ export class Together<V extends OpenViewer = OpenViewer> {
     if (Object.keys(changes).length === 0 || studyOf(view) === null) return;
     this.#sent = view;
     this.#sentAtMs = this.surroundings.nowMs();
-    this.session.setView(changes).catch((error: unknown) => this.#onRefused(error));
+    this.session.setView(changes).catch((error: unknown) => this.#onRefused(error instanceof Error ? error : new Error("refused")));
   }
 
-  #onRefused(error: unknown): void {
-    const code = error instanceof Error && "code" in error ? error.code : null;
+  #onRefused(error: Error): void {
+    const code = "code" in error ? error.code : null;
     this.#sent = this.session.reading.view.peek();
     if (code === "tooLarge" || code === "malformed") this.surroundings.ask(Promise.reject(error));
     else if (code !== "notAllowed") {

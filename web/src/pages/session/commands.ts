@@ -139,7 +139,7 @@ function sendCommand(room: Room): Command {
   };
 }
 
-function handCommand({ client }: Room): Command[] {
+function handCommand({ client, narrow }: Room): Command[] {
   if (!client.permissions.value.has("raiseHand")) return [];
   const raised = client.handRaised.value;
   return [
@@ -150,6 +150,8 @@ function handCommand({ client }: Room): Command[] {
       key: "h",
       lit: raised,
       run: () => ask(client.setHand(!raised)),
+      // Who moderates speaks anyway: on a telephone other controls need the place.
+      secondary: narrow.value && client.permissions.value.has("moderate"),
       testId: "hand-button",
     },
   ];

@@ -42,7 +42,7 @@ export function SessionPage({ token }: { readonly token: string }): JSX.Element 
   const keys = [...commands, ...readingKeys(room)];
   useKeys(keys, onEscape);
   return (
-    <div class="session" data-flavour={room.flavour.value} data-panel={room.panel.value ?? "none"} data-layout={room.layout.value}>
+    <div class="session" data-flavour={room.flavour.value} data-panel={room.panel.value ?? "none"} data-layout={room.layout.value} data-reads={room.reads.value}>
       <h1 class="unseen">{client.session.value?.title}</h1>
       <Stage room={room} />
       <Side room={room} />
