@@ -81,9 +81,9 @@ def list_studies(
         return
     for row in rows:
         typer.echo(
-            f"{row['id']}  {_date(row['lastAt'])}  {'/'.join(row['modalities']):<5}  {row['instances']:>5}  "
+            f"{row['id']}  {_date(row['lastAt'])}  {_plain('/'.join(row['modalities'])):<5}  {row['instances']:>5}  "
             f"{_size(row['sizeBytes']):>10}  {'held' if row['hold'] else '':<4}  {row['session'] or '-':<16}"
-            + (f"  {row['patientName']}  {row['patientId']}  {row['description']}" if names else "")
+            + (f"  {_named_as(row)}" if names else "")
         )
 
 
@@ -112,9 +112,9 @@ def show(settings: Settings, id: _Id, names: _Names = False, as_json: _Json = Fa
     held = "held" if row["hold"] else f"kept until {_date(until)}" if until else "kept until it is shredded"
     typer.echo(held)
     if names:
-        typer.echo(f"{row['patientName']}  {row['patientId']}  {row['birthDate']}  {row['description']}")
+        typer.echo(_named_as(row))
     for one in series:
-        typer.echo(f"  {one['modality']:<4} {one['instances']:>5} objects  {one['series']}")
+        typer.echo(f"  {_plain(one['modality']):<4} {one['instances']:>5} objects  {one['series']}")
 
 
 @study_cli.command()
@@ -485,6 +485,15 @@ def _bar(text: str) -> Iterator[Callable[[int, int], None]]:
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task(text, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total or None)
+
+
+def _named_as(row: dict[str, Any]) -> str:
+    return "  ".join(_plain(row[name]) for name in ("patientName", "patientId", "birthDate", "description"))
+
+
+def _plain(text: str) -> str:
+    """What strangers wrote, without what would make a terminal do something."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
 def _ref(study: str) -> ObjectRef:

@@ -45,12 +45,17 @@ class Stopped(Exception):
 class Progress:
     """Of one job at work; for its threads too."""
 
-    def __init__(self, taken: set[str]) -> None:
+    def __init__(self, job: JobRecord, taken: set[str]) -> None:
+        self.job = job
         self.taken = taken
         """What needs not be done again at another attempt."""
         self.counts = (0, 0, 0)
         self._stopped = threading.Event()
         self.on_stop: Callable[[], None] = lambda: None
+        self.why = ""
+        """It was stopped because this happened, and not by who may stop it."""
+        self.is_paused = False
+        """The server stops; the work is to be done again."""
 
     def say(self, done: int, failed: int, total: int) -> None:
         """How far it is. Raises Stopped."""
@@ -185,10 +190,18 @@ class Jobs:
             return await self._rows.change_job(job.id, self._now_ms(), states[1:], **known, **ending)
         return False
 
+    def forget(self, study: str) -> None:
+        """Of one that is being shredded: nothing more is done with it. From any thread."""
+        for _, progress in list(self._running.values()):
+            if progress.job.study == study and progress.job.kind is not JobKind.SHRED:
+                progress.why = "The study was shredded meanwhile."
+                progress.stop()
+
     async def close(self) -> None:
         """What is under way is to be done again at the next start."""
         running = list(self._running.values())
         for _, progress in running:
+            progress.is_paused = True
             progress.stop()
         if running:
             await asyncio.wait([task for task, _ in running])
@@ -210,7 +223,7 @@ class Jobs:
         self._taken.move_to_end(job.id)
         while len(self._taken) > TAKEN_LIMIT:
             self._taken.popitem(last=False)
-        progress = Progress(taken)
+        progress = Progress(job, taken)
         task = asyncio.create_task(self._work(job, progress), name=f"study job {job.id}")
         self._running[job.id] = (task, progress)
 
@@ -224,7 +237,7 @@ class Jobs:
             try:
                 ending = await self._works[job.kind](job, progress)
             except Stopped:
-                await self._rows.change_job(job.id, self._now_ms(), (), **_counted(progress))
+                await self._stopped(job, progress)
                 return
             except Exception as error:
                 await self._failed(job, progress, error)
@@ -236,6 +249,12 @@ class Jobs:
             del self._running[job.id]
             self._written.pop(job.id, None)
             self.nudge()
+
+    async def _stopped(self, job: JobRecord, progress: Progress) -> None:
+        await self._rows.change_job(job.id, self._now_ms(), (), **_counted(progress))
+        if progress.why:
+            failed = {"state": JobState.FAILED.value, "code": "notFound", "text": progress.why}
+            await self._rows.change_job(job.id, self._now_ms(), (JobState.RUNNING,), **failed)
 
     async def _ended(self, job: JobRecord, progress: Progress, ending: Ending) -> None:
         known = await self._rows.get_job(job.id)

@@ -50,13 +50,14 @@ class Keeping:
         now_ms: Callable[[], int],
         forgets: Iterable[Forget] = (),
     ) -> None:
+        """More `forgets` may come before the first study is shredded."""
         self._archive = archive
         self._rows = rows
         self._audit = audit
         self._run = run
         self._keep_days = keep_days
         self._now_ms = now_ms
-        self._forgets = tuple(forgets)
+        self.forgets = list(forgets)
         self._lock = asyncio.Lock()
 
     async def hold(self, study: str, who: str, hold: bool) -> None:
@@ -156,7 +157,7 @@ class Keeping:
         await self._forget(study)
 
     async def _forget(self, study: str) -> None:
-        for forget in self._forgets:
+        for forget in self.forgets:
             await self._run(lambda forget=forget: forget(study))  # type: ignore[misc]
 
     async def _record(self, *entries: Entry) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import secrets
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -56,7 +57,10 @@ class Onward:
         """Raises Later, DicomError, NotFound, AuditError, Stopped."""
         peer = self._destinations.find(job.destination)
         sending = _Sending(progress)
-        detail: dict[str, int | str] = {"to": f"destination:{job.destination}", "job": job.id}
+        detail: dict[str, int | str] = {
+            "to": "destination:" + re.sub(r"[^A-Za-z0-9._-]", "_", job.destination),
+            "job": job.id,
+        }
         await self._note(job, Outcome.BEGUN, detail)
         try:
             if isinstance(peer, DicomPeer):

@@ -109,9 +109,10 @@ async def open_upkeep(
     works: dict[JobKind, Work] = {
         JobKind.SHRED: shred,
         JobKind.SEND: onward,
-        JobKind.COPY: Copying(archive, rows, audit, now_ms, sending),
+        JobKind.COPY: Copying(archive, rows, audit, now_ms, sending, keeping.shred),
     }
     jobs = Jobs(rows, works, now_ms, patient=patient)
+    keeping.forgets.append(jobs.forget)
     try:
         yield Upkeep(rows, keeping, jobs, destinations, _reported(jobs, asyncio.get_running_loop()), now_ms)
     finally:

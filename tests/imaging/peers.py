@@ -13,6 +13,7 @@ from typing import Any
 import pydicom
 import requests
 
+from tests.imaging.certificates import Certificates
 from tests.imaging.dimse import DCMTK, WAIT_S, until
 from tests.serving import free_port
 
@@ -36,21 +37,23 @@ class Store:
 
 
 @contextmanager
-def storescp(folder: Path, *options: str) -> Iterator[Store]:
+def storescp(folder: Path, *options: str, tls: Certificates | None = None) -> Iterator[Store]:
+    """`tls` is what it is asked by whether it is there, if its options say that it speaks TLS."""
     folder.mkdir(exist_ok=True)
     port = free_port()
     command = [DCMTK + "storescp", "-aet", STORE_TITLE, "-od", str(folder), *options, str(port)]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        until(lambda: _echoes(port, STORE_TITLE), "storescp listens")
+        until(lambda: _echoes(port, STORE_TITLE, tls), "storescp listens")
         yield Store(port, folder)
     finally:
         process.kill()
         process.wait()
 
 
-def _echoes(port: int, called: str) -> bool:
-    command = [DCMTK + "echoscu", "-aec", called, "127.0.0.1", str(port)]
+def _echoes(port: int, called: str, tls: Certificates | None) -> bool:
+    own = ["+tls", str(tls.key), str(tls.cert), "+cf", str(tls.ca)] if tls is not None else []
+    command = [DCMTK + "echoscu", *own, "-aec", called, "127.0.0.1", str(port)]
     return subprocess.run(command, capture_output=True, timeout=WAIT_S, check=False).returncode == 0
 
 

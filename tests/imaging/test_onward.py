@@ -25,6 +25,7 @@ from bridge.config import DicomPeer, WebPeer
 from bridge.ids import Role
 from bridge.imaging.catalogue import Belonging
 from tests.house import House, settings_for
+from tests.imaging.certificates import make_certificates
 from tests.imaging.corpus import ct_slice, file_of
 from tests.imaging.peers import ORTHANC_TITLE, PASSWORD, STORE_TITLE, USER, orthanc, storescp
 from tests.serving import free_port
@@ -281,3 +282,103 @@ async def test_only_staff_and_the_hub_of_its_session_send_a_study(opened: Opened
         assert await house.code("GET", f"/api/study-jobs/{job}", strange) == (404, "notFound")
         assert (await sender.ask("GET", "/api/destinations", token=hub))["destinations"] == [STORE_TITLE]
         assert len(store.received()) == 2
+
+
+async def test_a_connection_that_breaks_off_is_tried_again(opened: Opened, tmp_path: Path) -> None:
+    with storescp(tmp_path / "got", "--abort-during") as store:
+        sender = await opened(store_at(store.port))
+        await sender.keep(slices(3))
+        began_s = time.monotonic()
+        told = await sender.when(await sender.send(STORE_TITLE), lambda told: told["error"])
+        assert (told["state"], told["error"]["text"]) == (
+            "waiting",
+            "The connection to the destination broke off.",
+        )
+        assert time.monotonic() - began_s < 20
+
+
+async def test_a_destination_that_does_not_know_us_is_told_plainly(opened: Opened, tmp_path: Path) -> None:
+    with orthanc(tmp_path / "orthanc", free_port(), "BRIDGE") as other:
+        sender = await opened(DicomPeer("NOBODY", "127.0.0.1", other.port, ""))
+        await sender.keep(slices(1))
+        told = await sender.until(await sender.send("NOBODY"), "done", "failed")
+        assert (told["state"], told["error"]["code"]) == ("failed", "notAllowed")
+        assert "AE title" in told["error"]["text"]
+
+
+async def test_what_is_sent_by_tls_is_taken_by_who_asks_for_certificates(
+    opened: Opened, tmp_path: Path
+) -> None:
+    files = make_certificates(tmp_path)
+    own = ("+tls", str(files.key), str(files.cert), "+cf", str(files.ca))
+    with storescp(tmp_path / "got", *own, tls=files) as store:
+        sender = await opened(
+            store_at(store.port),
+            dicom_tls_cert=files.cert,
+            dicom_tls_key=files.key,
+            dicom_tls_ca=files.ca,
+        )
+        await sender.keep(slices(2))
+        told = await sender.until(await sender.send(STORE_TITLE), "done", "failed")
+        assert told["state"] == "done", told
+        assert len(store.received()) == 2
+
+
+async def test_a_running_job_is_stopped_and_goes_on_with_what_is_left(opened: Opened, tmp_path: Path) -> None:
+    folder = tmp_path / "got"
+    with storescp(folder) as store:
+        sender = await opened(store_at(store.port))
+        await sender.keep(slices(80))
+        job = await sender.send(STORE_TITLE)
+        await sender.when(job, lambda told: told["done"] > 2)
+        await sender.ask("POST", f"/api/study-jobs/{job}/stop")
+        stopped = await sender.when(job, lambda told: told["state"] == "stopped" and told["total"])
+        assert stopped["done"] < 80
+        deadline_s = time.monotonic() + WAIT_S
+        token = sender.house.staff_token()
+        while (await sender.house.ask("POST", f"/api/study-jobs/{job}/retry", token))[0] == 409:
+            assert time.monotonic() < deadline_s
+            await asyncio.sleep(0.05)
+        told = await sender.until(job, "done", "failed")
+        assert (told["state"], told["done"]) == ("done", 80), told
+        assert len(store.received()) == 80
+
+
+async def test_a_study_that_is_shredded_is_not_sent_any_more(opened: Opened, tmp_path: Path) -> None:
+    with storescp(tmp_path / "got") as store:
+        sender = await opened(store_at(store.port))
+        study = await sender.keep(slices(80))
+        job = await sender.send(STORE_TITLE)
+        await sender.when(job, lambda told: told["done"] > 2)
+        assert (await sender.house.ask("DELETE", f"/api/studies/{study}", sender.house.staff_token()))[
+            0
+        ] == 204
+        told = await sender.until(job, "done", "failed")
+        assert (told["state"], told["error"]["text"]) == ("failed", "The study was shredded meanwhile.")
+        sent = len(store.received())
+        assert sent < 80
+
+
+async def test_studies_are_held_and_shredded_by_staff_only(opened: Opened) -> None:
+    sender = await opened()
+    house = sender.house
+    made = await house.make("Echo")
+    study = await sender.keep(slices(2), made.session.id)
+    hub, staff = house.token(made, Role.HUB), house.staff_token()
+    path = f"/api/studies/{study}"
+    for method, where, body in (
+        ("DELETE", path, None),
+        ("POST", f"{path}/hold", {"hold": True}),
+        ("GET", "/api/studies", None),
+    ):
+        assert await house.code(method, where, hub, json=body) == (403, "notAllowed")
+        assert await house.code(method, where, None, json=body) == (401, "notAuthorised")
+    assert (await house.ask("POST", f"{path}/hold", staff, json={"hold": True}))[0] == 204
+    (row,) = (await sender.ask("GET", "/api/studies"))["studies"]
+    assert (row["id"], row["studyInstanceUID"], row["hold"]) == (study, STUDY, True)
+    assert (row["session"], row["retainUntil"], row["instances"]) == (made.session.id, None, 2)
+    assert await house.code("DELETE", path, staff) == (409, "conflict")
+    assert (await house.ask("POST", f"{path}/hold", staff, json={"hold": False}))[0] == 204
+    assert (await house.ask("DELETE", f"/api/studies/{STUDY}", staff))[0] == 204
+    assert await house.code("DELETE", path, staff) == (404, "notFound")
+    assert (await sender.ask("GET", "/api/studies"))["studies"] == []

@@ -8,7 +8,7 @@ somebody answers for it. The copy's key is derived from the job, so a job that i
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -140,28 +140,38 @@ class Copying:
         audit: Audit,
         now_ms: Callable[[], int],
         threads: ThreadPoolExecutor,
+        shred: Callable[[str, str], Awaitable[None]],
     ) -> None:
+        """`shred` takes a study and who does it."""
         self._archive = archive
         self._rows = rows
         self._audit = audit
         self._now_ms = now_ms
         self._threads = threads
+        self._shred = shred
 
     async def __call__(self, job: JobRecord, progress: Progress) -> Ending:
         """Raises Conflict, DicomError, AuditError, Stopped."""
         options = msgspec.convert(job.options, Options)
+        gate = _Gate(self._archive, Belonging(job.session if options.in_session else None))
         loop = asyncio.get_running_loop()
-        made, copied = await loop.run_in_executor(self._threads, lambda: self._copy(job, options, progress))
-        await self._rows.change_job(job.id, self._now_ms(), options=dict(job.options) | {"copy": made})
+        try:
+            copied = await loop.run_in_executor(
+                self._threads, lambda: self._copy(job, options, progress, gate)
+            )
+        except Exception:
+            if gate.study and not progress.is_paused:
+                await self._shred(gate.study, job.who)  # Half a copy is of no use to anybody.
+            raise
+        await self._rows.change_job(job.id, self._now_ms(), options=dict(job.options) | {"copy": gate.study})
         return Ending(text=remark_of(copied))
 
-    def _copy(self, job: JobRecord, options: Options, progress: Progress) -> tuple[str, Copied]:
+    def _copy(self, job: JobRecord, options: Options, progress: Progress, gate: _Gate) -> Copied:
         number = int(job.options["number"])
         key = self._archive.catalogue.key_for(f"copy {job.id}".encode())
         on = f"study/{job.study}"
         detail: dict[str, int | str] = {"job": job.id, "teaching": number}
         self._audit.record(Entry(Event.OBJECT_EXPORTED, job.who, on, Outcome.BEGUN, detail))
-        gate = _Gate(self._archive, Belonging(job.session if options.in_session else None))
         copied = Copied(0, 0, 0)
         try:
             with self._archive.open(job.study) as reader, self._archive.arrivals() as arrivals:
@@ -179,7 +189,7 @@ class Copying:
             Entry(Event.OBJECT_EXPORTED, job.who, on, Outcome.DONE, counted),
             imported(job.who, gate.study, copied.done),
         )
-        return gate.study, copied
+        return copied
 
 
 class _Gate:
