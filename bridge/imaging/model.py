@@ -21,6 +21,7 @@ Json = dict[str, Any]
 
 SPECIFIC_CHARACTER_SET = 0x00080005
 PIXEL_REPRESENTATION = 0x00280103
+TRAILING_PADDING = 0xFFFCFFFC
 LUT_DESCRIPTOR = 0x00283002
 _EXACT = 2**53
 _DECIMAL = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?")
@@ -55,8 +56,10 @@ class Model:
         if PIXEL_REPRESENTATION in by_tag:
             signed = self._bytes(by_tag[PIXEL_REPRESENTATION])[:2] in (b"\1\0", b"\0\1")
         for element in elements:
-            if element.tag & 0xFFFF == 0:
-                continue  # Lengths of groups say nothing once the object is told in another form.
+            # Lengths of groups say nothing once the object is told in another form, and padding says nothing ever
+            # (PS3.10 7.2): what another archive sends back without it is the same object.
+            if element.tag & 0xFFFF == 0 or element.tag == TRAILING_PADDING:
+                continue
             key = f"{element.tag:08X}"
             vr = self._settled(element, by_tag, signed)
             if element.items is not None:

@@ -153,7 +153,7 @@ class Sending:
 
 
 def _dataset(object: Scratch) -> bytes:
-    """What follows the file meta."""
+    """What follows the file meta; of even length, which some deflated files are not (PS3.5 A.5)."""
     view = object.view()
     _, start = Walker(view).file_meta(_META_AT)
-    return bytes(view[start:])
+    return bytes(view[start:]) + b"\0" * (len(view[start:]) % 2)
