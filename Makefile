@@ -75,6 +75,7 @@ test-tools:
 	  echo "installing $(DEBIAN_PACKAGES) (missing: $${missing[*]})"; \
 	  if [ "$$(id -u)" != 0 ]; then echo "run as root, or install these Debian packages: $(DEBIAN_PACKAGES)" >&2; exit 1; fi; \
 	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(DEBIAN_PACKAGES) >/dev/null; \
+	  if [[ "$${missing[*]}" == *Orthanc* && -d /run/systemd/system ]]; then systemctl disable --quiet --now orthanc; fi; \
 	fi
 
 .PHONY: lint
@@ -105,6 +106,10 @@ test-python: build/dev.stamp bridge/static/index.html test-tools ## pytest: unit
 	mkdir -p build/screens
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
+.PHONY: kill-imaging
+kill-imaging: build/dev.stamp bridge/static/index.html test-tools ## kills the server thirty times while studies arrive; prints what it saw
+	KILLS=30 $(BIN)/python -m pytest -s tests/scenarios/test_imaging_killed.py
+
 .PHONY: test
 test: test-tools lint test-native fuzz test-web test-python ## everything; ends with pytest's closing line
 
@@ -121,6 +126,10 @@ bench-recording: build/dev.stamp ## tracks recorded on one core, sealing, seekin
 .PHONY: bench-previews
 bench-previews: build/dev.stamp ## a CT over thin lines: first picture, previews of 300 slices; last line is one JSON object
 	$(BIN)/python benchmarks/previews.py
+
+.PHONY: bench-imaging
+bench-imaging: build/dev.stamp bridge/static/index.html test-tools ## keeping and giving studies beside Orthanc; last line is one JSON object
+	$(BIN)/python -m benchmarks.imaging
 
 # --- upkeep ------------------------------------------------------------------------------------------------------
 
