@@ -1,8 +1,8 @@
 """What a thin link sees of a CT: bytes of a preview and of the whole, time to make them, and both over a slow line.
 
 A real server stands at one end of a line between two network namespaces (needs root), at the other a client that
-fetches four at once, as the page does. The CT has 300 slices of 512 by 512 with noise as a scanner's. Times over the
-line count from the request to the last byte, on connections that are open. The last line is one JSON object.
+fetches four at once, as the page does. The CT has 300 slices of 512 by 512 with noise as a scanner's. The last line is
+one JSON object; times over the line count from the request to the last byte, on connections that are open.
 """
 
 from __future__ import annotations

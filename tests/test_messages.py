@@ -44,7 +44,6 @@ def ticked(text: str) -> list[str]:
 
 def valid(kind: msgspec.inspect.Type) -> st.SearchStrategy[Any]:
     """Values of a type within its limits."""
-    text = st.text(st.characters(codec="utf-8"), max_size=40)
     match kind:
         case msgspec.inspect.StructType():
             return st.builds(
@@ -56,6 +55,16 @@ def valid(kind: msgspec.inspect.Type) -> st.SearchStrategy[Any]:
             return st.lists(valid(kind.item_type), max_size=3).map(tuple)
         case msgspec.inspect.LiteralType():
             return st.sampled_from(kind.values)
+        case msgspec.inspect.DictType():
+            return st.dictionaries(valid(kind.key_type), valid(kind.value_type), max_size=3)
+        case _:
+            return plain(kind)
+
+
+def plain(kind: msgspec.inspect.Type) -> st.SearchStrategy[Any]:
+    """Of a type that holds no others."""
+    text = st.text(st.characters(codec="utf-8"), max_size=40)
+    match kind:
         case msgspec.inspect.IntType():
             return st.integers(kind.ge or 0, kind.le if kind.le is not None else 2**53)
         case msgspec.inspect.FloatType():
@@ -65,8 +74,6 @@ def valid(kind: msgspec.inspect.Type) -> st.SearchStrategy[Any]:
             return st.booleans()
         case msgspec.inspect.NoneType():
             return st.none()
-        case msgspec.inspect.DictType():
-            return st.dictionaries(valid(kind.key_type), valid(kind.value_type), max_size=3)
         case msgspec.inspect.AnyType():
             return st.none() | st.booleans() | st.lists(st.integers(-(2**53), 2**53) | text, max_size=3)
         case msgspec.inspect.StrType():
