@@ -45,6 +45,12 @@ build/dev.stamp: build/bridge.stamp
 web/node_modules/.package-lock.json: web/package-lock.json
 	cd web && npm ci --no-audit --no-fund
 
+# Of OHIF only the built pages: nothing of what it was built from is fetched or run.
+build/ohif.stamp: tests/ohif/package-lock.json
+	mkdir -p build/ohif && cp tests/ohif/package.json tests/ohif/package-lock.json build/ohif/
+	cd build/ohif && npm ci --ignore-scripts --no-audit --no-fund
+	touch $@
+
 bridge/static/index.html: web/node_modules/.package-lock.json $(WEB_SOURCES)
 	cd web && npm run build
 	touch $@
@@ -102,7 +108,7 @@ test-web: web/node_modules/.package-lock.json ## the page's unit tests
 	cd web && npx vitest run
 
 .PHONY: test-python
-test-python: build/dev.stamp bridge/static/index.html test-tools ## pytest: units, scenarios, interop and real browsers
+test-python: build/dev.stamp build/ohif.stamp bridge/static/index.html test-tools ## pytest: units, scenarios, interop and real browsers
 	mkdir -p build/screens
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
@@ -126,6 +132,10 @@ bench-recording: build/dev.stamp ## tracks recorded on one core, sealing, seekin
 .PHONY: bench-previews
 bench-previews: build/dev.stamp ## a CT over thin lines: first picture, previews of 300 slices; last line is one JSON object
 	$(BIN)/python benchmarks/previews.py
+
+.PHONY: bench-arrival
+bench-arrival: build/dev.stamp ## what 1 GB of CT that arrives adds to the transit of live video; last line is one JSON object
+	$(BIN)/python -m benchmarks.arrival
 
 .PHONY: bench-imaging
 bench-imaging: build/dev.stamp bridge/static/index.html test-tools ## keeping and giving studies beside Orthanc; last line is one JSON object
