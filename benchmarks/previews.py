@@ -46,6 +46,8 @@ QUEUE_MS = 300
 PATIENCE_S = 120
 MADE_ALONE = 40
 JSON = "application/dicom+json"
+TOGETHER = 30
+MANY = 'multipart/related; type="image/jphc"; transfer-syntax=1.2.840.10008.1.2.4.202'
 ACCEPT = "image/jphc; transfer-syntax=1.2.840.10008.1.2.4.202"
 
 
@@ -209,6 +211,24 @@ def run() -> dict[str, float]:
                 line, server, token, WIDE_BPS, warm=warm, paths=previews, connections=CONNECTIONS
             )
             print(f"at {WIDE_BPS} bit/s: {SLICES} previews {all_s:.1f} s, {all_bytes} bytes")
+            uids = [path.rpartition("/")[2] for path in slices]
+            many = [
+                f"{series}/previews?level=2&instances={','.join(uids[first : first + TOGETHER])}"
+                for first in range(0, SLICES, TOGETHER)
+            ]
+            many_s, many_bytes = measured(
+                line,
+                server,
+                token,
+                WIDE_BPS,
+                warm=warm,
+                paths=many,
+                connections=2,
+                headers={"Accept": MANY},
+            )
+            print(
+                f"at {WIDE_BPS} bit/s: {SLICES} previews, {TOGETHER} in each answer, {many_s:.1f} s, {many_bytes} bytes"
+            )
     return {
         "native_bytes": native_bytes,
         "whole_bytes": whole_bytes,
@@ -221,6 +241,7 @@ def run() -> dict[str, float]:
         "metadata_512k_s": round(metadata_s, 2),
         "metadata_bytes": metadata_bytes,
         "previews_300_2m_s": round(all_s, 1),
+        "previews_300_2m_together_s": round(many_s, 1),
     }
 
 

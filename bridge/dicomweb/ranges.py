@@ -40,11 +40,9 @@ class PartWish:
     @classmethod
     def of(cls, request: web.BaseRequest) -> PartWish:
         """Raises ProtocolError."""
-        said = request.query.get("level")
-        if said is not None and not (said.isascii() and said.isdigit() and int(said[:3]) <= LEVEL_LIMIT):
-            raise ProtocolError(f"The level is a number from 0 to {LEVEL_LIMIT}.")
-        level = int(said) if said is not None else None
-        return cls(_span(request.headers.get("Range", "")), request.headers.get("If-Range", ""), level)
+        return cls(
+            _span(request.headers.get("Range", "")), request.headers.get("If-Range", ""), level_of(request)
+        )
 
     def is_for_part(self, tag: str) -> bool:
         """Whether the answer, of this tag, is to be called a part, even if it holds all."""
@@ -77,9 +75,14 @@ def etag(tag: str) -> str:
     return f'"{tag}"'
 
 
-def content_range(start: int, length: int, size_bytes: int) -> str:
-    """Of so many bytes from there on."""
-    return f"bytes {start}-{start + length - 1}/{size_bytes}"
+def level_of(request: web.BaseRequest) -> int | None:
+    """Raises ProtocolError."""
+    said = request.query.get("level")
+    if said is None:
+        return None
+    if not (said.isascii() and said.isdigit() and int(said[:3]) <= LEVEL_LIMIT):
+        raise ProtocolError(f"The level is a number from 0 to {LEVEL_LIMIT}.")
+    return int(said)
 
 
 def _span(header: str) -> tuple[int | None, int | None] | None:

@@ -15,8 +15,9 @@ import msgspec
 from aiohttp import web
 
 from bridge.dicomweb.imaging import Imaging
-from bridge.dicomweb.ranges import PartWish, Unsatisfiable, content_range, etag
+from bridge.dicomweb.ranges import PartWish
 from bridge.dicomweb.sending import send_json, send_pieces, send_whole
+from bridge.dicomweb.thin import Thin, send_part
 from bridge.dicomweb.uploads import Upload
 from bridge.errors import ProtocolError
 from bridge.exchange import bearer
@@ -35,7 +36,6 @@ from bridge.imaging.dicomweb.accepting import (
 )
 from bridge.imaging.dicomweb.matching import query_of
 from bridge.imaging.dicomweb.qido import Finder, Found
-from bridge.imaging.dicomweb.sharpening import CONTENT_TYPE as SHARPENING_TYPE
 from bridge.imaging.dicomweb.sharpening import is_wanted, without
 from bridge.imaging.dicomweb.wado import FRAMES_LIMIT, METADATA_TYPE, Piece, Target, whole
 from bridge.imaging.frames import Refused
@@ -76,6 +76,7 @@ class DicomWeb:
     ) -> None:
         self._imaging = imaging
         self._access = imaging.access
+        self._thin = Thin(imaging)
         self._base_url = base_url
         self._origins = frozenset(allowed_origins)
 
@@ -90,6 +91,7 @@ class DicomWeb:
             ("GET", f"{_STUDY}/instances", self.find_instances),
             ("GET", f"{_SERIES}/instances", self.find_instances),
             ("GET", _FRAMES, self.get_frames),
+            ("GET", f"{_SERIES}/previews", self.get_previews),
             ("GET", f"{_FRAMES}/rendered", self.get_rendered),
             ("GET", f"{_FRAMES}/thumbnail", self.get_thumbnail),
             ("GET", _BULK, self.get_bulk),
@@ -201,7 +203,7 @@ class DicomWeb:
         wish = PartWish.of(request)
         if is_wanted(ranges, len(numbers)):
             try:
-                return await self._send_sharpening(request, entry, target, numbers[0], wish)
+                return await self._thin.send_frame(request, entry, target, numbers[0], wish)
             except Refused as error:
                 if wish.level is not None or not error.is_stored_so:
                     ranges = without(ranges)
@@ -217,30 +219,14 @@ class DicomWeb:
         if answer is not None:
             body, content_type = answer
             headers = {"Content-Type": content_type}
-            return await _send_part(request, body, headers, None if choice.multipart else wish)
+            return await send_part(request, body, headers, None if choice.multipart else wish)
         threads = imaging.decoding if choice.target else imaging.reading
         pieces = imaging.retriever.frames(entry, target, numbers, choice)
         return await send_pieces(request, threads, pieces, choice.type, multipart=choice.multipart)
 
-    async def _send_sharpening(
-        self, request: web.Request, entry: StudyEntry, target: Target, number: int, wish: PartWish
-    ) -> web.StreamResponse:
-        """Raises Refused before anything is sent."""
-        imaging, sharpener = self._imaging, self._imaging.sharpener
-        try:
-            cut = await imaging.reading.run(lambda: sharpener.ready(entry, target, number, wish.of_outline))
-            if cut is None:
-                cut = await imaging.decoding.run(
-                    lambda: sharpener.made(entry, target, number, wish.of_outline)
-                )
-        except Unsatisfiable as error:
-            return error.response()
-        tag = etag(cut.outline.tag)
-        headers = {"Content-Type": SHARPENING_TYPE, "Accept-Ranges": "bytes", "ETag": tag}
-        if not wish.is_for_part(tag):
-            return await send_whole(request, cut.data, headers)
-        headers["Content-Range"] = content_range(cut.start, len(cut.data), cut.outline.size_bytes)
-        return await send_whole(request, cut.data, headers, 206)
+    async def get_previews(self, request: web.Request) -> web.StreamResponse:
+        entry, target = await self._admitted(request, "frames")
+        return await self._thin.send_previews(request, entry, target.series, _accepted(request))
 
     async def get_rendered(self, request: web.Request) -> web.StreamResponse:
         entry, target = await self._admitted(request, "frames")
@@ -318,24 +304,6 @@ class DicomWeb:
 
     def _base(self, request: web.Request) -> str:
         return self._base_url(request) + BASE
-
-
-async def _send_part(
-    request: web.Request, body: bytes, headers: dict[str, str], wish: PartWish | None
-) -> web.StreamResponse:
-    """Of an answer that may be had in pieces if there is a wish."""
-    if wish is None:
-        return await send_whole(request, body, headers)
-    headers["Accept-Ranges"] = "bytes"
-    try:
-        cut = wish.of_bytes(len(body))
-    except Unsatisfiable as error:
-        return error.response()
-    if cut is None:
-        return await send_whole(request, body, headers)
-    start, stop = cut
-    headers["Content-Range"] = content_range(start, stop - start, len(body))
-    return await send_whole(request, body[start:stop], headers, 206)
 
 
 def _accepted(request: web.Request) -> list[Range]:

@@ -7,7 +7,7 @@ is made at once by a worker and kept then; nobody makes the same frame at the sa
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -77,6 +77,11 @@ class Frames:
             raise _refused(instance.note)
         known = self.store.find(opened.reader.id, key)
         return self._cut(opened, instance, key, known, wish) if known is not None else None
+
+    def are_known(self, opened: OpenStudy, instances: Iterable[Instance]) -> bool:
+        """Whether the first frames of these were all made or refused before."""
+        keys = [key_of(instance, 0) for instance in instances if may_pay(instance.note)]
+        return not self.store.missing(opened.reader.id, keys)
 
     def get(self, opened: OpenStudy, instance: Instance, index: int, wish: Wish) -> Cut:
         """As `ready`, but made now if it was not. Raises DicomError, LimitExceeded too."""

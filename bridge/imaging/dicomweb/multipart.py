@@ -150,13 +150,17 @@ class MultipartForm:
         self._boundary = secrets.token_hex(16)
         self.content_type = f'multipart/related; type="{type}"; boundary={self._boundary}'
 
-    def opening(self, content_type: str, size_bytes: int | None = None, location: str = "") -> bytes:
+    def opening(
+        self, content_type: str, size_bytes: int | None = None, location: str = "", span: str = ""
+    ) -> bytes:
         """What stands before a part's content, whose end needs nothing more."""
         lines = [f"\r\n--{self._boundary}", f"Content-Type: {content_type}"]
         if size_bytes is not None:
             lines.append(f"Content-Length: {size_bytes}")
         if location:
             lines.append(f"Content-Location: {location}")
+        if span:
+            lines.append(f"Content-Range: {span}")
         return ("\r\n".join(lines) + "\r\n\r\n").encode("ascii")
 
     @property

@@ -5,16 +5,22 @@ For threads; it knows neither who asks nor HTTP.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
+from bridge.errors import BridgeError
 from bridge.imaging.catalogue import StudyEntry
-from bridge.imaging.dicomweb.accepting import Range
-from bridge.imaging.dicomweb.shelf import Shelf
-from bridge.imaging.dicomweb.wado import Target, selected
-from bridge.imaging.frames import Cut, Frames, Wish
+from bridge.imaging.dicomweb.accepting import ANY, Range
+from bridge.imaging.dicomweb.shelf import OpenStudy, Shelf
+from bridge.imaging.dicomweb.wado import Piece, Target, selected
+from bridge.imaging.frames import Cut, Frames, Outline, Wish
 from bridge.imaging.pixels.format import HTJ2K_LOSSLESS_RPCL
+from bridge.imaging.study import Instance
 
 TYPE = "image/jphc"
+PREVIEW_LEVEL = 2
+"""Where none is said."""
+PREVIEWS_LIMIT = 100
+"""Of one request."""
 CONTENT_TYPE = f"{TYPE}; transfer-syntax={HTJ2K_LOSSLESS_RPCL}"
 
 
@@ -30,6 +36,20 @@ def without(ranges: Sequence[Range]) -> list[Range]:
 
 def _names_it(each: Range) -> bool:
     return each.type == TYPE and each.transfer_syntax == HTJ2K_LOSSLESS_RPCL and not each.multipart
+
+
+def takes_previews(ranges: Sequence[Range]) -> bool:
+    """Whether a client takes many of them in one answer."""
+    return any(
+        each.type == ANY
+        or (each.multipart and each.type == TYPE and each.transfer_syntax in (HTJ2K_LOSSLESS_RPCL, "*"))
+        for each in ranges
+    )
+
+
+def content_range(start: int, length: int, size_bytes: int) -> str:
+    """Which bytes of the whole these are (RFC 9110 14.4)."""
+    return f"bytes {start}-{start + length - 1}/{size_bytes}"
 
 
 class Sharpener:
@@ -49,3 +69,34 @@ class Sharpener:
         """As `ready`, but made now if it was not. Raises DicomError, LimitExceeded too."""
         with self._shelf.study(entry.id) as opened:
             return self._frames.get(opened, selected(opened, target)[0], number - 1, wish)
+
+    def are_ready(self, entry: StudyEntry, series: str, instances: Sequence[str]) -> bool:
+        """Whether nothing has to be made for these previews. Raises NotFound, VaultError."""
+        with self._shelf.study(entry.id) as opened:
+            return self._frames.are_known(opened, _in_series(opened, series, instances))
+
+    def previews(
+        self, entry: StudyEntry, series: str, instances: Sequence[str], level: int
+    ) -> Iterator[Piece]:
+        """The first frame of each of these instances at a level, in their order.
+
+        Those that are not given so, or fail, are left out: who asks for them alone is told why. Raises NotFound before
+        the first.
+        """
+
+        def wish(outline: Outline) -> tuple[int, int]:
+            return 0, outline.prefix_bytes(level)
+
+        with self._shelf.study(entry.id) as opened:
+            for instance in _in_series(opened, series, instances):
+                try:
+                    cut = self._frames.get(opened, instance, 0, wish)
+                except BridgeError:
+                    continue
+                span = content_range(0, len(cut.data), cut.outline.size_bytes)
+                location = f"instances/{instance.note.sop_instance}/frames/1"
+                yield Piece(CONTENT_TYPE, (cut.data,), len(cut.data), location, span)
+
+
+def _in_series(opened: OpenStudy, series: str, instances: Sequence[str]) -> list[Instance]:
+    return [selected(opened, Target(series, each))[0] for each in instances]

@@ -68,12 +68,14 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """One part of an answer. `size_bytes` None: known only once it is made."""
+    """One part of an answer. `size_bytes` None: known only once it is made. `span`: which bytes of the whole these are,
+    as Content-Range says it."""
 
     content_type: str
     content: Iterable[bytes]
     size_bytes: int | None = None
     location: str = ""
+    span: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -347,7 +349,7 @@ def whole(piece: Piece, *, multipart: bool) -> tuple[bytes, str]:
 def framed(form: MultipartForm, pieces: Iterable[Piece]) -> Iterator[bytes]:
     """The bytes of a multipart answer."""
     for piece in pieces:
-        yield form.opening(piece.content_type, piece.size_bytes, piece.location)
+        yield form.opening(piece.content_type, piece.size_bytes, piece.location, piece.span)
         yield from piece.content
     yield form.closing
 
