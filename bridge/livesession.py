@@ -87,6 +87,8 @@ class LiveSession(Company):
     def _replace(self, participant: Participant, replaced: Participant, goes_on: bool) -> None:
         if goes_on:
             self.unpublish(replaced, self.published_by(replaced))
+            # A page that was loaded again has no pictures open yet.
+            self.reading.report(replaced.id, None)
         else:
             alone = participant.grant.seats == 1
             reason: messages.LeaveReason = "joinedElsewhere" if replaced.connected else "lost"

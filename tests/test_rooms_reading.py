@@ -223,10 +223,13 @@ async def test_leader_who_reloads_leads_on(house: House) -> None:
     hub, own = await house.join(grant)
     _, clinic = await house.join(Role.SATELLITE)
     house.rooms.readings.ask_lead(hub, True, None)
+    house.rooms.readings.report(hub, Progress(True, 3, 3, 3))
     house.rooms.disconnected(hub, own)
     again, _ = await house.join(grant)
     await house.pass_time(LEADER_LOST_MS + 1000)
-    assert lead(clinic) == (again.id, [])
+    told = clinic.take("readingChanged", "readersChanged")
+    assert [each["leader"] for each in told if each["type"] == "readingChanged"] == [again.id]
+    assert [each["readers"] for each in told if each["type"] == "readersChanged"][-1] == []
     house.rooms.readings.set_view(again, {"at.0": 1})
 
 

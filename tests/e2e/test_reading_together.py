@@ -46,12 +46,14 @@ async def test_points_read_a_ct_together(server: Server, launch: Launch, shoot: 
     await button.click()
     await expect(by_id(hub, "study-count")).to_have_text("arriving, 12 of 40")
     await shoot(hub, "reading-arriving")
-    await ct.send(server, tokens["satellite"], 13, SLICES)
-    await expect(by_id(hub, "study-count")).to_have_text("40 pictures")
 
-    # The hub opens it and leads; at the clinic it opens by itself.
+    # The hub opens it and leads; at the clinic it opens by itself. It grows under their eyes.
     await open_study(hub, ct.study)
     await reads(clinic, ct.study)
+    await expect(where(hub)).to_have_text("1 of 12")
+    await ct.send(server, tokens["satellite"], 13, SLICES)
+    for page in (hub, clinic):
+        await expect(where(page)).to_have_text(f"1 of {SLICES}", timeout=15_000)
     await expect(by_id(hub, "reading-who")).to_contain_text("You lead")
     await expect(by_id(clinic, "reading-who")).to_have_text("Bs. Hải leads")
     await is_sharp(hub, SLICES)
@@ -93,6 +95,17 @@ async def test_points_read_a_ct_together(server: Server, launch: Launch, shoot: 
     told = await by_id(hub, "reader-mark").get_attribute("data-told")
     await expect(by_id(clinic, "reader-mark")).to_have_attribute("data-told", told or "")
     await shoot(clinic, "reading-measured")
+    # The hub points, under its name.
+    await hub.keyboard.press("o")
+    await hub.mouse.move(box["x"] + box["width"] * 0.7, box["y"] + box["height"] * 0.3)
+    await hub.mouse.down()
+    await hub.mouse.move(box["x"] + box["width"] * 0.55, box["y"] + box["height"] * 0.4, steps=4)
+    await expect(by_id(clinic, "reader-pointer")).to_contain_text("Bs. Hải")
+    await expect(by_id(hub, "reader-pointer")).not_to_contain_text("Bs. Hải")
+    await shoot(clinic, "reading-pointer")
+    await hub.mouse.up()
+    await expect(by_id(clinic, "reader-pointer")).to_have_count(0)
+    await hub.keyboard.press("s")
     await by_id(hub, "reader-undo").click()
     await expect(by_id(clinic, "reader-mark")).to_have_count(0)
 
@@ -145,6 +158,9 @@ async def test_one_may_look_freely_take_the_lead_and_come_late(
     await expect(where(late)).to_have_text(await where(clinic).inner_text())
     assert await show_the_same(late, clinic) < 12
     await shoot(late, "reading-narrow")
+    await by_id(late, "reading-more").click()
+    await expect(by_id(late, "take-lead")).to_be_visible()
+    await shoot(late, "reading-narrow-more")
 
     # The ultrasound goes on in small, and beside the study if one likes.
     await expect(hub.locator('[data-testid="tile"][data-source="ultrasound"] video')).to_be_visible()

@@ -7,6 +7,7 @@ import type { Mark, MarkId, Participant, ParticipantId, TrackId } from "../../pr
 import { ask } from "../../components/context";
 import type { Client, RemoteTrack } from "../../state";
 import type { StudyViewer } from "../../reading";
+import { followGrowth } from "../reading/growth";
 import { loadViewer } from "../reading/load";
 import { Together } from "../reading/together";
 import { LAYOUTS, mainPicture, secondPicture, visiblePictures } from "../view";
@@ -94,13 +95,11 @@ export function createRoom(client: Client, token = ""): Room {
   const narrow = watchMedia(NARROW);
   const together = new Together<StudyViewer>(client, {
     nowMs: () => performance.now(),
-    after: (delayMs, callback) => {
-      const timer = setTimeout(callback, delayMs);
-      return () => clearTimeout(timer);
-    },
+    after,
     load: () => loadViewer(token, client.self.peek()?.name ?? ""),
     ask,
   });
+  const stopGrowing = followGrowth(together.viewer, client.reading.studies, after);
   const noteSeen = (uids: readonly string[]): void => {
     if (uids.some((uid) => !studiesSeen.peek().has(uid))) studiesSeen.value = new Set([...studiesSeen.peek(), ...uids]);
   };
@@ -168,11 +167,17 @@ export function createRoom(client: Client, token = ""): Room {
     dispose() {
       clearTimeout(timer);
       unsubscribe();
+      stopGrowing();
       stopSeeing();
       together.dispose();
       narrow.end();
     },
   };
+}
+
+function after(delayMs: number, callback: () => void): () => void {
+  const timer = setTimeout(callback, delayMs);
+  return () => clearTimeout(timer);
 }
 
 function roomForFacts(flavour: Flavour): boolean {
