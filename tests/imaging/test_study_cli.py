@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import pydicom
 import pytest
+import requests
 
 from bridge.audit import read_lines
 from bridge.audit.log import load_key
 from tests.imaging.corpus import ct_slice
+from tests.imaging.dimse import until
 from tests.imaging.peers import STORE_TITLE, storescp
 from tests.imaging.webclients import Web, staff_token
 from tests.serving import ROOT, Server
@@ -152,6 +156,63 @@ def test_a_study_is_sent_beside_the_server_and_without_it(tmp_path: Path, is_run
             assert "done" in server.command("study", "jobs")
             sent = {str(pydicom.dcmread(BytesIO(each)).SOPInstanceUID) for each in slices()}
             assert set(store.received()) == sent
+        finally:
+            if server.process is not None:
+                server.process.kill()
+                server.process.wait()
+
+
+@pytest.mark.parametrize("is_running", [True, False])
+def test_a_copy_for_teaching_is_made_in_the_archive_or_a_folder(
+    server: Server, tmp_path: Path, is_running: bool
+) -> None:
+    if not is_running:
+        server.stop()
+    said = server.command("study", "deidentify", STUDY, "--shift-dates")
+    made = said.split()[1]
+    assert said == f"Made {made} with 3 objects.\n"
+    shown = server.command("study", "show", made, "--names")
+    assert "TEACHING-1" in shown
+    assert NUMBER not in shown
+    folder = tmp_path / "copies"
+    assert "Wrote 3 objects" in server.command("study", "deidentify", STUDY, "-o", str(folder))
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    assert len(files) == 3
+    for path in files:
+        content = path.read_bytes()
+        assert b"Nguyen" not in content
+        assert NUMBER.encode() not in content
+        assert STUDY.encode() not in content
+        assert pydicom.dcmread(path).PatientIdentityRemoved == "YES"
+    assert "not empty" in refused(server, "study", "deidentify", STUDY, "-o", str(folder))
+
+
+def test_a_job_goes_on_after_the_server_was_killed(tmp_path: Path) -> None:
+    contents = [ct_slice(number, STUDY, SERIES, side=256) for number in range(1, 121)]
+    with storescp(tmp_path / "got") as store:
+        settings = {"dicom_peers": f"{STORE_TITLE}=127.0.0.1:{store.port}"}
+        server = Server(tmp_path / "data", settings=settings).start()
+        try:
+            web = Web(server, staff_token(server))
+            assert web.send(*contents).status_code == 200
+            api = f"{server.address}/api"
+            headers = {"Authorization": f"Bearer {web.token}"}
+            made = requests.post(
+                f"{api}/studies/{STUDY}/send", json={"to": STORE_TITLE}, headers=headers, timeout=30
+            )
+            job = made.json()["job"]["id"]
+
+            def told() -> dict[str, Any]:
+                answer = requests.get(f"{api}/study-jobs/{job}", headers=headers, timeout=30)
+                return dict(answer.json()["job"])
+
+            until(lambda: told()["done"] > 3, "it is being sent")
+            server.stop(signal.SIGKILL)
+            assert len(store.received()) < len(contents)
+            server.start()
+            until(lambda: told()["state"] == "done", "it is sent")
+            assert told()["done"] == len(contents)
+            assert len(store.received()) == len(contents)
         finally:
             if server.process is not None:
                 server.process.kill()
