@@ -226,12 +226,15 @@ def deidentify(
     looked: Annotated[
         bool, typer.Option("--looked", help="I have looked at every picture: no name is written into any.")
     ] = False,
+    leave_out: Annotated[
+        bool, typer.Option("--leave-out", help="Leave out pictures that may have a name written into them.")
+    ] = False,
     in_session: Annotated[
         bool, typer.Option("--in-session", help="The copy belongs to the study's session; else to none.")
     ] = False,
 ) -> None:
     """Make a copy for teaching without anything that names the patient (DICOM PS3.15, Basic Profile)."""
-    options = Options(shift_dates, blank_top, looked, in_session)
+    options = Options(shift_dates, blank_top, looked, leave_out, in_session)
     options.check()
     if output is not None:
         copied = _run(_copy_to(settings, id, options, output))

@@ -376,6 +376,9 @@ async def test_pictures_with_a_name_in_them_are_not_copied_unless_somebody_answe
         assert (refused["state"], refused["error"]["code"]) == ("failed", "conflict")
         assert "written into them" in refused["error"]["text"]
         assert len(server.imaging.archive.catalogue.all()) == 1, "nothing was begun"
+        without = await teacher.copy(study, leaveOut=True)
+        assert (without["state"], without["done"]) == ("done", 1)
+        assert "may have a name in them" in without["remark"]
         assert (await teacher.copy(study, looked=True))["state"] == "done"
         blanked = await teacher.copy(study, blankRows=8)
         assert blanked["state"] == "done"

@@ -22,7 +22,7 @@ from bridge.imaging.archive import Archive
 from bridge.imaging.catalogue import Belonging, StudyEntry
 from bridge.imaging.errors import DicomError
 from bridge.imaging.jobs import Ending, Progress
-from bridge.imaging.layout import InstanceNote, Metadata, json_of
+from bridge.imaging.layout import InstanceNote, json_of
 from bridge.imaging.study import Instance, StudyReader
 from bridge.imaging.syntaxes import syntax_of
 from bridge.imaging.teaching.blanking import may_be_written_into
@@ -40,19 +40,20 @@ _LEFT_OUT = ("11.", "88.", "104.", "9.4.")
 """Presentation states, reports, documents and voices are made of words; raw data only their maker reads."""
 _MODALITY, _ANNOTATION, _FACE = "00080060", "00280301", "00280302"
 _BURNED_IN = (
-    "These pictures may have the patient's name written into them. Say how many rows at the top are to be made "
-    "black, or that somebody has looked and found none."
+    "Some pictures may have the patient's name written into them. Have them left out, say how many rows at the top "
+    "are to be made black, or that somebody has looked and found none."
 )
 
 
 class Options(msgspec.Struct, frozen=True, rename="camel"):
     """How a copy is wished for. `shift_dates`: they are shifted, else emptied; `looked`: somebody has looked at every
-    picture and found nothing that names the patient; `in_session`: the copy belongs to the study's session, else to
-    none."""
+    picture and found nothing that names the patient; `leave_out`: pictures that may have a name in them are not in
+    the copy; `in_session`: the copy belongs to the study's session, else to none."""
 
     shift_dates: bool = False
     blank_rows: int = 0
     looked: bool = False
+    leave_out: bool = False
     in_session: bool = False
 
     def check(self) -> None:
@@ -83,12 +84,14 @@ class Copies:
         options.check()
         instances = reader.instances()
         wanted = [each for each in instances if is_copied(each.note)]
+        if not options.looked and not options.blank_rows:
+            doubtful = [each for each in wanted if _is_doubtful(each, reader)]
+            if doubtful and not options.leave_out:
+                raise Conflict(_BURNED_IN)
+            wanted = [each for each in wanted if each not in doubtful]
         left_out = len(instances) - len(wanted)
         if not wanted:
             raise DicomError("The study holds nothing that can be copied without what names the patient.")
-        if not options.looked and not options.blank_rows:
-            for instance in wanted:
-                _require_clean(instance, reader.metadata(instance))
         wish = msgspec.msgpack.encode(Wish(key, number, options.shift_dates, options.blank_rows))
         done = 0
         for instance in wanted:
@@ -116,13 +119,12 @@ def is_copied(note: InstanceNote) -> bool:
     return not note.sop_class.removeprefix(_STORAGE).startswith(_LEFT_OUT)
 
 
-def _require_clean(instance: Instance, metadata: Metadata) -> None:
+def _is_doubtful(instance: Instance, reader: StudyReader) -> bool:
     if not instance.note.rows:
-        return
-    told = json_of(metadata)
+        return False
+    told = json_of(reader.metadata(instance))
     modality, annotation, face = (_code_of(told, tag) for tag in (_MODALITY, _ANNOTATION, _FACE))
-    if may_be_written_into(instance.note.sop_class, modality, annotation, face):
-        raise Conflict(_BURNED_IN)
+    return may_be_written_into(instance.note.sop_class, modality, annotation, face)
 
 
 def _code_of(told: dict[str, Any], tag: str) -> str:
@@ -214,4 +216,5 @@ def remark_of(copied: Copied) -> str:
     """For people; empty if all was copied."""
     if not copied.left_out:
         return ""
-    return f"Left out were {copied.left_out} objects that are made of words, as reports, are videos, or cannot be read."
+    which = "that are made of words, are videos, may have a name in them, or cannot be read"
+    return f"Left out were {copied.left_out} objects {which}."
