@@ -179,14 +179,20 @@ class Sender:
 
 
 @contextmanager
-def sender(port: Port, contents: Sequence[bytes], calling: str = CALLING) -> Iterator[Sender]:
+def sender(
+    port: Port, contents: Sequence[bytes], calling: str = CALLING, maximum_pdu_bytes: int = 16_382
+) -> Iterator[Sender]:
     """For objects such as these."""
     ae = AE(ae_title=calling)
     ae.dimse_timeout = WAIT_S
     notes = [parse(content).note for content in contents]
     pairs = dict.fromkeys((note.sop_class, note.transfer_syntax) for note in notes)
     association = ae.associate(
-        "127.0.0.1", port.port, contexts=[context(*pair) for pair in pairs], ae_title=TITLE
+        "127.0.0.1",
+        port.port,
+        contexts=[context(*pair) for pair in pairs],
+        ae_title=TITLE,
+        max_pdu=maximum_pdu_bytes,
     )
     assert association.is_established
     opened = Sender(association)

@@ -101,7 +101,9 @@ def test_every_valid_file_goes_in_and_comes_out_byte_for_byte(port: Port) -> Non
     keys = Dataset()
     keys.QueryRetrieveLevel, keys.StudyInstanceUID = "STUDY", list(by_study)
     got = fetched(port, keys, list(dict.fromkeys(all_pairs)))
-    assert got == {uid: dataset_of(content) for uid, content in contents.items()}
+    # What goes over the network is of even length, which a deflated file need not be.
+    whole = {uid: dataset_of(content) for uid, content in contents.items()}
+    assert got == {uid: dataset + b"\0" * (len(dataset) % 2) for uid, dataset in whole.items()}
     assert len(got) > 100
 
 

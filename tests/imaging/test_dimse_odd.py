@@ -12,8 +12,11 @@ import pydicom.config
 import pytest
 from pydicom.dataset import Dataset
 from pydicom.uid import UID
+from pynetdicom.dimse_messages import C_STORE_RSP
+from pynetdicom.dimse_primitives import C_STORE
 from pynetdicom.dsutils import decode
 
+from bridge.imaging.dimse.answers import store_answer
 from bridge.imaging.dimse.identifiers import Question, answer, written
 from bridge.imaging.gate import Gate
 from bridge.imaging.workers import Workers
@@ -76,3 +79,32 @@ def test_a_process_that_cannot_be_started_is_tried_again(
     with port_in(tmp_path, workers) as port:
         port.dcmtk("echoscu")
         assert port.gate.starts == 1
+
+
+@pytest.mark.parametrize(
+    ("uids", "status", "comment"),
+    [
+        (("1.2.840.10008.5.1.4.1.1.2", "1.2.3"), 0x0000, ""),
+        (("1.2", "1.22"), 0xA700, "Too many objects are in hand just now; try again."),
+        (("1.2", "1.22"), 0xC000, "Odd"),
+    ],
+)
+def test_our_own_answer_to_a_store_is_that_of_pynetdicom(
+    uids: tuple[str, str], status: int, comment: str
+) -> None:
+    response = C_STORE()
+    response.MessageIDBeingRespondedTo = 7
+    response.AffectedSOPClassUID, response.AffectedSOPInstanceUID = uids
+    response.Status = status
+    if comment:
+        response.ErrorComment = comment
+    message = C_STORE_RSP()
+    message.primitive_to_message(response)
+    ((_, theirs),) = next(message.encode_msg(1, 16_384)).presentation_data_value_list
+    assert b"\x03" + store_answer(7, *uids, status, comment) == theirs
+
+
+def test_an_answer_is_cut_for_who_takes_only_little_at_once(port: Port) -> None:
+    content = ct_slice(1, STUDY, STUDY + ".1", side=64)
+    with sender(port, [content], maximum_pdu_bytes=64) as opened:
+        assert opened.send(content) == 0

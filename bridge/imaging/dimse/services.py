@@ -14,6 +14,7 @@ from pynetdicom.dimse_primitives import C_ECHO, C_FIND, C_GET, C_MOVE, C_STORE, 
 
 from bridge.errors import BridgeError
 from bridge.imaging.dimse import commitment, contexts, identifiers
+from bridge.imaging.dimse.answers import store_answer
 from bridge.imaging.dimse.sending import Destination, Sending, Target
 from bridge.imaging.dimse.talk import (
     Done,
@@ -171,6 +172,13 @@ class _Request:
             response.NumberOfWarningSuboperations = counts[3]
         self.visit.dimse.send_msg(response, self.context_id)
 
+    def answer_store(self, status: int, comment: str = "") -> None:
+        """As `respond`, but without keeping the sender waiting."""
+        message = self.message
+        uids = (str(message.AffectedSOPClassUID), str(message.AffectedSOPInstanceUID))
+        command = store_answer(message.MessageID, *uids, status, comment[:COMMENT_LIMIT])
+        self.visit.send_command(self.context_id, command)
+
     def landing(self) -> Landing:
         return self.visit.dimse.landing_of(self.message, self.context_id)
 
@@ -180,13 +188,13 @@ def _keep(request: _Request) -> None:
     landing = request.landing()
     try:
         if landing.failed is not None or landing.scratch is None:
-            request.respond(*_refusal(landing.failed))
+            request.answer_store(*_refusal(landing.failed))
             return
         keep = Keep(str(message.AffectedSOPClassUID), str(message.AffectedSOPInstanceUID))
         done = request.line.ask(keep, Done, landing.scratch.seal())
+        request.answer_store(done.status, done.comment)
     finally:
         landing.let_go()
-    request.respond(done.status, done.comment)
 
 
 def _refusal(error: BridgeError | OSError | ValueError | None) -> tuple[int, str]:

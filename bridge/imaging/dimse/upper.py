@@ -37,6 +37,7 @@ _PDU_LIMIT_BYTES = 4 * 1024 * 1024
 """What is read of those that do not listen."""
 _PDU_HEADER_BYTES = 6
 _P_DATA_TF = 0x04
+_COMMAND, _LAST = 1, 2
 _MESSAGE_BYTES = 1024 * 1024
 """Of anything that is no object."""
 _WAITING_LIMIT = 4
@@ -313,6 +314,18 @@ class Visit(Association):
         finally:
             self.service.end()
             self._drop_landings()
+
+    def send_command(self, context_id: int, command: bytes) -> None:
+        """A whole message without a dataset (PS3.8 E.2)."""
+        most = (self.dimse.maximum_pdu_size or PDU_BYTES) - 6
+        for at in range(0, len(command), most):
+            piece = command[at : at + most]
+            is_last = at + most >= len(command)
+            data = P_DATA()
+            data.presentation_data_value_list.append(
+                (context_id, bytes([_COMMAND | _LAST * is_last]) + piece)
+            )
+            self.dul.send_pdu(data)
 
     def requested(self) -> None:
         """pynetdicom calls this before it negotiates. Nothing may get past it."""
