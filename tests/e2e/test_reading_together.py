@@ -9,6 +9,7 @@ import pytest
 from playwright.async_api import Page, expect
 
 from tests.e2e.conftest import Launch
+from tests.e2e.hearing import faults, open_checked
 from tests.e2e.people import by_id, hub_joins, open_join, press_join, satellite_joins
 from tests.e2e.reading import (
     SOFTWARE_GRAPHICS,
@@ -201,3 +202,54 @@ async def test_reading_goes_on_where_it_was_after_the_server_was_started_anew(
     await hub.keyboard.press("ArrowDown")
     await expect(where(clinic)).to_have_text(await where(hub).inner_text(), timeout=30_000)
     await expect(by_id(clinic, "reading-who")).to_contain_text("leads")
+
+
+async def test_reading_has_no_faults_and_fits_in_every_language(
+    server: Server, launch: Launch, shoot: Shoot
+) -> None:
+    made = server.create_session()
+    tokens, links = made["tokens"], made["links"]
+    browser = await launch(*SOFTWARE_GRAPHICS)
+    pages = {}
+    for role, locale, width in (
+        ("hub", "ru-RU", 1024),
+        ("satellite", "vi-VN", 1024),
+        ("organiser", "en-GB", 360),
+    ):
+        page = await open_checked(browser, links[role], width=width, height=768, locale=locale)
+        await by_id(page, "name-input").fill(f"Bs. Nguyễn Thị Minh Khai ({role})")
+        await press_join(page)
+        pages[role] = page
+    hub, clinic, desk = pages.values()
+    ct = Ct(10)
+    await ct.announce(server, tokens["satellite"])
+    await ct.send(server, tokens["satellite"], 1, 4)
+    await by_id(hub, "studies-button").click()
+    await expect(by_id(hub, "study-count")).to_have_attribute("data-arriving", "true")
+    assert await faults(hub) == [], "list of studies"
+    await open_study(hub, ct.study)
+    for page in (clinic, desk):
+        await reads(page, ct.study)
+    assert await faults(clinic) == [], "following"
+    await by_id(clinic, "ask-lead").click()
+    await by_id(hub, "give-lead").wait_for()
+    assert await faults(hub) == [], "leading"
+    await by_id(desk, "reading-more").click()
+    assert await faults(desk) == [], "telephone"
+    await shoot(hub, "reading-ru")
+    await shoot(clinic, "reading-vi")
+    for name, page in pages.items():
+        assert await page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0, name
+        spilling = await page.evaluate(SPILLING_JS)
+        assert spilling == [], name
+
+
+SPILLING_JS = """
+() => [...document.querySelectorAll('.reading-bar button, .reading-bar select, .bar .control')]
+  .filter((one) => one.checkVisibility())
+  .filter((one) => {
+    const box = one.getBoundingClientRect();
+    return box.right > innerWidth + 1 || box.left < -1 || one.scrollWidth > one.clientWidth + 1;
+  })
+  .map((one) => one.textContent)
+"""

@@ -179,7 +179,7 @@ function Sharpness({ room }: { readonly room: Room }): JSX.Element | null {
   return (
     <span class="reading-sharp" data-testid="reading-sharp" data-late={late.length}>
       <Icon name={late.length === 0 ? "check" : "clock"} />
-      {late.length === 0 ? t("reading.allSharp", { count: readers.length }) : t("reading.notSharp", { names: `${names.join(", ")}${more}` })}
+      <span>{late.length === 0 ? t("reading.allSharp", { count: readers.length }) : t("reading.notSharp", { names: `${names.join(", ")}${more}` })}</span>
     </span>
   );
 }
