@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import functools
 import io
 import json
 import os
 import tempfile
 import time
-import urllib.request
 import uuid
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -25,7 +25,8 @@ from pathlib import Path
 
 import numpy as np
 import pydicom
-from prometheus_client.parser import text_string_to_metric_families
+from aiortc import MediaStreamTrack
+from aiortc.mediastreams import MediaStreamError
 from pydicom.uid import UID
 
 from bridge.client import Participant
@@ -33,6 +34,7 @@ from bridge.demo.pictures import cine_path, read_cine
 from bridge.demo.sound import voice
 from bridge.demo.tracks import CineTrack, VoiceTrack
 from tests.imaging.corpus import ct_slice, file_of
+from tests.measuring import Reading, quantile_ms, read_metrics
 from tests.serving import Server, free_port, running_server
 
 CALLING = "BENCH"
@@ -50,16 +52,12 @@ TRANSIT, LAG, DROPPED = (
     "bridge_relay_dropped_out_total",
 )
 
-Histogram = dict[float, float]
-"""Upper bound in seconds: so many at or below it."""
-
 
 @dataclass(frozen=True)
 class Moment:
     """Totals at one time."""
 
-    transit: Histogram
-    lag: Histogram
+    relay: Reading
     lost: float
 
 
@@ -113,11 +111,12 @@ def _sees_all(viewer: Participant) -> bool:
 async def consume(viewer: Participant) -> None:
     """Takes what comes, so that nothing waits at the viewer."""
 
-    async def take(identity: str) -> None:
-        while True:
-            await viewer.received[identity].recv()
+    async def take(track: MediaStreamTrack) -> None:
+        with contextlib.suppress(MediaStreamError):
+            while True:
+                await track.recv()
 
-    await asyncio.gather(*(take(identity) for identity in list(viewer.received)))
+    await asyncio.gather(*(take(track) for track in list(viewer.received.values())))
 
 
 async def lost(viewers: list[Participant]) -> float:
@@ -136,49 +135,17 @@ async def lost(viewers: list[Participant]) -> float:
 # --- what is measured ------------------------------------------------------------------------------------------------
 
 
-def read_metrics(server: Server) -> tuple[Histogram, Histogram, float]:
-    with urllib.request.urlopen(f"{server.address}/metrics", timeout=30) as answer:
-        page = answer.read().decode()
-    transit: Histogram = {}
-    lag: Histogram = {}
-    dropped = 0.0
-    for family in text_string_to_metric_families(page):
-        for sample in family.samples:
-            if sample.name in (f"{TRANSIT}_bucket", f"{LAG}_bucket"):
-                into = transit if sample.name.startswith(TRANSIT) else lag
-                into[float(sample.labels["le"])] = sample.value
-            elif sample.name == DROPPED:
-                dropped = sample.value
-    return transit, lag, dropped
-
-
 async def moment(server: Server, viewers: list[Participant]) -> Moment:
-    transit, lag, dropped = await asyncio.to_thread(read_metrics, server)
-    return Moment(transit, lag, dropped + await lost(viewers))
-
-
-def quantile_ms(before: Histogram, after: Histogram, share: float) -> float:
-    """Linear within a bucket."""
-    bounds = sorted(after)
-    total = after[bounds[-1]] - before[bounds[-1]]
-    if total == 0:
-        raise SystemExit("nothing was forwarded")
-    low_s = below = 0.0
-    for bound_s in bounds:
-        upto = after[bound_s] - before[bound_s]
-        if upto >= share * total:
-            high_s = bound_s if bound_s != float("inf") else 2 * low_s
-            return round(1000 * (low_s + (high_s - low_s) * (share * total - below) / (upto - below)), 3)
-        low_s, below = bound_s, upto
-    raise AssertionError("the last bucket holds all")
+    reading = await asyncio.to_thread(read_metrics, server)
+    return Moment(reading, reading.dropped + await lost(viewers))
 
 
 def between(before: Moment, after: Moment) -> Result:
     return Result(
-        quantile_ms(before.transit, after.transit, 0.5),
-        quantile_ms(before.transit, after.transit, 0.99),
+        quantile_ms(before.relay.transit, after.relay.transit, 0.5),
+        quantile_ms(before.relay.transit, after.relay.transit, 0.99),
         round(after.lost - before.lost),
-        quantile_ms(before.lag, after.lag, 0.99),
+        quantile_ms(before.relay.lag, after.relay.lag, 0.99),
     )
 
 
@@ -221,6 +188,7 @@ async def measure(server: Server, port: int, studies: list[list[Path]], quiet_s:
         await asyncio.gather(*taking, return_exceptions=True)
         if ended:
             raise SystemExit("a viewer's pictures ended before the measurement did")
+    print(f"load of the machine: {os.getloadavg()[0]:.1f}")
     told = {name: [value, vars(during)[name]] for name, value in vars(without).items()}
     print(json.dumps(told | {"store_per_s": round(store_per_s, 1)}))
 
@@ -238,7 +206,6 @@ def main() -> None:
         settings = {"dicom_port": str(port), "dicom_peers": f"{CALLING}=127.0.0.1"}
         with running_server(folder / "data", settings=settings) as server:
             asyncio.run(measure(server, port, studies, chosen.quiet))
-        print(f"load of the machine: {os.getloadavg()[0]:.1f}")
 
 
 if __name__ == "__main__":
