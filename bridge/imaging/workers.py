@@ -133,20 +133,20 @@ class Workers:
                 self._idle.put(None)
 
     def prepare(self) -> None:
-        """Starts one in the background if none runs, because something is likely to come: the first to wait for it
-        would wait for a second."""
-        with self._lock:
-            is_there = self._closed or bool(self._all)
-        if is_there:
-            return
-        try:
-            idle = self._idle.get_nowait()
-        except queue.Empty:
-            return
-        if idle is None:
+        """Starts in the background those that do not run, because something is likely to come: the first to wait for
+        one would wait for a second."""
+        missing, idle = 0, list[_Worker]()
+        with contextlib.suppress(queue.Empty):
+            while True:
+                worker = self._idle.get_nowait()
+                if worker is None:
+                    missing += 1
+                else:
+                    idle.append(worker)
+        for _ in range(missing):
             self._start()
-        else:
-            self._idle.put(idle)
+        for worker in reversed(idle):
+            self._idle.put(worker)
 
     @property
     def pids(self) -> list[int]:

@@ -213,3 +213,19 @@ def test_a_worker_that_does_not_come_up_says_nothing_of_the_object() -> None:
         assert still_works(pool)
     finally:
         pool.close()
+
+
+def test_workers_are_ready_before_they_are_wanted_if_told_so() -> None:
+    pool = Workers(2, waiting=False)
+    try:
+        assert pool.pids == []
+        pool.prepare()
+        there = sorted(pool.pids)
+        assert len(there) == 2
+        pool.prepare()
+        assert still_works(pool)
+        assert sorted(pool.pids) == there
+    finally:
+        pool.close()
+    pool.prepare()
+    assert pool.pids == []
