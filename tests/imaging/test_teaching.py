@@ -232,14 +232,38 @@ def test_comments_beside_the_pixels_are_taken_out() -> None:
     dataset = read(Path(get_testdata_file("SC_rgb_jpeg_gdcm.dcm")).read_bytes())
     frame = next(pydicom.encaps.generate_frames(dataset.PixelData, number_of_frames=1))
     word = b"Nguyen Thi Hong"
-    for marker in (b"\xff\xfe", b"\xff\xe1"):
-        spoken = frame[:2] + marker + (len(word) + 2).to_bytes(2, "big") + word + frame[2:]
+    ends = [2, frame.rindex(b"\xff\xd9")]
+    for marker, at in [(marker, at) for marker in (b"\xff\xfe", b"\xff\xe1") for at in ends]:
+        spoken = frame[:at] + marker + (len(word) + 2).to_bytes(2, "big") + word + frame[at:]
         cleaned = without_comments(spoken)
         assert word not in cleaned
+        assert cleaned.rstrip(b"\0") == without_comments(frame).rstrip(b"\0")
         dataset.PixelData = pydicom.encaps.encapsulate([spoken])
         with_comment = file_of(dataset)
         assert word in with_comment
         assert word not in copy_of(with_comment)
+
+
+def test_overlays_are_taken_out_also_from_between_the_bits_of_pixels() -> None:
+    dataset = secret_slice()
+    pixels = np.frombuffer(dataset.PixelData, "<u2") & 0x0FFF
+    dataset.BitsStored, dataset.HighBit, dataset.PixelRepresentation = 12, 11, 0
+    dataset.PixelData = (pixels | 0x8000).tobytes()
+    dataset.add_new(0x60000010, "US", 64)
+    dataset.add_new(0x60000011, "US", 64)
+    dataset.add_new(0x60000102, "US", 15)
+    dataset.add_new(0x60023000, "OW", b"Hong" * 4)
+    made = read(copy_of(file_of(dataset)))
+    assert made.PixelData == pixels.tobytes()
+    assert not [element for element in made if element.tag.group & 0xFF00 == 0x6000]
+
+
+def test_a_uid_that_the_table_names_is_replaced_whatever_it_is_called() -> None:
+    dataset = secret_slice()
+    dataset.add_new(0x0018100B, "UI", "1.2.3.4.55")
+    made = read(copy_of(file_of(dataset)))
+    assert made[0x0018100B].value.startswith("2.25.")
+    assert made.SOPClassUID == dataset.SOPClassUID
 
 
 @pytest.mark.parametrize(

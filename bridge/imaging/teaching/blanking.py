@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from pydicom.dataset import Dataset
 
 from bridge.imaging.errors import DicomError
@@ -53,6 +54,21 @@ def blank_top(dataset: Dataset, rows: int) -> None:
             at += plane_bytes
     dataset.PixelData = bytes(pixels)
     dataset.BurnedInAnnotation = "NO"
+
+
+def without_embedded_overlays(dataset: Dataset) -> None:
+    """Clears the bits of pixels that are not compressed in which older objects hold overlays (PS3.5 8.1.2, retired)."""
+    has_overlay = any(
+        (element.tag.group & 0xFF00) == 0x6000 and element.tag.element == 0x0102 and element.value
+        for element in dataset
+    )
+    stored, high = int(dataset.get("BitsStored") or 0), int(dataset.get("HighBit") or 0)
+    unit = {8: "u1", 16: "<u2"}.get(int(dataset.get("BitsAllocated") or 0))
+    if not has_overlay or unit is None or "PixelData" not in dataset:
+        return
+    mask = ((1 << stored) - 1) << (high + 1 - stored)
+    pixels = np.frombuffer(dataset.PixelData, unit) & mask
+    dataset.PixelData = pixels.astype(unit).tobytes()
 
 
 def _black(dataset: Dataset, photometric: str, unit: int) -> bytes | None:

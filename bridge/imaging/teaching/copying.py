@@ -18,7 +18,7 @@ from bridge.imaging.dicomweb.retelling import retold
 from bridge.imaging.errors import DicomError
 from bridge.imaging.part10 import IMPLEMENTATION_CLASS, IMPLEMENTATION_VERSION
 from bridge.imaging.syntaxes import DEFLATED, EXPLICIT_LITTLE, IMPLICIT_LITTLE, syntax_of
-from bridge.imaging.teaching.blanking import blank_top
+from bridge.imaging.teaching.blanking import blank_top, without_embedded_overlays
 from bridge.imaging.teaching.comments import without_comments
 from bridge.imaging.teaching.scrubbing import Scrubber, Wish
 
@@ -38,6 +38,8 @@ def copied(payload: memoryview, arguments: bytes) -> bytes:
         if (wish.blank_rows and has_pixels and syntax not in _PLAIN) or not syntax_of(syntax).little:
             dataset = dcmread(io.BytesIO(retold(payload, EXPLICIT_LITTLE.encode("ascii"))))
             syntax = EXPLICIT_LITTLE
+        if syntax in _PLAIN:
+            without_embedded_overlays(dataset)
         if wish.blank_rows:
             blank_top(dataset, wish.blank_rows)
         elif has_pixels and syntax not in _PLAIN:

@@ -45,7 +45,6 @@ _TIMES = frozenset(("DA", "DT", "TM"))
 _BIRTH = frozenset((0x00100030, 0x00100032))
 """A patient's birth is not shifted by the option on dates but emptied."""
 _CURVES, _OVERLAYS, _REPEATING = 0x5000, 0x6000, 0xFF00
-_OVERLAY_PARTS = frozenset((0x3000, 0x4000))
 
 
 @cache
@@ -63,8 +62,8 @@ def action_of(tag: BaseTag, vr: str) -> Action:
     if tag.is_private or not dictionary_has_tag(tag):
         return Action.REMOVE
     group = tag.group & _REPEATING
-    if group == _CURVES or (group == _OVERLAYS and tag.element in _OVERLAY_PARTS):
-        return Action.REMOVE
+    if group in (_CURVES, _OVERLAYS):
+        return Action.REMOVE  # An overlay without its data and comments is none.
     action = _by_tag().get(int(tag), Action.KEEP)
     if action is Action.DUMMY and vr == "SQ" and int(tag) in _removable():
         return Action.REMOVE  # A sequence of dummies would hardly be valid.

@@ -45,10 +45,8 @@ _DUMMIES: dict[str, Any] = {
 }
 _BINARY = frozenset(("OB", "OW", "OD", "OF", "OL", "OV", "UN"))
 _FLOATS = frozenset(("FL", "FD"))
-_KEPT_UIDS = re.compile(
-    r"(Class|CodingScheme|Context|MappingResource|TransferSyntax)U?ID$|ContextGroup.*UID$"
-)
-"""Keywords of UIDs that name a sort of thing."""
+_KEPT_UIDS = re.compile(r"(Class|CodingScheme|Context|MappingResource|TransferSyntax)UID$")
+"""Keywords of UIDs that name a sort of thing; of those that the table does not name."""
 
 
 class Wish(msgspec.Struct, frozen=True):
@@ -110,7 +108,7 @@ class Scrubber:
             elif element.VR == "SQ":
                 for item in element.value:
                     self._scrub(item)
-            elif element.VR == "UI":
+            elif element.VR == "UI" and (action is Action.UID or not _KEPT_UIDS.search(element.keyword)):
                 self._replace(element)
 
     def _dummy(self, element: DataElement) -> None:
@@ -136,8 +134,6 @@ class Scrubber:
                 self._dummy(element)
 
     def _replace(self, element: DataElement) -> None:
-        if _KEPT_UIDS.search(element.keyword):
-            return
         value = element.value
         if isinstance(value, str):
             element.value = self.uid(value)
