@@ -95,6 +95,8 @@ export interface SpaceCamera {
   readonly viewPlaneNormal: Vector;
   /** Half the height of the cell, in units of space. */
   readonly parallelScale: number;
+  /** From the camera to the flat piece. */
+  readonly away: number;
 }
 
 export function spaceCamera(flat: Flat, cell: Size, placement: Placement): SpaceCamera {
@@ -111,6 +113,7 @@ export function spaceCamera(flat: Flat, cell: Size, placement: Placement): Space
     viewUp: screenUp,
     viewPlaneNormal: normal,
     parallelScale: cell.height / 2 / scale,
+    away,
   };
 }
 

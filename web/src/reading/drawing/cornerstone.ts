@@ -8,12 +8,15 @@ import { place, spaceCamera } from "../placement";
 import type { Flat } from "../placement";
 import type { Camera } from "../view";
 import { rangeOf } from "../windows";
+import type { Levels } from "../windows";
 import { sizeOf } from "./surface";
 import type { Drawing, PlaneDrawing, PlaneSurface, Surface } from "./surface";
 
 const SCHEME = "bridge:";
 /** Each takes memory of the graphics; cells take turns. */
 const CONTEXTS = 2;
+/** What is drawn of a stack, by its distance from the camera: Cornerstone's own range is of the picture before. */
+const RANGE = [0.5, 1.5] as const;
 const { ViewportType } = cornerstone.Enums;
 type Vec3 = cornerstone.Types.Point3;
 
@@ -61,8 +64,8 @@ export class StackSurface implements Surface {
       this.viewport.renderImageObject(imageOf(imageId, picture, decoded));
       this.shown = decoded;
     }
-    this.viewport.setProperties({ voiRange: rangeOf(levels), invert: isInverse }, true);
-    look(this.viewport, this.element, flat, camera);
+    shade(this.viewport, levels, isInverse);
+    look(this.viewport, this.element, flat, camera, RANGE);
     this.viewport.render();
   }
 
@@ -109,7 +112,7 @@ export class VolumeSurface implements PlaneSurface {
     this.last = drawing;
     if (!this.isReady || this.viewport.isDisabled) return;
     this.viewport.setProperties({ voiRange: rangeOf(drawing.levels), invert: drawing.isInverse });
-    look(this.viewport, this.element, drawing.flat, drawing.camera);
+    look(this.viewport, this.element, drawing.flat, drawing.camera, null);
     this.viewport.render();
   }
 
@@ -158,13 +161,36 @@ export class GraphicsVolume {
   }
 
   dispose(): void {
-    cornerstone.cache.removeVolumeLoadObject(this.id);
+    // With the last surface all of them went.
+    if (cornerstone.cache.getVolume(this.id)) cornerstone.cache.removeVolumeLoadObject(this.id);
   }
 }
 
-function look(viewport: cornerstone.StackViewport | cornerstone.VolumeViewport, element: HTMLElement, flat: Flat, camera: Camera): void {
+interface ShadedActor {
+  getProperty(): {
+    getRGBTransferFunction(component: number): { removeAllPoints(): void; addRGBPoint(at: number, red: number, green: number, blue: number): void };
+  };
+}
+
+/** The window, set anew each time: Cornerstone moves the one that is there, which of a picture of one value only is nowhere. */
+function shade(viewport: cornerstone.StackViewport, levels: Levels, isInverse: boolean): void {
+  const { lower, upper } = rangeOf(levels);
+  const greys = (viewport.getDefaultActor().actor as unknown as ShadedActor).getProperty().getRGBTransferFunction(0);
+  const dark = isInverse ? 1 : 0;
+  greys.removeAllPoints();
+  greys.addRGBPoint(lower, dark, dark, dark);
+  greys.addRGBPoint(upper, 1 - dark, 1 - dark, 1 - dark);
+}
+
+function look(
+  viewport: cornerstone.StackViewport | cornerstone.VolumeViewport,
+  element: HTMLElement,
+  flat: Flat,
+  camera: Camera,
+  range: readonly [number, number] | null,
+): void {
   const size = sizeOf(element);
-  const { focalPoint, position, viewUp, viewPlaneNormal, parallelScale } = spaceCamera(flat, size, place(flat, size, camera));
+  const { focalPoint, position, viewUp, viewPlaneNormal, parallelScale, away } = spaceCamera(flat, size, place(flat, size, camera));
   viewport.setCamera({
     focalPoint: [...focalPoint] as Vec3,
     position: [...position] as Vec3,
@@ -172,6 +198,8 @@ function look(viewport: cornerstone.StackViewport | cornerstone.VolumeViewport, 
     viewPlaneNormal: [...viewPlaneNormal] as Vec3,
     parallelScale,
     parallelProjection: true,
+    // A volume's own is the slab that is cut out of it.
+    ...(range ? { clippingRange: [range[0] * away, range[1] * away] as cornerstone.Types.Point2 } : {}),
   });
 }
 
