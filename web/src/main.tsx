@@ -17,6 +17,7 @@ import "./styles/replay.css";
 import "./styles/reader.css";
 import "./styles/reading.css";
 import "./styles/studies.css";
+import "./styles/waveform.css";
 import { render } from "preact";
 import { createClient } from "./client";
 import { keepFocus } from "./components/focus";

@@ -4,8 +4,8 @@ import type { ComponentChildren, JSX } from "preact";
 import { toldAs } from "../components/context";
 import { Icon } from "../components/icons";
 import { t } from "../i18n";
-import type { SeriesHead } from "./model";
 import { PlaneCell } from "./mpr";
+import { OtherCell } from "./other";
 import { StackCell } from "./stack";
 import { VideoCell } from "./video";
 import type { CellView, StudyViewer } from "./viewer";
@@ -78,20 +78,10 @@ function Content({ viewer, cell, view }: CellProps): JSX.Element {
       return <VideoCell key={value.uid} viewer={viewer} cell={cell} series={value} />;
     case "waveform":
     case "document":
-      return <Other head={value} kind={value.kind} />;
+      return <OtherCell key={value.uid} viewer={viewer} series={value} />;
     case "none":
       return <Note>{t("reader.nothingToShow")}</Note>;
   }
-}
-
-function Other({ head, kind }: { readonly head: SeriesHead; readonly kind: "waveform" | "document" }): JSX.Element {
-  return (
-    <Note>
-      <span class="reader-other" data-testid={`reader-${kind}`} data-series={head.uid}>
-        {t("reader.nothingToShow")}
-      </span>
-    </Note>
-  );
 }
 
 export function Note({ children }: { readonly children: ComponentChildren }): JSX.Element {

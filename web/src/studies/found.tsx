@@ -3,10 +3,10 @@
 import type { JSX } from "preact";
 import { useMemo } from "preact/hooks";
 import { Icon } from "../components/icons";
-import { formatNumber, t } from "../i18n";
+import { formatDay, formatNumber, t } from "../i18n";
 import type { FoundStudy, LeftOut, Why } from "./findings";
 import type { SendRoom } from "./room";
-import { formatSize, modalities, patient, studyDate } from "./words";
+import { formatSize, modalities, patient } from "./words";
 
 /** More names than these nobody reads. */
 const NAMED_MAX = 200;
@@ -73,7 +73,7 @@ export function StudyWords({ study }: { readonly study: FoundStudy }): JSX.Eleme
       </strong>
       <span>
         {modalities(study)}
-        {study.date !== "" && <> · {studyDate(study.date)}</>}
+        {study.date !== "" && <> · {formatDay(study.date.replaceAll(".", ""))}</>}
       </span>
       <span class="note">
         {study.description !== "" && (

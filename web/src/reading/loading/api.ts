@@ -43,6 +43,8 @@ export interface StudyApi {
   series(study: string): Promise<readonly SeriesHead[]>;
   open(head: SeriesHead): Promise<Series>;
   thumbnail(study: string, series: string, signal: AbortSignal): Promise<Blob>;
+  /** All that the metadata say of one object. */
+  dataset(study: string, series: string, instance: string): Promise<Dataset>;
   bulk(uri: string): Promise<ArrayBuffer>;
   video(study: string, series: string, instance: string, signal: AbortSignal): Promise<Blob>;
   /** `onBytes` gets what comes as it comes, after `onAnswer`. Raises ApiError. */
@@ -110,6 +112,11 @@ export function createStudyApi(token: string, request: typeof fetch = (...args) 
     async thumbnail(study, series, signal) {
       const response = await ask(`${seriesPath(study, series)}/thumbnail?viewport=${THUMBNAIL},${THUMBNAIL}`, "image/jpeg", signal);
       return whole(response, (each) => each.blob());
+    },
+    async dataset(study, series, instance) {
+      const [found] = await rows(`${seriesPath(study, series)}/instances/${instance}/metadata`);
+      if (!found) throw new ApiError("notFound", "no such object");
+      return found;
     },
     async bulk(uri) {
       // The server names itself as it sees itself; only its own path is taken, so that no address leads elsewhere.
