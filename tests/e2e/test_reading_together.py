@@ -249,7 +249,8 @@ SPILLING_JS = """
   .filter((one) => one.checkVisibility())
   .filter((one) => {
     const box = one.getBoundingClientRect();
-    return box.right > innerWidth + 1 || box.left < -1 || one.scrollWidth > one.clientWidth + 1;
+    const line = one.closest('.reading-bar')?.getBoundingClientRect() ?? {left: 0, right: innerWidth};
+    return box.right > line.right + 1 || box.left < line.left - 1 || one.scrollWidth > one.clientWidth + 1;
   })
   .map((one) => one.textContent)
 """

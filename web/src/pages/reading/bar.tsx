@@ -22,7 +22,7 @@ export function ReadingBar({ room }: { readonly room: Room }): JSX.Element {
   const open = useSignal(false);
   return (
     <div class="reading-bar" role="group" aria-label={t("reading.who")} data-testid="reading-bar" {...place("reading-bar", '[data-command="studies"]')}>
-      <span class="reading-who" role="status" data-testid="reading-who">
+      <span class="reading-who" role="status" data-testid="reading-who" data-own={together.leads.value}>
         <Icon name={together.freely.value ? "people" : "pointer"} />
         <span>{whoLeads(room)}</span>
       </span>
