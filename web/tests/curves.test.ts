@@ -192,7 +192,7 @@ describe("calipers", () => {
     ["another tool", { tool: "length" }],
     ["one point", { points: mark.points.slice(1) }],
     ["a channel that is not there", { points: pointsOf({ ...caliper, channel: 7 }) }],
-    ["two channels", { points: [mark.points[0], [5, 5, 1]] }],
+    ["two channels", { points: mark.points.map(([time, value], index) => [time, value, index] as const) }],
   ])("of %s are passed over", (_, changed) => {
     expect(calipersOn([{ ...mark, ...changed }], "9", 0, group)).toEqual([]);
   });
@@ -222,7 +222,7 @@ describe("reports", () => {
     ["UIDREF", { "0040A124": of("1.2") }, "1.2"],
     ["NEW", {}, ""],
   ])("have a line of %s", (type, more, value) => {
-    const [read] = reportOf({ "0040A730": of(line(type, "what", more as Dataset)) }).lines;
+    const [read] = reportOf({ "0040A730": of(line(type, "what", more)) }).lines;
     expect(read).toMatchObject({ title: "what", value, lines: [] });
   });
 
