@@ -68,7 +68,9 @@ class OverTheWeb:
             return "kept"
         if answer.status_code != 409:
             return f"HTTP {answer.status_code}"
-        (item,) = answer.json()["00081198"]["Value"]
+        told = answer.json()
+        # Failed SOP Sequence; or Other Failures Sequence, where it has no UID that could be told.
+        (item,) = told.get("00081198", told.get("0008119A"))["Value"]
         return f"{item['00081197']['Value'][0]:04X}"
 
 
