@@ -49,6 +49,7 @@ study_cli = typer.Typer(help="List, verify, export, send, hold and shred studies
 
 _Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 _Id = Annotated[str, typer.Argument(metavar="ID", help="The study's id, or its StudyInstanceUID.")]
+_Job = Annotated[str, typer.Argument(metavar="JOB", help="As `jobs` lists it.")]
 _Names = Annotated[bool, typer.Option("--names", help="Show whose it is. It is in the audit.")]
 
 
@@ -294,6 +295,32 @@ def list_jobs(settings: Settings, as_json: _Json = False) -> None:
             f"{job.id}  {_date(job.created_at_ms)}  {job.kind:<5}  {job.state:<10}  {job.done:>5}/{job.total:<5}  "
             f"{job.study}  {job.destination}  {job.text}"
         )
+
+
+@study_cli.command("stop")
+@with_settings(WHERE)
+def stop_job(settings: Settings, job: _Job) -> None:
+    """Stop what `jobs` lists; a running server does within a second."""
+
+    async def work() -> None:
+        async with _opened(settings) as here:
+            await here.upkeep.jobs.stop(job)
+
+    _run(work())
+    typer.echo(f"Stopped {job}.")
+
+
+@study_cli.command("retry")
+@with_settings(WHERE)
+def retry_job(settings: Settings, job: _Job) -> None:
+    """Have what failed or was stopped done by the server again, now or when it runs."""
+
+    async def work() -> None:
+        async with _opened(settings) as here:
+            await here.upkeep.jobs.retry(job)
+
+    _run(work())
+    typer.echo(f"To be done again: {job}.")
 
 
 _CONFIRMED = {

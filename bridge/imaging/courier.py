@@ -14,7 +14,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import bridge
-from bridge.errors import BridgeError
 from bridge.imaging.dimse.talk import (
     BROKEN,
     BUSY,
@@ -26,7 +25,6 @@ from bridge.imaging.dimse.talk import (
     Judgement,
     Line,
     LineClosed,
-    Message,
     Notify,
     Sent,
     Setup,
@@ -59,7 +57,7 @@ class Courier:
         judged: Callable[[Judgement], None],
     ) -> None:
         """Until the errand is over. `file_of` gives an object, closed here; `judged` hears an empty judgement if it
-        will be said later. Raises Later, DicomError, Stopped."""
+        will be said later. Raises Later, DicomError, Stopped, and what `file_of` raises."""
         with self._out() as line:
             progress.on_stop = line.wake
             progress.check()
@@ -125,16 +123,14 @@ class Courier:
 
 
 def _hand_over(line: Line, asked: Fetch, file_of: Callable[[Fetch], Scratch]) -> None:
-    answer: Message
+    """One that cannot be read or decoded counts as failed; everything else ends the errand."""
     try:
-        with file_of(asked) as object:
-            line.send(Done(), object.seal())
-            return
-    except BridgeError as error:
-        answer = Done(PROCESSING_FAILED, error.text)
-    except OSError:
-        answer = Done(PROCESSING_FAILED, "The server is short of memory.")
-    line.send(answer)
+        object = file_of(asked)
+    except DicomError as error:
+        line.send(Done(PROCESSING_FAILED, error.text))
+        return
+    with object:
+        line.send(Done(), object.seal())
 
 
 def _require_done(done: Done) -> None:

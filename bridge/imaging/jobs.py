@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 import structlog
 
-from bridge.errors import BridgeError, Conflict, public_error
+from bridge.errors import BridgeError, Conflict, LimitExceeded, public_error
 from bridge.studyrows import OVER, JobKind, JobRecord, JobState, StudyRows
 
 AT_ONCE = 2
@@ -270,7 +270,7 @@ class Jobs:
 
     async def _failed(self, job: JobRecord, progress: Progress, error: Exception) -> None:
         told = public_error(error)
-        again = isinstance(error, Later) and self._patient and job.attempts < ATTEMPTS
+        again = isinstance(error, Later | LimitExceeded) and self._patient and job.attempts < ATTEMPTS
         if told.code == "internal":
             _log.error("study job failed", job=job.id, reason=type(error).__name__)
         pause_ms = FIRST_PAUSE_MS * 2 ** (job.attempts - 1) if again else 0

@@ -8,10 +8,12 @@ from __future__ import annotations
 from types import TracebackType
 from typing import Self
 
+from bridge.errors import LimitExceeded
 from bridge.imaging.archive import Archive
 from bridge.imaging.dimse.talk import Place
 from bridge.imaging.layout import INSTANCE_LIMIT_BYTES
 from bridge.imaging.scratch import Scratch
+from bridge.imaging.study import Instance
 
 
 class Outgoing:
@@ -42,8 +44,14 @@ class Outgoing:
         ]
 
     def file(self, sop_instance: str, transfer_syntax: str = "") -> Scratch:
-        """A Part 10 file, to be closed by who asked. Raises NotFound, DicomError, LimitExceeded, OSError."""
+        """A Part 10 file, to be closed by who asked. Raises NotFound, DicomError, LimitExceeded, VaultError."""
         instance = self._reader.instance(sop_instance)
+        try:
+            return self._file(instance, transfer_syntax)
+        except OSError:
+            raise LimitExceeded("The server is short of memory; try again in a moment.") from None
+
+    def _file(self, instance: Instance, transfer_syntax: str) -> Scratch:
         object = Scratch(INSTANCE_LIMIT_BYTES)
         try:
             for piece in self._reader.iterate(instance):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bridge.errors import BridgeError, Conflict, NotFound
+from bridge.errors import BridgeError, Conflict, LimitExceeded, NotFound
 from bridge.imaging.errors import DicomError
 from bridge.imaging.jobs import (
     ATTEMPTS,
@@ -78,7 +78,7 @@ async def shop(tmp_path: Path) -> AsyncIterator[Shop]:
 async def test_what_may_pass_is_tried_again_later_and_later_and_then_given_up(shop: Shop) -> None:
     job = await shop.add()
     for attempt in range(1, ATTEMPTS + 1):
-        shop.endings = [Later("Not now.")]
+        shop.endings = [Later("Not now.") if attempt % 2 else LimitExceeded("Not now.")]
         told = await shop.done(job)
         assert told.attempts == attempt
         if attempt < ATTEMPTS:

@@ -153,7 +153,11 @@ def test_a_study_is_sent_beside_the_server_and_without_it(tmp_path: Path, is_run
                 "study", "send", STUDY, "--to", STORE_TITLE
             )
             assert "no destination" in refused(server, "study", "send", STUDY, "--to", "NOBODY")
-            assert "done" in server.command("study", "jobs")
+            (listed,) = server.command("study", "jobs").splitlines()
+            assert "done" in listed
+            job = listed.split()[0]
+            assert "over already" in refused(server, "study", "stop", job)
+            assert "tried again" in refused(server, "study", "retry", job)
             sent = {str(pydicom.dcmread(BytesIO(each)).SOPInstanceUID) for each in slices()}
             assert set(store.received()) == sent
         finally:

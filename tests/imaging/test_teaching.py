@@ -380,6 +380,12 @@ async def test_a_copy_is_a_new_study_of_its_own_patient(tmp_path: Path) -> None:
             for content in await teacher.files(entry.id):
                 assert b"Hong" not in content
                 assert STUDY.encode() not in content
+        stored = await asyncio.to_thread(
+            lambda: [path.read_bytes() for path in (tmp_path / "data").rglob("*") if path.is_file()]
+        )
+        assert len(stored) > 10
+        for word in (b"Hong", b"HN-0042", STUDY.encode(), b"TEACHING"):
+            assert not any(word in content for content in stored), word
         hub = house.token(made, Role.HUB)
         assert await house.code("POST", f"/api/studies/{STUDY}/deidentify", hub, json={}) == (
             403,
