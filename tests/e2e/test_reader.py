@@ -441,7 +441,7 @@ async def test_fits_every_screen(
     assert misfits == []
     cells = await page.locator(".reader-cells").bounding_box()
     assert cells is not None
-    assert cells["width"] * cells["height"] > (0.74 if width > 1000 else 0.6) * width * height
+    assert cells["width"] * cells["height"] > (0.75 if width > 1000 else 0.6) * width * height
 
 
 MISFITS = """

@@ -43,8 +43,8 @@ export function Reader({ viewer, autoFocus = false }: ReaderProps): JSX.Element 
       onKeyDown={(event) => onKey(viewer, event)}
     >
       <Toolbar viewer={viewer} />
-      <Trouble viewer={viewer} />
       <div class="reader-body">
+        <Trouble viewer={viewer} />
         {study?.state === "ready" && <Strip viewer={viewer} series={study.value.series} />}
         {study?.state === "failed" ? (
           <Note>
