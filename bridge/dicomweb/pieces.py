@@ -86,12 +86,10 @@ class Pieces:
         self._objects.use(unfinished)
         unfinished.check(offset, size_bytes)
         content = await self._receive(request, unfinished.who, size_bytes)
-        if hashlib.sha256(content).digest() != digest:
-            raise BridgeError("The piece did not arrive as it was sent.", "damaged")
         work = self._work[unfinished.id]
         # Who comes back after a broken line may meet its own earlier piece, so the offset is looked at again inside.
         async with work.lock:
-            await self._threads.run(lambda: unfinished.append(offset, content))
+            await self._threads.run(lambda: _append(unfinished, offset, content, digest))
         self._objects.use(unfinished)
 
     async def keep(self, unfinished: Unfinished, make_gate: MakeGate, record: Record) -> Upload:
@@ -155,6 +153,12 @@ class Pieces:
         except OSError:
             raise disk_failed() from None
         return disk.f_bavail * disk.f_frsize
+
+
+def _append(unfinished: Unfinished, offset: int, content: bytes, digest: bytes) -> None:
+    if hashlib.sha256(content).digest() != digest:
+        raise BridgeError("The piece did not arrive as it was sent.", "damaged")
+    unfinished.append(offset, content)
 
 
 def _copy(unfinished: Unfinished, arriving: Arriving) -> None:
