@@ -19,9 +19,8 @@ from typing import Any
 import aiohttp
 from aiortc import MediaStreamTrack, RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 
+from bridge.clientnews import Known, Message
 from bridge.errors import CODES, BridgeError, NotFound, ProtocolError
-
-Message = dict[str, Any]
 
 PROTOCOL = "bridge.v1"
 REQUEST_TIMEOUT_S = 15.0
@@ -41,7 +40,7 @@ FINAL_CODES = frozenset(
 """After these the server does not want this participant back."""
 
 
-class Participant:
+class Participant(Known):
     """One participant, joined by an invite token.
 
     `tracks` maps a source (`camera`, `ultrasound`, `microphone`, ...) to what is published as it. What arrives is
@@ -62,23 +61,9 @@ class Participant:
         consent: bool | None = True,
         on_message: Callable[[Message], None] | None = None,
     ) -> None:
+        super().__init__()
         self.address = address.rstrip("/")
         self.name = name
-        self.id = ""
-        self.session: Message = {}
-        self.participants: dict[str, Message] = {}
-        self.tracks: dict[str, Message] = {}
-        self.stage: list[str] = []
-        self.hands: list[str] = []
-        self.chat: list[Message] = []
-        self.speakers: list[Message] = []
-        self.permissions: list[str] = []
-        self.marks: list[Message] = []
-        self.studies: dict[str, Message] = {}
-        self.leader: str | None = None
-        self.asking: list[str] = []
-        self.view: dict[str, Any] = {}
-        self.readers: dict[str, Message] = {}
         self.received: dict[str, MediaStreamTrack] = {}
         self.joined = asyncio.Event()
         self._token = token
@@ -100,12 +85,6 @@ class Participant:
         self._subscribing = asyncio.Lock()
         self._offers: asyncio.Queue[Message] = asyncio.Queue(maxsize=64)
         self._tasks: set[asyncio.Task[None]] = set()
-
-    @property
-    def recording(self) -> Message | None:
-        """The recording that runs, as told: its id, state and beginning."""
-        running: Message | None = self.session.get("recording")
-        return running
 
     async def run(self) -> None:
         """Takes part until cancelled; raises the server's BridgeError when it is refused for good."""
@@ -237,13 +216,7 @@ class Participant:
 
     def _take_snapshot(self, joined: Message) -> None:
         """At once: the changes after it may be in the same read."""
-        self.id = joined["participant"]
-        self.session = joined["session"]
-        self.participants = {p["id"]: p for p in joined["participants"]}
-        self.tracks = {t["id"]: t for t in joined["tracks"]}
-        self.stage, self.hands = joined["stage"], joined["hands"]
-        self.chat, self.permissions = joined["chat"], joined["permissions"]
-        self.marks = joined["marks"]
+        self.snapshot(joined)
         self._resume_token, self._seq = joined["resumeToken"], joined["seq"]
 
     async def _after_joining(self) -> None:
@@ -332,9 +305,7 @@ class Participant:
             return
         if "seq" in message:
             self._seq = message["seq"]
-        handler = _HANDLERS.get(message["type"])
-        if handler is not None:
-            handler(self, message)
+        self.hear(message)
         if message["type"] == "subscribeOffer" and self._receive:
             if self._offers.full():
                 raise ProtocolError("the server offers faster than it can be answered")
@@ -364,68 +335,3 @@ async def _whole(work: Awaitable[Any]) -> None:
     except asyncio.CancelledError:
         await asyncio.gather(asyncio.shield(task), return_exceptions=True)
         raise
-
-
-def _put(where: str, name: str) -> Callable[[Participant, Message], None]:
-    def handler(participant: Participant, message: Message) -> None:
-        getattr(participant, where)[message[name]["id"]] = message[name]
-
-    return handler
-
-
-def _studies_listed(participant: Participant, message: Message) -> None:
-    participant.studies = {study["uid"]: study for study in message["studies"]}
-
-
-def _study_changed(participant: Participant, message: Message) -> None:
-    participant.studies[message["study"]["uid"]] = message["study"]
-
-
-def _reading_changed(participant: Participant, message: Message) -> None:
-    participant.leader, participant.asking = message["leader"], message["asking"]
-
-
-def _view_changed(participant: Participant, message: Message) -> None:
-    known = {} if message["whole"] else participant.view
-    slots = known | message["changes"]
-    participant.view = {name: value for name, value in slots.items() if value is not None}
-
-
-def _readers_changed(participant: Participant, message: Message) -> None:
-    participant.readers = {reader["participant"]: reader for reader in message["readers"]}
-
-
-def _drop(where: str, name: str) -> Callable[[Participant, Message], None]:
-    def handler(participant: Participant, message: Message) -> None:
-        getattr(participant, where).pop(message[name], None)
-
-    return handler
-
-
-def _replace(where: str, name: str) -> Callable[[Participant, Message], None]:
-    def handler(participant: Participant, message: Message) -> None:
-        setattr(participant, where, message[name])
-
-    return handler
-
-
-_HANDLERS: dict[str, Callable[[Participant, Message], None]] = {
-    "participantJoined": _put("participants", "participant"),
-    "participantChanged": _put("participants", "participant"),
-    "participantLeft": _drop("participants", "participant"),
-    "trackPublished": _put("tracks", "track"),
-    "trackChanged": _put("tracks", "track"),
-    "trackUnpublished": _drop("tracks", "track"),
-    "stageChanged": _replace("stage", "stage"),
-    "handsChanged": _replace("hands", "hands"),
-    "sessionChanged": _replace("session", "session"),
-    "permissionsChanged": _replace("permissions", "permissions"),
-    "marksChanged": _replace("marks", "marks"),
-    "speakersChanged": _replace("speakers", "speakers"),
-    "studiesListed": _studies_listed,
-    "studyChanged": _study_changed,
-    "readingChanged": _reading_changed,
-    "viewChanged": _view_changed,
-    "readersChanged": _readers_changed,
-    "chatSent": lambda participant, message: participant.chat.append(message["line"]),
-}

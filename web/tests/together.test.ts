@@ -157,6 +157,19 @@ test("who touches the pictures looks freely, keeps that, and comes back to the n
   expect(viewer().slots["at.0"]).toBe(6);
 });
 
+test("what one measured while looking freely is put away on the way back, and there again the next time", async () => {
+  await following();
+  viewer().hand({ "mark.mine": { tool: "length" } });
+  at.say({ "mark.theirs": { tool: "angle" } });
+  at.together.goAlong();
+  expect(viewer().slots).toEqual({ study: "1", "at.0": 3, "mark.theirs": { tool: "angle" } });
+  at.together.lookFreely();
+  expect(viewer().slots["mark.mine"]).toEqual({ tool: "length" });
+  expect(at.sent).toEqual([]);
+  at.together.goAlong();
+  expect(viewer().slots["mark.mine"]).toBeUndefined();
+});
+
 test("who is given the lead begins where all are, also after looking freely", async () => {
   await following();
   viewer().hand({ "at.0": 9 });

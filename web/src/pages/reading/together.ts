@@ -1,5 +1,6 @@
 // Owns one person's part in reading together: whether the pictures are open, whether they go with who leads, and the exchange
-// between this viewer and the session. Knows no pixels, no slot's meaning but `study` and `pointer`, and draws nothing.
+// between this viewer and the session. Knows no pixels, no slot's meaning but `study`, `pointer` and that marks are somebody's
+// work, and draws nothing.
 
 import { batch, computed, effect, signal, untracked } from "@preact/signals";
 import type { ReadonlySignal } from "@preact/signals";
@@ -58,6 +59,8 @@ export class Together<V extends OpenViewer = OpenViewer> {
   #renewed = 0;
   /** The view as the server has it once all that was sent has arrived. */
   #sent: ViewSlots = {};
+  /** What this person measured while looking freely: put away on the way back, there again the next time. */
+  #own: { readonly study: string; readonly marks: ViewSlots } | null = null;
   /** The common view as it was applied here; null: anything may be shown. */
   #applied: ViewSlots | null = null;
   #sentAtMs = -Infinity;
@@ -120,11 +123,15 @@ export class Together<V extends OpenViewer = OpenViewer> {
   }
 
   lookFreely(): void {
-    if (!this.leads.peek()) this.freely.value = true;
+    if (this.leads.peek()) return;
+    this.freely.value = true;
+    const viewer = this.viewer.peek();
+    if (viewer && this.#own?.study === studyOf(viewer.view())) viewer.apply(this.#own.marks);
   }
 
   /** Comes back to who leads; opens the pictures if need be. */
   goAlong(): void {
+    if (this.freely.peek()) this.#putAway();
     this.#dismissed = null;
     this.#wanted = null;
     this.#applied = null;
@@ -161,6 +168,14 @@ export class Together<V extends OpenViewer = OpenViewer> {
     this.#shut();
     this.#cancelReport?.();
     this.#cancelReport = null;
+  }
+
+  #putAway(): void {
+    const view = this.viewer.peek()?.view() ?? {};
+    const common = this.session.reading.view.peek();
+    const study = studyOf(view);
+    const marks = Object.entries(view).filter(([name]) => name.startsWith("mark.") && !(name in common));
+    if (study !== null) this.#own = { study, marks: Object.fromEntries(marks) };
   }
 
   // ---- opening and closing
