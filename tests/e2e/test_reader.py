@@ -365,7 +365,7 @@ async def test_every_object_with_pixels_is_shown_as_the_server_draws_it(
             compared += 1
             if fault:
                 wrong.append(f"{uid}: {fault}")
-    assert wrong == []
+    assert not wrong, "\n".join(wrong)
     assert compared > 40
 
 

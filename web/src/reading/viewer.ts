@@ -82,6 +82,7 @@ export class StudyViewer implements Viewer {
     this.api = api;
     this.name = name;
     this.library = new Library(api);
+    this.pool.prepare("htj2k");
     this.frames = new Frames(api, this.pool, () => {
       this.came.value += 1;
       this.countSoon();

@@ -35,6 +35,12 @@ export class DecoderPool {
 
   constructor(private readonly limit = Math.max(1, Math.min(WORKERS_LIMIT, navigator.hardwareConcurrency - 1))) {}
 
+  /** A worker and a decoder come while the study is asked for, so that its first picture does not wait for them. */
+  prepare(codec: CodecName): void {
+    this.wasm(codec).catch(() => undefined);
+    if (this.hands.length === 0) this.start();
+  }
+
   /** Null where it cannot be decoded. Raises where the decoder cannot be loaded. */
   async decode(job: Omit<Job, "number">): Promise<Decoded | null> {
     const codec = codecOf(job.transferSyntax);
