@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+import requests
 from pydicom.uid import generate_uid
 
 from bridge.client import Participant
@@ -51,8 +52,28 @@ def point(server: Server, token: str, name: str) -> Point:
     return Point(Participant(server.address, token, name, receive=False, on_message=hear), token, heard)
 
 
+def recorded(server: Server, session: str, token: str) -> list[dict[str, Any]]:
+    """The events of the session's recording so far, once the newest of reading are there."""
+    (recording,) = ask(server, f"/api/recordings?session={session}", token)["recordings"]
+    deadline_s = time.monotonic() + 15
+    while True:
+        events: list[dict[str, Any]] = ask(
+            server, f"/api/recordings/{recording['id']}/changes?events=0", token
+        )["events"]
+        if sum(each["type"] == "leadChanged" for each in events) == 2 or time.monotonic() > deadline_s:
+            return events
+
+
+def ask(server: Server, path: str, token: str) -> dict[str, Any]:
+    answer = requests.get(server.address + path, headers={"Authorization": f"Bearer {token}"}, timeout=10)
+    assert answer.status_code == 200, answer.text
+    body: dict[str, Any] = answer.json()
+    return body
+
+
 async def test_three_points_read_a_ct_together(server: Server) -> None:
-    tokens = server.create_session()["tokens"]
+    made = server.create_session()
+    tokens = made["tokens"]
     hub, clinic = point(server, tokens["hub"], "Dr Hải"), point(server, tokens["satellite"], "Trạm Mai Sơn")
     organiser, viewer = point(server, tokens["organiser"], "Desk"), point(server, tokens["viewer"], "Student")
     async with AsyncExitStack() as stack:
@@ -113,6 +134,13 @@ async def test_three_points_read_a_ct_together(server: Server) -> None:
         assert hub.participant.leader == clinic.participant.id
         await clinic.participant.request("setView", changes={"at.0": 1})
         await hub.participant.until(lambda: hub.participant.view.get("at.0") == 1)
+        # The recording keeps who led and that a study was shown, by an id that tells nothing.
+        told = await asyncio.to_thread(recorded, server, made["session"], tokens["hub"])
+        assert [each["name"] for each in told if each["type"] == "leadChanged"] == ["Dr Hải", "Trạm Mai Sơn"]
+        (shown,) = [each for each in told if each["type"] == "studyShown"]
+        assert (shown["participant"], shown["name"]) == (hub.participant.id, "Dr Hải")
+        assert shown["study"]
+        assert STUDY not in str(told)
     assert viewer.heard == []
     assert "read" not in viewer.participant.permissions
 

@@ -395,3 +395,17 @@ test("an invite's link asks for its session, the staff's for all", async () => {
   await createReplayApi(token, request).recordings();
   expect(request.mock.calls[0]?.[0]).toBe("/api/recordings?session=abc");
 });
+
+test("who led the reading and that a study was shown are told, also of who had no name then", () => {
+  const story = tell(
+    [
+      event("participantJoined", 0, { participant: "a", name: "Hà", role: "hub", point: "" }),
+      event("leadChanged", 1_000, { participant: "a", name: "" }),
+      event("studyShown", 2_000, { participant: "a", name: "Hà", study: "x7" }),
+      event("studyShown", 3_000, { participant: "", name: "", study: "" }),
+      event("leadChanged", 3_000, { participant: "", name: "" }),
+    ],
+    4_000,
+  );
+  expect(story.entries).toMatchObject([{ kind: "leads", name: "Hà" }, { kind: "studyShown", name: "Hà" }, { kind: "studyClosed" }]);
+});
