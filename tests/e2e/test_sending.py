@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import shutil
 import zipfile
 from collections.abc import Awaitable, Callable
@@ -268,8 +269,11 @@ async def test_after_a_reload_the_same_folder_goes_on_without_sending_twice(
             await choose_folder(page, tmp_path / "ct")
             await send(page)
             await is_done(page)
-            assert "were there already" in await by_id(page, "send-figures").inner_text()
-            assert line.up_bytes < total_bytes * (40 - there + 2) / 40
+            said = re.search(r"(\d+) were there already", await by_id(page, "send-figures").inner_text())
+            assert said is not None
+            assert int(said[1]) >= there
+            # What the page before had put on the line still runs through it.
+            assert line.up_bytes < total_bytes * (40 - there) / 40 + 1_000_000
         assert kept(server, made) == objects
 
 
