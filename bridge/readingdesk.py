@@ -25,6 +25,8 @@ from bridge.studynews import StudyNews
 LEADER_LOST_MS = 10_000
 """A line that comes back by itself has come back by then; nobody waits longer for who leads."""
 READERS_TOLD_EVERY_MS = 500
+READERS_AT_ONCE = 8
+"""With more of them they are told less often: the list goes to each, and grows with each, on thin lines too."""
 
 NoteLook = Callable[[Look], Awaitable[None]]
 """Writes into the audit who looks, and returns when it is there. Raises AuditError: nothing is shown then."""
@@ -113,7 +115,8 @@ class ReadingDesk:
             reading.give(None)
         if reading.lead_is_news:
             self._tell_lead(session)
-        if reading.readers_are_news and now_ms - reading.readers_told_at_ms >= READERS_TOLD_EVERY_MS:
+        pause_ms = READERS_TOLD_EVERY_MS * max(1, len(reading.readers) // READERS_AT_ONCE)
+        if reading.readers_are_news and now_ms - reading.readers_told_at_ms >= pause_ms:
             reading.readers_are_news = False
             reading.readers_told_at_ms = now_ms
             _tell(session, _readers_news(reading))

@@ -17,7 +17,7 @@ from bridge.messages import Wish
 from bridge.participant import Participant
 from bridge.policy import reads
 from bridge.reading import Progress
-from bridge.readingdesk import LEADER_LOST_MS, READERS_TOLD_EVERY_MS
+from bridge.readingdesk import LEADER_LOST_MS, READERS_AT_ONCE, READERS_TOLD_EVERY_MS
 from bridge.recordings import layout
 from tests.fakes import Client, House, a_house
 
@@ -274,6 +274,18 @@ async def test_readers_are_told_together_and_not_too_often(house: House) -> None
     house.rooms.leave(clinic)
     await house.pass_time(2 * READERS_TOLD_EVERY_MS)
     assert own.take("readersChanged")[-1]["readers"] == []
+
+
+async def test_many_readers_are_told_less_often(tmp_path: Path) -> None:
+    async with a_house(tmp_path, capacity=200) as house:
+        people = [await house.join(Role.SATELLITE) for _ in range(4 * READERS_AT_ONCE)]
+        heard = 0
+        for count in range(40):
+            for participant, _ in people:
+                house.rooms.readings.report(participant, Progress(True, count, count, 100))
+            await house.pass_time(100)
+            heard += len(people[0][1].take("readersChanged"))
+        assert 2 <= heard <= 4000 // (4 * READERS_TOLD_EVERY_MS) + 1
 
 
 async def test_recording_keeps_who_led_also_of_what_went_before(tmp_path: Path) -> None:
