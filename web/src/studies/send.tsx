@@ -2,7 +2,7 @@
 
 import { useSignal } from "@preact/signals";
 import type { JSX } from "preact";
-import { useEffect, useRef } from "preact/hooks";
+import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
 import { Icon } from "../components/icons";
 import { Problem } from "../components/problem";
 import { formatNumber, t } from "../i18n";
@@ -27,6 +27,10 @@ export function SendStudies({ token, line }: SendStudiesProps): JSX.Element {
   if (line) room.line = line;
   const over = useDrop(room);
   const sending = room.sending.value;
+  const face = sending !== null ? "sending" : room.looking.value !== null ? "looking" : room.findings.value !== null && room.fault.value === null ? "found" : "choosing";
+  const element = useRef<HTMLDivElement>(null);
+  // A long list was scrolled down to its button; what comes next begins above.
+  useLayoutEffect(() => element.current?.scrollTo(0, 0), [face, sending?.state.value]);
   if (!window.isSecureContext) {
     return (
       <Problem code="insecure">
@@ -35,16 +39,11 @@ export function SendStudies({ token, line }: SendStudiesProps): JSX.Element {
     );
   }
   return (
-    <div class={over ? "send over" : "send"} data-testid="send-studies">
-      {sending !== null ? (
-        <UnderWay sending={sending} onClear={() => room.clear()} />
-      ) : room.looking.value !== null ? (
-        <Looking room={room} />
-      ) : room.findings.value !== null && room.fault.value === null ? (
-        <Found room={room} />
-      ) : (
-        <Choosing room={room} />
-      )}
+    <div ref={element} class={over ? "send over" : "send"} data-testid="send-studies">
+      {sending !== null && <UnderWay sending={sending} onClear={() => room.clear()} />}
+      {face === "looking" && <Looking room={room} />}
+      {face === "found" && <Found room={room} />}
+      {face === "choosing" && <Choosing room={room} />}
     </div>
   );
 }
