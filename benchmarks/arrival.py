@@ -180,7 +180,9 @@ async def measure(server: Server, port: int, studies: list[list[Path]], quiet_s:
         await asyncio.sleep(SETTLE_S)
         before = await moment(server, viewers)
         store_per_s = await store(port, studies)
-        during = between(before, await moment(server, viewers))
+        after = await moment(server, viewers)
+        during = between(before, after)
+        print(f"of what was lost the relay itself dropped {after.relay.dropped - before.relay.dropped:.0f}")
         print(f"with: {during}", flush=True)
         ended = [task for task in taking if task.done()]
         for task in taking:
