@@ -392,8 +392,11 @@ async def misdrawn(page: Page, reading: Reading, study: str, series: str) -> str
     box = await stack.bounding_box()
     assert box is not None
     metadata = reading.web.ask("GET", f"/studies/{study}/series/{series}/metadata").json()[0]
-    tall = height_of_pixel(metadata)
-    width, height = drawn.width, drawn.height * tall
+    rows, columns = (int(metadata[tag]["Value"][0]) for tag in ("00280010", "00280011"))
+    if min(rows, columns) < LEAST_SIDE:
+        return None
+    # The server's has square pixels already.
+    width, height = columns, rows * height_of_pixel(metadata)
     scale = min(box["width"] / width, box["height"] / height)
     x, y = box["x"] + (box["width"] - width * scale) / 2, box["y"] + (box["height"] - height * scale) / 2
     best = 0.0
@@ -406,6 +409,10 @@ async def misdrawn(page: Page, reading: Reading, study: str, series: str) -> str
             return None
         await page.wait_for_timeout(100)
     return f"{metadata.get('00080060', {}).get('Value')} {series} is like the server's by {best:.2f} only"
+
+
+LEAST_SIDE = 32
+"""Of fewer pixels, one that is drawn smooth has nothing of one that is drawn as squares."""
 
 
 def height_of_pixel(metadata: dict[str, dict[str, list[float]]]) -> float:

@@ -24,6 +24,7 @@ const MEBIBYTE = 1024 * 1024;
 const USUAL_MEMORY_GIB = 4;
 const AS_STORED = "image/*; transfer-syntax=*, application/octet-stream; transfer-syntax=*";
 const DECODED = `application/octet-stream; transfer-syntax=${EXPLICIT_LITTLE}`;
+const LOSSY_JPEG: readonly string[] = ["1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.51"];
 const CODESTREAM = `image/jphc; transfer-syntax=${HTJ2K}`;
 
 export interface Best {
@@ -202,9 +203,10 @@ export class Frames {
   }
 
   private async stored(picture: Picture, stop: AbortSignal): Promise<void> {
-    for (const accept of [AS_STORED, DECODED]) {
+    for (const accept of isDrawnOnly(picture) ? [] : [AS_STORED, DECODED]) {
       try {
         const { bytes, answer } = await this.bytes(picture, { accept }, stop);
+        if (isOfDoubtfulColour(picture, answer.transferSyntax)) break;
         const decoded = await this.decode(picture, bytes, answer.transferSyntax, 0);
         if (decoded) {
           this.shelf.keep(picture, decoded);
@@ -233,6 +235,14 @@ export class Frames {
     const meaning = await meaningOf(picture, this.api);
     return this.pool.decode({ bytes, transferSyntax, columns, rows, level, meaning });
   }
+}
+
+/** Its palette is told in segments (PS3.3 C.7.9.2), which only the server reads. */
+const isDrawnOnly = ({ form, palette }: Picture): boolean => form.photometric === "PALETTE COLOR" && palette === null;
+
+/** A JPEG decoder takes three colours for luminance and chrominance; where the object says otherwise, the server knows which it is. */
+function isOfDoubtfulColour({ form }: Picture, transferSyntax: string): boolean {
+  return form.photometric === "RGB" && LOSSY_JPEG.includes(transferSyntax);
 }
 
 /** Half of what a tablet can spare: it has other pages, and the session's videos, too. */
