@@ -5,23 +5,18 @@ Exit codes: 0 all is well, 1 something is wrong, damaged or refused, 2 wrong com
 
 from __future__ import annotations
 
-import asyncio
 import os
 import re
 import signal
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, Any, BinaryIO, TypeVar
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from bridge import logs
 from bridge.audit import Entry, Event, Outcome
 from bridge.commands import WHERE, with_settings
 from bridge.config import Settings
@@ -36,6 +31,7 @@ from bridge.recordings.library import Library
 from bridge.recordings.marks import standing
 from bridge.recordings.retention import keep_days_of
 from bridge.store import SessionRecord
+from bridge.terminal import date_of, progress_bar, run_to_end, size_of
 from bridge.vault import Finding, ObjectKind, ObjectRef, Trouble
 from bridge.vault_cli import open_vault, operator, print_json, rotate, tell, verify_all
 
@@ -81,14 +77,14 @@ def list_recordings(
             views.recorded(row, sessions[row.session], None, row.duration_ms, row.size_bytes) for row in rows
         ]
 
-    rows = _run(work())
+    rows = run_to_end(work())
     if as_json:
         print_json(rows)
         return
     for row in rows:
         typer.echo(
-            f"{row['id']}  {row['state']:<8}  {_date(row['startedAt'])}  {_length(row['endMs']):>8}  "
-            f"{_size(row['sizeBytes']):>9}  {'held' if row['hold'] else '':<4}  {row['title']}"
+            f"{row['id']}  {row['state']:<8}  {date_of(row['startedAt'])}  {_length(row['endMs']):>8}  "
+            f"{size_of(row['sizeBytes']):>9}  {'held' if row['hold'] else '':<4}  {row['title']}"
         )
 
 
@@ -113,15 +109,15 @@ def show(settings: Settings, id: _Id, as_json: _Json = False) -> None:
         story = story_of(events)
         typer.echo(f"{ref.id}  {story.title or '(its beginning is lost)'}")
         typer.echo(
-            f"from {_date(story.started_at_ms + reader.begin_ms)}, {_length(reader.end_ms - reader.begin_ms)}, "
-            f"{_size(reader.size_bytes)}{'' if reader.sealed else ', not closed: running, or cut by a crash'}"
+            f"from {date_of(story.started_at_ms + reader.begin_ms)}, {_length(reader.end_ms - reader.begin_ms)}, "
+            f"{size_of(reader.size_bytes)}{'' if reader.sealed else ', not closed: running, or cut by a crash'}"
         )
         for track in reader.tracks:
             codecs = ", ".join(dict.fromkeys(note.codec for note in track.inits.values()))
             who = story.name_at(track.about.participant, track.begin_us) or track.about.participant
             typer.echo(
                 f"  track {track.stream}: {track.about.source} of {who}, {codecs}, "
-                f"{_length(track.begin_us // 1000)} to {_length(track.end_us // 1000)}, {_size(track.size_bytes)}"
+                f"{_length(track.begin_us // 1000)} to {_length(track.end_us // 1000)}, {size_of(track.size_bytes)}"
             )
         for mark in standing(reader.events_as_written()).values():
             typer.echo(f"  mark at {_length(int(mark.get('atMs') or 0))}: {mark.get('text', '')}")
@@ -191,7 +187,7 @@ def export_recording(
     with RecordingReader(vault.open(ref)) as reader, _new_file(path) as file:
         audit.record(Entry(Event.OBJECT_EXPORTED, operator(), str(ref), Outcome.BEGUN, detail))
         try:
-            with _bar(f"Exporting {ref.id}") as progress:
+            with progress_bar(f"Exporting {ref.id}") as progress:
                 report = export(
                     reader,
                     format,
@@ -274,7 +270,7 @@ def _with_library(settings: Settings, work: Callable[[Library], Awaitable[None]]
             finally:
                 await library.close()
 
-    _run(run())
+    run_to_end(run())
 
 
 def _known(settings: Settings) -> set[str]:
@@ -286,7 +282,7 @@ def _known(settings: Settings) -> set[str]:
         over = (RecordingState.ENDED, RecordingState.CUT)
         return {row.id for row in rows if row.state in over and row.size_bytes}
 
-    return _run(work())
+    return run_to_end(work())
 
 
 @contextmanager
@@ -315,21 +311,6 @@ def _new_file(path: Path) -> Iterator[BinaryIO]:
 def _stop(number: int, frame: FrameType | None) -> None:
     """SIGTERM takes the half file away, as Ctrl-C does."""
     raise KeyboardInterrupt
-
-
-@contextmanager
-def _bar(text: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar on standard error, if that is a terminal."""
-    console = Console(stderr=True)
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.percentage:>3.0f}%"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as shown:
-        task = shown.add_task(text, total=None)
-        yield lambda done, total: shown.update(task, completed=done, total=total)
 
 
 def _tell_report(path: Path, report: Report) -> None:
@@ -380,19 +361,6 @@ def _patient(name: str, id: str, birth_date: str, sex: str, accession_number: st
     return Patient(name, id, birth_date, sex, accession_number, study_uid)
 
 
-def _run(work: Coroutine[Any, Any, _Result]) -> _Result:
-    logs.configure(level="warning")
-    return asyncio.run(work)
-
-
-def _date(at_ms: int) -> str:
-    return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M UTC")
-
-
 def _length(length_ms: int) -> str:
     minutes, seconds = divmod(length_ms // 1000, 60)
     return f"{minutes // 60}:{minutes % 60:02}:{seconds:02}"
-
-
-def _size(size_bytes: int) -> str:
-    return f"{size_bytes / 1_000_000:.1f} MB"

@@ -10,19 +10,15 @@ import asyncio
 import fcntl
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import msgspec
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from bridge import logs
 from bridge.audit import Audit, Entry, Event, Outcome
 from bridge.commands import WHERE, with_settings
 from bridge.config import Settings
@@ -38,6 +34,7 @@ from bridge.imaging.workers import Workers
 from bridge.office import SERVER_LOCK_FILE, Office, data_folder, open_office
 from bridge.studies import job_shown, shown
 from bridge.studyrows import OVER, JobKind, JobRecord, JobState
+from bridge.terminal import date_of, progress_bar, run_to_end, size_of
 from bridge.vault import ObjectId, ObjectKind, ObjectRef, Vault
 from bridge.vault_cli import open_vault, operator, print_json, verify_all
 
@@ -76,14 +73,14 @@ def list_studies(
             ]
             return _rows(entries, await shown(entries, here.upkeep), names)
 
-    rows = _run(work())
+    rows = run_to_end(work())
     if as_json:
         print_json(rows)
         return
     for row in rows:
         typer.echo(
-            f"{row['id']}  {_date(row['lastAt'])}  {_plain('/'.join(row['modalities'])):<5}  {row['instances']:>5}  "
-            f"{_size(row['sizeBytes']):>10}  {'held' if row['hold'] else '':<4}  {row['session'] or '-':<16}"
+            f"{row['id']}  {date_of(row['lastAt'])}  {_plain('/'.join(row['modalities'])):<5}  {row['instances']:>5}  "
+            f"{size_of(row['sizeBytes']):>10}  {'held' if row['hold'] else '':<4}  {row['session'] or '-':<16}"
             + (f"  {_named_as(row)}" if names else "")
         )
 
@@ -102,15 +99,15 @@ def show(settings: Settings, id: _Id, names: _Names = False, as_json: _Json = Fa
             (row,) = _rows([entry], await shown([entry], here.upkeep), names)
             return row, await asyncio.to_thread(_series, here.archive, entry)
 
-    row, series = _run(work())
+    row, series = run_to_end(work())
     if as_json:
         print_json({**row, "parts": series})
         return
     typer.echo(f"{row['id']}  {row['studyInstanceUID']}")
-    typer.echo(f"{_date(row['firstAt'])} to {_date(row['lastAt'])}, {_size(row['sizeBytes'])}")
+    typer.echo(f"{date_of(row['firstAt'])} to {date_of(row['lastAt'])}, {size_of(row['sizeBytes'])}")
     typer.echo(f"session {row['session'] or '-'}, point {row['point'] or '-'}")
     until = row["retainUntil"]
-    held = "held" if row["hold"] else f"kept until {_date(until)}" if until else "kept until it is shredded"
+    held = "held" if row["hold"] else f"kept until {date_of(until)}" if until else "kept until it is shredded"
     typer.echo(held)
     if names:
         typer.echo(_named_as(row))
@@ -132,7 +129,7 @@ def verify(
         async with _opened(settings) as here:
             return [_ref(here.entry(id).id) for id in asked]
 
-    refs = _run(named(ids)) if ids else list(vault.objects(ObjectKind.STUDY))
+    refs = run_to_end(named(ids)) if ids else list(vault.objects(ObjectKind.STUDY))
     verify_all(vault, audit, refs, named=bool(ids), as_json=as_json)
 
 
@@ -150,7 +147,7 @@ def export_study(
             entry = here.entry(id)
             return await asyncio.to_thread(_export, here, entry, output)
 
-    count = _run(work())
+    count = run_to_end(work())
     typer.echo(f"Wrote {count} objects to {output}.")
 
 
@@ -165,7 +162,7 @@ def shred(
     study = _named(settings, id)
     if not yes:
         typer.confirm(f"Shred {study}? Nobody can ever read it again.", abort=True)
-    _require_done(_run(_job(settings, study, JobKind.SHRED, f"Shredding {study}")))
+    _require_done(run_to_end(_job(settings, study, JobKind.SHRED, f"Shredding {study}")))
     typer.echo(f"Shredded {study}.")
 
 
@@ -199,7 +196,7 @@ def send(
             study = here.entry(id).id
         return await _job(settings, study, JobKind.SEND, f"Sending to {to}", destination=to)
 
-    job = _run(work())
+    job = run_to_end(work())
     if as_json:
         print_json(job_shown(job))
     else:
@@ -238,11 +235,13 @@ def deidentify(
     options = Options(shift_dates, blank_top, looked, leave_out, in_session)
     options.check()
     if output is not None:
-        copied = _run(_copy_to(settings, id, options, output))
+        copied = run_to_end(_copy_to(settings, id, options, output))
         typer.echo(f"Wrote {copied.done} objects to {output}. {remark_of(copied)}".rstrip())
         return
     study = _named(settings, id)
-    job = _run(_job(settings, study, JobKind.COPY, f"Copying {study}", options=msgspec.to_builtins(options)))
+    job = run_to_end(
+        _job(settings, study, JobKind.COPY, f"Copying {study}", options=msgspec.to_builtins(options))
+    )
     _require_done(job)
     typer.echo(f"Made {job.options['copy']} with {job.done} objects. {job.text}".rstrip())
 
@@ -255,7 +254,7 @@ async def _copy_to(settings: Settings, id: str, options: Options, folder: Path) 
         def work() -> Copied:
             copied = Copied(0, 0, 0)
             with (
-                _bar(f"Copying {entry.id}") as bar,
+                progress_bar(f"Copying {entry.id}") as bar,
                 here.archive.open(entry.id) as reader,
                 NewFolder(folder) as out,
             ):
@@ -286,13 +285,13 @@ def list_jobs(settings: Settings, as_json: _Json = False) -> None:
         async with _opened(settings) as here:
             return await here.upkeep.rows.list_jobs()
 
-    jobs = _run(work())
+    jobs = run_to_end(work())
     if as_json:
         print_json([job_shown(job) for job in jobs])
         return
     for job in jobs:
         typer.echo(
-            f"{job.id}  {_date(job.created_at_ms)}  {job.kind:<5}  {job.state:<10}  {job.done:>5}/{job.total:<5}  "
+            f"{job.id}  {date_of(job.created_at_ms)}  {job.kind:<5}  {job.state:<10}  {job.done:>5}/{job.total:<5}  "
             f"{job.study}  {job.destination}  {job.text}"
         )
 
@@ -306,7 +305,7 @@ def stop_job(settings: Settings, job: _Job) -> None:
         async with _opened(settings) as here:
             await here.upkeep.jobs.stop(job)
 
-    _run(work())
+    run_to_end(work())
     typer.echo(f"Stopped {job}.")
 
 
@@ -319,7 +318,7 @@ def retry_job(settings: Settings, job: _Job) -> None:
         async with _opened(settings) as here:
             await here.upkeep.jobs.retry(job)
 
-    _run(work())
+    run_to_end(work())
     typer.echo(f"To be done again: {job}.")
 
 
@@ -403,7 +402,7 @@ async def _job(
             job = await here.upkeep.start(
                 kind, study, operator(), session=session, destination=destination, options=options
             )
-            with _bar(text) as bar:
+            with progress_bar(text) as bar:
                 if alone:
                     return await _done_here(here, job, bar)
                 return await _done_there(here, job, bar)
@@ -446,7 +445,7 @@ def _named(settings: Settings, id: str) -> str:
         async with _opened(settings) as here:
             return here.entry(id).id
 
-    return _run(work())
+    return run_to_end(work())
 
 
 def _set_hold(settings: Settings, id: str, held: bool) -> str:
@@ -456,14 +455,14 @@ def _set_hold(settings: Settings, id: str, held: bool) -> str:
             await here.upkeep.keeping.hold(study, operator(), held)
             return study
 
-    return _run(work())
+    return run_to_end(work())
 
 
 def _export(here: _Here, entry: StudyEntry, folder: Path) -> int:
     on, who = f"study/{entry.id}", operator()
     here.audit.record(Entry(Event.OBJECT_EXPORTED, who, on, Outcome.BEGUN))
     try:
-        with _bar(f"Exporting {entry.id}") as bar, here.archive.open(entry.id) as reader:
+        with progress_bar(f"Exporting {entry.id}") as bar, here.archive.open(entry.id) as reader:
             count = take_out(reader, folder, bar)
     except BaseException:
         here.audit.record(Entry(Event.OBJECT_EXPORTED, who, on, Outcome.FAILED))
@@ -502,21 +501,6 @@ def _rows(entries: list[StudyEntry], rows: list[dict[str, Any]], names: bool) ->
     ]
 
 
-@contextmanager
-def _bar(text: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar on standard error, if that is a terminal."""
-    console = Console(stderr=True)
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.percentage:>3.0f}%"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task(text, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total or None)
-
-
 def _named_as(row: dict[str, Any]) -> str:
     return "  ".join(_plain(row[name]) for name in ("patientName", "patientId", "birthDate", "description"))
 
@@ -530,18 +514,5 @@ def _ref(study: str) -> ObjectRef:
     return ObjectRef(ObjectKind.STUDY, ObjectId(study))
 
 
-def _run(work: Coroutine[Any, Any, _Result]) -> _Result:
-    logs.configure(level="warning")
-    return asyncio.run(work)
-
-
 def _now_ms() -> int:
     return time.time_ns() // 1_000_000
-
-
-def _date(at_ms: int) -> str:
-    return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M UTC")
-
-
-def _size(size_bytes: int) -> str:
-    return f"{size_bytes / 1_000_000:.1f} MB"

@@ -119,7 +119,18 @@ class Server:
 
     def command(self, *words: str) -> str:
         """Runs `bridge WORDS` on this installation and returns what it printed."""
-        done = subprocess.run(
+        done = self._run(words)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def refused(self, *words: str) -> str:
+        """What `bridge WORDS` has against it."""
+        done = self._run(words)
+        assert done.returncode == 1, done.stdout + done.stderr
+        return done.stderr
+
+    def _run(self, words: tuple[str, ...]) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
             [sys.executable, "-m", "bridge", *words],
             cwd=ROOT,
             env=self.environment(),
@@ -128,8 +139,6 @@ class Server:
             timeout=60,
             check=False,
         )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
 
     def create_session(self, title: str = "Echo with Sơn La", *options: str) -> dict[str, Any]:
         """A session with its four tokens and links, as the command line makes it."""

@@ -48,20 +48,6 @@ def server(tmp_path: Path) -> Iterator[Server]:
             server.process.wait()
 
 
-def refused(server: Server, *words: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", "bridge", *words],
-        cwd=ROOT,
-        env=server.environment(),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert done.returncode == 1, done.stdout + done.stderr
-    return done.stderr
-
-
 def audited(server: Server) -> list[tuple[str, str, str | None]]:
     folder = server.data_dir / "audit"
     lines = [line.content for line in read_lines(folder, load_key(folder, make=False))]
@@ -85,7 +71,7 @@ def test_studies_are_listed_without_names_unless_they_are_asked_for(server: Serv
     events = audited(server)
     assert ("operator", "queried", "studies/all") in events
     assert ("operator", "objectAccessed", f"study/{row['id']}") in events
-    assert "nothing such" not in refused(server, "study", "show", "1.2.3")
+    assert "nothing such" not in server.refused("study", "show", "1.2.3")
 
 
 def test_an_export_is_what_came_and_never_over_anything(server: Server, tmp_path: Path) -> None:
@@ -95,7 +81,7 @@ def test_an_export_is_what_came_and_never_over_anything(server: Server, tmp_path
     assert [str(path.relative_to(folder)) for path in files] == [f"S00001/I{n:07}" for n in (1, 2, 3)]
     assert [path.read_bytes() for path in files] == slices()
     assert all(path.stat().st_mode & 0o077 == 0 for path in files)
-    assert "not empty" in refused(server, "study", "export", STUDY, "-o", str(folder))
+    assert "not empty" in server.refused("study", "export", STUDY, "-o", str(folder))
     assert [path.read_bytes() for path in files] == slices()
     assert ("operator", "objectExported", f"study/{only(server)['id']}") in audited(server)
 
@@ -126,7 +112,7 @@ def test_a_study_is_shredded_beside_the_server_and_without_it(server: Server, is
     if not is_running:
         server.stop()
     assert "kept until it is released" in server.command("study", "hold", STUDY)
-    assert "held" in refused(server, "study", "shred", STUDY, "--yes")
+    assert "held" in server.refused("study", "shred", STUDY, "--yes")
     server.command("study", "release", id)
     assert server.command("study", "shred", id, "--yes") == f"Shredded {id}.\n"
     assert json.loads(server.command("study", "list", "--json")) == []
@@ -152,12 +138,12 @@ def test_a_study_is_sent_beside_the_server_and_without_it(tmp_path: Path, is_run
             assert "Sent 3 objects to STORESCP." in server.command(
                 "study", "send", STUDY, "--to", STORE_TITLE
             )
-            assert "no destination" in refused(server, "study", "send", STUDY, "--to", "NOBODY")
+            assert "no destination" in server.refused("study", "send", STUDY, "--to", "NOBODY")
             (listed,) = server.command("study", "jobs").splitlines()
             assert "done" in listed
             job = listed.split()[0]
-            assert "over already" in refused(server, "study", "stop", job)
-            assert "tried again" in refused(server, "study", "retry", job)
+            assert "over already" in server.refused("study", "stop", job)
+            assert "tried again" in server.refused("study", "retry", job)
             sent = {str(pydicom.dcmread(BytesIO(each)).SOPInstanceUID) for each in slices()}
             assert set(store.received()) == sent
         finally:
@@ -188,7 +174,7 @@ def test_a_copy_for_teaching_is_made_in_the_archive_or_a_folder(
         assert NUMBER.encode() not in content
         assert STUDY.encode() not in content
         assert pydicom.dcmread(path).PatientIdentityRemoved == "YES"
-    assert "not empty" in refused(server, "study", "deidentify", STUDY, "-o", str(folder))
+    assert "not empty" in server.refused("study", "deidentify", STUDY, "-o", str(folder))
 
 
 def test_a_job_goes_on_after_the_server_was_killed(tmp_path: Path) -> None:

@@ -3,18 +3,20 @@
 import { useSignal } from "@preact/signals";
 import type { JSX } from "preact";
 import { useCallback, useEffect, useMemo } from "preact/hooks";
-import { ApiError } from "../../api";
 import { toldAs } from "../../components/context";
 import { Page } from "../../components/header";
 import { Icon } from "../../components/icons";
 import { Problem } from "../../components/problem";
 import { formatDay, t } from "../../i18n";
-import type { ErrorCode } from "../../protocol";
 import { createStudyApi, loadReader } from "../../reading";
 import type { StudyApi, StudyViewer } from "../../reading";
 import type { StudyHead } from "../../reading/model";
 import { studyLink } from "../link";
+import { useLoading } from "../loading";
 import { Refusal } from "../outcome";
+
+/** Seldom: every search is written into the audit. */
+const REFRESH_MS = 60_000;
 
 interface ReadPageProps {
   readonly token: string;
@@ -29,17 +31,7 @@ export function ReadPage({ token, study }: ReadPageProps): JSX.Element {
 }
 
 function StudyList({ api, token }: { readonly api: StudyApi; readonly token: string }): JSX.Element {
-  const studies = useSignal<readonly StudyHead[] | null>(null);
-  const fault = useSignal<ErrorCode | "network" | null>(null);
-  const load = useCallback(async () => {
-    try {
-      studies.value = await api.studies();
-      fault.value = null;
-    } catch (error) {
-      fault.value = error instanceof ApiError ? error.code : "internal";
-    }
-  }, [api, studies, fault]);
-  useEffect(() => void load(), [load]);
+  const { found, fault, load } = useLoading(useCallback(() => api.studies(), [api]), REFRESH_MS);
   return (
     <Page wide title={t("reader.title")}>
       <h1>{t("reader.title")}</h1>
@@ -53,10 +45,10 @@ function StudyList({ api, token }: { readonly api: StudyApi; readonly token: str
           </button>
         </Problem>
       )}
-      {studies.value === null && fault.value === null && <p role="status">{t("app.loading")}</p>}
-      {studies.value?.length === 0 && <p>{t("reader.none")}</p>}
+      {found.value === null && fault.value === null && <p role="status">{t("app.loading")}</p>}
+      {found.value?.length === 0 && <p>{t("reader.none")}</p>}
       <ul class="read-list" data-testid="studies">
-        {studies.value?.map((one) => (
+        {found.value?.map((one) => (
           <Row key={one.uid} study={one} token={token} />
         ))}
       </ul>
