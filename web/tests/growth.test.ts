@@ -13,7 +13,7 @@ const study = (uid: string, instances: number): Study => ({
 function setUp() {
   const clock = new FakeClock();
   const studies = signal<readonly Study[]>([study("a", 3), study("b", 1)]);
-  const refresh = vi.fn(() => Promise.resolve());
+  const refresh = vi.fn(() => Promise.resolve(true));
   const open = signal<string | null>(null);
   const viewer = signal<Growing | null>(null);
   const stop = followGrowth(viewer, studies, clock.after);
@@ -46,6 +46,16 @@ test("others that grow, and a study that is opened only now, are not asked for t
   open.value = "b";
   await clock.advance(2 * REFRESHED_EVERY_MS);
   expect(refresh).not.toHaveBeenCalled();
+});
+
+test("what did not come is asked for again, until it came", async () => {
+  const { clock, studies, refresh, open, viewer, reader } = setUp();
+  refresh.mockResolvedValueOnce(false).mockResolvedValueOnce(false);
+  open.value = "a";
+  viewer.value = reader;
+  studies.value = [study("a", 4)];
+  await clock.advance(10 * REFRESHED_EVERY_MS);
+  expect(refresh).toHaveBeenCalledTimes(3);
 });
 
 test("nothing is asked for after the end", async () => {

@@ -40,24 +40,29 @@ export class Library {
     }
   }
 
-  /** The study grew: what is known of it is asked for anew, and stays until then. */
-  async refresh(uid: string): Promise<void> {
+  /** The study grew: what is known of it is asked for anew, and stays until then. Returns whether all of it came. */
+  async refresh(uid: string): Promise<boolean> {
     const open = this.studies.get(uid);
-    if (!open) return;
-    const before = open.peek();
-    const counts = before.state === "ready" ? new Map(before.value.series.map((each) => [each.uid, each.instances])) : new Map<string, number>();
+    if (!open) return true;
     try {
       const next = await this.openStudy(uid);
-      open.value = { state: "ready", value: next };
       await Promise.all(
         next.series.map(async (head) => {
           const shown = this.series.get(`${uid}/${head.uid}`);
-          if (shown && counts.get(head.uid) !== head.instances) shown.value = { state: "ready", value: await this.api.open(head) };
-          if (counts.get(head.uid) === 0) this.pictures.delete(`${uid}/${head.uid}`);
+          const known = shown?.peek();
+          if (shown && known?.state === "ready" && known.value.instances !== head.instances) {
+            shown.value = { state: "ready", value: await this.api.open(head) };
+          }
         }),
       );
+      const before = open.peek();
+      const had = before.state === "ready" ? before.value.series : [];
+      // Of a series that held nothing there was no small picture.
+      for (const head of had) if (head.instances === 0) this.pictures.delete(`${uid}/${head.uid}`);
+      open.value = { state: "ready", value: next };
+      return true;
     } catch {
-      // What was there is still there; the next news asks again.
+      return false;
     }
   }
 

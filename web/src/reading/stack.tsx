@@ -79,9 +79,10 @@ export function StackCell({ viewer, cell, series }: StackProps): JSX.Element {
     const element = place_.current;
     if (!element) return;
     let rest = 0;
+    // Nothing is measured or pointed at on a picture that is not there yet.
     const withPicture = (act: (shown: Picture, cellSize: Size) => void): void => {
       const shown = picture.peek();
-      if (shown) act(shown, size.peek());
+      if (shown && viewer.best(shown)) act(shown, size.peek());
     };
     const pixelAt = (shown: Picture, at: Point): Point =>
       toPixel(shown, fromCell(place(flatOf(shown), size.peek(), cameraIn(viewer.slots.peek(), cell)), at));
@@ -164,7 +165,8 @@ export function StackCell({ viewer, cell, series }: StackProps): JSX.Element {
       data-grade={best?.grade ?? "none"}
       data-window={levels.value.join("/")}
     >
-      <div ref={ground} class="reader-ground" />
+      {/* The picture before must not be taken for the one whose number and place are told. */}
+      <div ref={ground} class={`reader-ground${best ? "" : " unseen"}`} />
       {shown && <Overlay viewer={viewer} cell={cell} picture={shown} size={size.value} draft={measuring.draft.value} />}
       {shown && <Corners viewer={viewer} cell={cell} series={series} picture={shown} index={index} levels={levels.value} size={size.value} />}
     </div>

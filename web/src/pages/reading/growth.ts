@@ -7,7 +7,8 @@ import type { Study } from "../../protocol";
 /** What is needed of a viewer for that. */
 export interface Growing {
   readonly study: ReadonlySignal<string | null>;
-  readonly library: { refresh(study: string): Promise<void> };
+  /** Whether all that grew has come. */
+  readonly library: { refresh(study: string): Promise<boolean> };
 }
 
 /** Each time all that is known of the pictures comes again, so not with every picture. */
@@ -27,8 +28,12 @@ export function followGrowth(
     const open = known;
     const now = open && studies.peek().find(({ uid }) => uid === open.uid);
     if (!open || !now || now.instances === open.instances) return;
-    open.instances = now.instances;
-    void open.growing.library.refresh(open.uid).then(soon);
+    const { instances } = now;
+    void open.growing.library.refresh(open.uid).then((came) => {
+      // What did not come is asked for again.
+      if (came) open.instances = instances;
+      soon();
+    });
   };
   const soon = (): void => {
     const open = known;

@@ -98,7 +98,7 @@ export class Together<V extends OpenViewer = OpenViewer> {
     this.#dismissed = null;
     if (leader.peek() === null) {
       this.#bringing = this.session.permissions.peek().has("read");
-      if (this.#bringing) this.surroundings.ask(this.session.askLead(true));
+      if (this.#bringing) this.#askLead();
     }
     if (shared) {
       this.goAlong();
@@ -119,7 +119,7 @@ export class Together<V extends OpenViewer = OpenViewer> {
   lead(): void {
     const own = this.viewer.peek();
     this.#bringing = own !== null && studyOf(own.view()) !== this.common.peek();
-    this.surroundings.ask(this.session.askLead(true));
+    this.#askLead();
   }
 
   lookFreely(): void {
@@ -144,8 +144,11 @@ export class Together<V extends OpenViewer = OpenViewer> {
   close(): void {
     if (this.leads.peek()) {
       const letGo = async (): Promise<void> => {
-        await this.session.setView({ study: null });
-        await this.session.giveLead(null);
+        try {
+          await this.session.setView({ study: null });
+        } finally {
+          await this.session.giveLead(null);
+        }
       };
       this.surroundings.ask(letGo());
     } else {
@@ -168,6 +171,14 @@ export class Together<V extends OpenViewer = OpenViewer> {
     this.#shut();
     this.#cancelReport?.();
     this.#cancelReport = null;
+  }
+
+  #askLead(): void {
+    const refused = (error: unknown): never => {
+      this.#bringing = false;
+      throw error;
+    };
+    this.surroundings.ask(this.session.askLead(true).catch(refused));
   }
 
   #putAway(): void {
@@ -250,6 +261,8 @@ export class Together<V extends OpenViewer = OpenViewer> {
       if (renewed) this.#leadOn(view);
     } else if (isIn) {
       this.#ledAtLoss = false;
+      // Somebody else was quicker: what was to be shown is not forced on the others when the lead comes later.
+      this.#bringing = false;
       this.#follow(view);
     }
   }
@@ -276,7 +289,7 @@ export class Together<V extends OpenViewer = OpenViewer> {
     this.#ledAtLoss = false;
     if (Object.keys(view).length > 0 || this.viewer.peek() === null) return;
     this.#bringing = true;
-    this.surroundings.ask(this.session.askLead(true));
+    this.#askLead();
   }
 
   #follow(view: ViewSlots): void {

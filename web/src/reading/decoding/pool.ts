@@ -4,6 +4,7 @@ import charls from "@cornerstonejs/codec-charls/decodewasm?url";
 import turbo from "@cornerstonejs/codec-libjpeg-turbo-8bit/decodewasm?url";
 import openjpeg from "@cornerstonejs/codec-openjpeg/decodewasm?url";
 import openjph from "@cornerstonejs/codec-openjph/wasm?url";
+import { ApiError } from "../../api";
 import { codecOf } from "./codecnames";
 import type { CodecName } from "./codecnames";
 import type { Decoded } from "./form";
@@ -12,15 +13,21 @@ import type { Job, Order, Outcome } from "./worker";
 const WORKERS_LIMIT = 4;
 /** A frame that takes longer is hostile, or the worker is gone. */
 const TIMEOUT_MS = 30_000;
+const LOAD_TIMEOUT_MS = 60_000;
+/** So many workers that never did anything are put down to the line; then it is the frame. */
+const UNPROVEN_MAX = 3;
 const ADDRESSES: Readonly<Record<CodecName, string>> = { jpeg: turbo, jpegls: charls, jpeg2000: openjpeg, htj2k: openjph };
 
 interface Waiting {
   readonly job: Job;
   readonly done: (decoded: Decoded | null) => void;
+  readonly failed: (error: ApiError) => void;
 }
 
 interface Hand {
-  worker: Worker;
+  readonly worker: Worker;
+  /** It has answered once, so its code is there. */
+  isProven: boolean;
   busy: Waiting | null;
   timer: ReturnType<typeof setTimeout> | undefined;
   readonly has: Set<CodecName>;
@@ -31,6 +38,7 @@ export class DecoderPool {
   private readonly waiting: Waiting[] = [];
   private readonly codecs = new Map<CodecName, Promise<ArrayBuffer>>();
   private number = 0;
+  private unproven = 0;
   private isClosed = false;
 
   constructor(private readonly limit = Math.max(1, Math.min(WORKERS_LIMIT, navigator.hardwareConcurrency - 1))) {}
@@ -41,13 +49,13 @@ export class DecoderPool {
     if (this.hands.length === 0) this.start();
   }
 
-  /** Null where it cannot be decoded. Raises where the decoder cannot be loaded. */
+  /** Null where it cannot be decoded. Throws ApiError (`network`) where the decoder or its worker did not come. */
   async decode(job: Omit<Job, "number">): Promise<Decoded | null> {
     const codec = codecOf(job.transferSyntax);
     const wasm = codec ? await this.wasm(codec) : null;
     if (this.isClosed) return null;
-    return new Promise((done) => {
-      this.waiting.push({ job: { ...job, number: ++this.number }, done });
+    return new Promise((done, failed) => {
+      this.waiting.push({ job: { ...job, number: ++this.number }, done, failed });
       const free = this.hands.find(({ busy }) => busy === null) ?? (this.hands.length < this.limit ? this.start() : null);
       // All that are there may be asked for this decoder by and by.
       if (codec && wasm) for (const hand of this.hands) this.give(hand, codec, wasm);
@@ -78,7 +86,7 @@ export class DecoderPool {
   }
 
   private start(): Hand {
-    const hand: Hand = { worker: open(), busy: null, timer: undefined, has: new Set() };
+    const hand: Hand = { worker: open(), isProven: false, busy: null, timer: undefined, has: new Set() };
     this.listen(hand);
     this.hands.push(hand);
     for (const [codec, loading] of this.codecs) void loading.then((wasm) => this.give(hand, codec, wasm), () => undefined);
@@ -87,9 +95,10 @@ export class DecoderPool {
 
   private listen(hand: Hand): void {
     hand.worker.onmessage = ({ data }: MessageEvent<Outcome>) => {
+      hand.isProven = true;
       if (hand.busy?.job.number === data.number) this.finish(hand, data.decoded);
     };
-    hand.worker.onerror = () => this.replace(hand);
+    hand.worker.onerror = () => this.lose(hand);
   }
 
   private give(hand: Hand, codec: CodecName, wasm: ArrayBuffer): void {
@@ -102,7 +111,7 @@ export class DecoderPool {
     const waiting = this.waiting.shift();
     if (!waiting) return;
     hand.busy = waiting;
-    hand.timer = setTimeout(() => this.replace(hand), TIMEOUT_MS);
+    hand.timer = setTimeout(() => this.lose(hand), TIMEOUT_MS);
     hand.worker.postMessage({ job: waiting.job } satisfies Order);
   }
 
@@ -114,14 +123,15 @@ export class DecoderPool {
     this.next(hand);
   }
 
-  private replace(hand: Hand): void {
+  /** Another one is opened only for work, so that one that cannot come does not turn in circles. */
+  private lose(hand: Hand): void {
     if (this.isClosed) return;
+    clearTimeout(hand.timer);
     hand.worker.terminate();
-    hand.worker = open();
-    hand.has.clear();
-    this.listen(hand);
-    for (const [codec, loading] of this.codecs) void loading.then((wasm) => this.give(hand, codec, wasm), () => undefined);
-    this.finish(hand, null);
+    this.hands.splice(this.hands.indexOf(hand), 1);
+    if (hand.isProven || ++this.unproven > UNPROVEN_MAX) hand.busy?.done(null);
+    else hand.busy?.failed(new ApiError("network", "a decoder did not come"));
+    if (this.waiting.length > 0) this.next(this.start());
   }
 }
 
@@ -130,7 +140,11 @@ function open(): Worker {
 }
 
 async function load(address: string): Promise<ArrayBuffer> {
-  const response = await fetch(address, { credentials: "omit" });
-  if (!response.ok) throw new Error("a decoder did not come");
-  return response.arrayBuffer();
+  try {
+    const response = await fetch(address, { credentials: "omit", signal: AbortSignal.timeout(LOAD_TIMEOUT_MS) });
+    if (response.ok) return await response.arrayBuffer();
+  } catch {
+    // Told as every loss of the line.
+  }
+  throw new ApiError("network", "a decoder did not come");
 }

@@ -38,11 +38,6 @@ export class CanvasSurface implements Surface {
     pen.drawImage(this.bitmap, -flat.width / 2, -flat.height / 2, flat.width, flat.height);
   }
 
-  clear(): void {
-    this.pen?.setTransform(1, 0, 0, 1, 0, 0);
-    this.pen?.clearRect(0, 0, this.canvas.width, this.canvas.height);
-  }
-
   resize(): void {
     const { width, height } = sizeOf(this.element);
     this.canvas.width = Math.round(width * devicePixelRatio);

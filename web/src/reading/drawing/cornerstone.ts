@@ -69,10 +69,6 @@ export class StackSurface implements Surface {
     this.viewport.render();
   }
 
-  clear(): void {
-    this.shown = null;
-  }
-
   resize(): void {
     engine?.resize(true, false);
   }

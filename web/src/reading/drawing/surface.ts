@@ -18,7 +18,6 @@ export interface Drawing {
 
 export interface Surface {
   draw(drawing: Drawing): void;
-  clear(): void;
   resize(): void;
   dispose(): void;
 }

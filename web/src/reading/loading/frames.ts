@@ -94,7 +94,11 @@ export class Frames {
       this.timer = setTimeout(() => this.go(), waitMs);
       return;
     }
+    let whole = 0;
     for (const wish of wishes(this.plan)) {
+      // Of these there is no small picture: what does not stay in memory would come again and again.
+      const isWhole = wish.grade === "preview" && !wish.isUrgent && this.shelf.way(wish.picture) === "stored";
+      if (isWhole && ++whole > this.plan.sharpLimit) continue;
       if (this.isDone(wish)) continue;
       if (!this.hasRoom(wish)) {
         if (!wish.isUrgent) return;
