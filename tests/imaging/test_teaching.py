@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import struct
 import subprocess
 import warnings
 from collections.abc import Iterator
@@ -19,6 +20,8 @@ import pydicom
 import pytest
 from pydicom.data import get_testdata_file
 from pydicom.dataset import Dataset, FileDataset
+from pydicom.filebase import DicomBytesIO
+from pydicom.filewriter import write_dataset
 from pydicom.uid import UID, generate_uid
 
 from bridge.app import running
@@ -226,6 +229,103 @@ def test_rows_at_the_top_are_black_and_the_others_as_they_were(name: str, rows: 
         assert made.BurnedInAnnotation == "NO"
         assert np.array_equal(old[:, rows:], new[:, rows:])
         assert not new[:, :rows].any()
+
+
+def long_sequence(word: str, *, implicit: bool) -> bytes:
+    """A sequence longer than a VR with a short length can hold, that names somebody."""
+    sequence = Dataset()
+    for number in range(900):
+        item = Dataset()
+        item.FrameAcquisitionNumber, item.ImageComments, item.StudyInstanceUID = number, word * 4, STUDY
+        item.AcquisitionDateTime = "20240319101530"
+        sequence.setdefault("FrameContentSequence", []).value.append(item)
+    file = DicomBytesIO()
+    file.is_implicit_VR, file.is_little_endian = implicit, True
+    write_dataset(file, sequence)
+    return file.getvalue()[8 if implicit else 12 :]
+
+
+# Bytes that are unknown are in implicit VR by rule; others would be misread, and go as a whole.
+@pytest.mark.parametrize("implicit", [True, False])
+def test_a_sequence_that_came_as_unknown_bytes_is_read_and_what_is_in_it_taken_out(implicit: bool) -> None:
+    dataset, item = secret_slice(), Dataset()
+    content = long_sequence("Tran Thi Lien ", implicit=implicit)
+    assert len(content) > 0xFFFF
+    item.add_new(0x00209111, "UN", content)
+    dataset.PerFrameFunctionalGroupsSequence = [item]
+    made = copy_of(file_of(dataset))
+    for value in (b"Lien", STUDY.encode(), b"20240319"):
+        assert value not in made
+    (left,) = read(made).PerFrameFunctionalGroupsSequence
+    assert ("FrameContentSequence" in left) is implicit
+
+
+@pytest.mark.parametrize(
+    ("tag", "vr", "value"),
+    [
+        (0x00200062, "UN", b"Tran Thi Lien " * 6000),  # a code
+        (0x00209111, "OB", b"Tran Thi Lien!"),  # a sequence
+        (0x00209111, "LT", "Tran Thi Lien"),
+        (0x00280010, "LT", "Tran Thi Lien"),  # a number
+        (0x00200013, "IS", "Tran Thi Lien"),
+        (0x00180050, "DS", "Tran Thi Lien"),
+        (0x00200052, "LO", "Tran Thi Lien"),  # a UID
+        (0x00081150, "UI", "Tran Thi Lien"),
+        (0x00400275, "UN", b"Tran Thi Lien " * 6000),
+    ],
+)
+@pytest.mark.parametrize("shift", [False, True])
+@pytest.mark.filterwarnings("ignore:Invalid value")
+def test_what_is_not_of_the_sort_that_the_standard_says_is_taken_out(
+    tag: int, vr: str, value: Any, shift: bool
+) -> None:
+    dataset = secret_slice()
+    dataset[tag] = pydicom.DataElement(tag, vr, "0" if vr in ("IS", "DS") else value)
+    content = file_of(dataset)
+    if vr in ("IS", "DS"):
+        head = struct.pack("<HH2sH", tag >> 16, tag & 0xFFFF, vr.encode(), 2)
+        content = content.replace(head + b"0 ", head[:-2] + struct.pack("<H", 14) + value.encode() + b" ")
+    assert b"Tran Thi Lien" in content
+    try:
+        made = copy_of(content, shift=shift)
+    except DicomError:
+        return  # Left out: nothing of it is shown either.
+    assert b"Lien" not in made
+    assert tag not in read(made)
+
+
+def test_pixels_that_came_as_unknown_bytes_are_kept() -> None:
+    dataset = secret_slice(PixelData=bytes(range(256)) * 512, Rows=256, Columns=256)
+    dataset["PixelData"].VR = "UN"
+    made = read(copy_of(file_of(dataset)))
+    assert (made["PixelData"].VR, made.PixelData) == ("OW", dataset.PixelData)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "left"),
+    [
+        ("StudyDate", "20240319", True),
+        ("StudyDate", "2024.03.19", True),
+        ("StudyDate", "20240319LIEN", False),
+        ("StudyDate", "20240319-20240322", False),
+        ("AcquisitionDateTime", "20240319101530.25+0700", True),
+        ("AcquisitionDateTime", "20240319101530 Lien", False),
+        ("StudyTime", "101530.5", True),
+        ("StudyTime", "101530 LIEN", False),
+    ],
+)
+def test_a_date_that_is_shifted_keeps_nothing_but_a_time(name: str, value: str, left: bool) -> None:
+    dataset = secret_slice()
+    del dataset[name]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        dataset[name] = pydicom.DataElement(name, pydicom.datadict.dictionary_VR(name), value)
+        content = file_of(dataset)
+    assert value.encode() in content
+    made = copy_of(content, shift=True)
+    assert b"lien" not in made.lower()
+    assert b"20240322" not in made
+    assert bool(str(read(made)[name].value or "")) is left
 
 
 def test_comments_beside_the_pixels_are_taken_out() -> None:

@@ -68,6 +68,7 @@ def _clean_frames(dataset: FileDataset, syntax: str) -> None:
         if name in dataset:
             delattr(dataset, name)
     dataset.PixelData = encapsulate(frames)
+    dataset["PixelData"].VR = "OB"
     dataset["PixelData"].is_undefined_length = True
 
 

@@ -42,6 +42,19 @@ _ACTIONS: tuple[tuple[list[Any], Action], ...] = (
     (table.X_Z_U_STAR_TAGS, Action.DESCEND),
 )
 _TIMES = frozenset(("DA", "DT", "TM"))
+_NAMING = frozenset(("PN", "AE"))
+_SORTS = {
+    vr: sort
+    for sort, vrs in (
+        ("text", "AE AS CS DA DS DT IS LO LT PN SH ST TM UC UR UT"),
+        ("bytes", "OB OW OD OF OL OV"),
+        ("number", "US SS UL SL UV SV FL FD AT"),
+        ("sequence", "SQ"),
+        ("uid", "UI"),
+    )
+    for vr in vrs.split()
+}
+"""UN is of none."""
 _BIRTH = frozenset((0x00100030, 0x00100032))
 """A patient's birth is not shifted by the option on dates but emptied."""
 _CURVES, _OVERLAYS, _REPEATING = 0x5000, 0x6000, 0xFF00
@@ -68,13 +81,27 @@ def action_of(tag: BaseTag, vr: str) -> Action:
     if action is Action.DUMMY and vr == "SQ" and int(tag) in _removable():
         return Action.REMOVE  # A sequence of dummies would hardly be valid.
     # A name or an address of a device that the table forgot is none that a copy needs.
-    if action is Action.KEEP and vr in ("PN", "AE"):
+    if action is Action.KEEP and not _NAMING.isdisjoint((vr, *vrs_of(tag))):
         return Action.DUMMY
     return action
+
+
+def vrs_of(tag: BaseTag) -> list[str]:
+    """Those that the standard allows."""
+    return dictionary_VR(tag).split(" or ")
+
+
+def is_as_defined(tag: BaseTag, vr: str) -> bool:
+    """Whether a value that is said to be of this VR is of the sort that the standard gives this attribute.
+
+    Only then does it hold what the table had in mind: a sequence written as bytes may say anything.
+    """
+    allowed = {_SORTS.get(each, "") for each in vrs_of(tag)}
+    return all(_SORTS.get(each) in allowed for each in vr.split(" or "))
 
 
 def is_shiftable(tag: BaseTag) -> bool:
     """Whether the option on longitudinal information with modified dates keeps it, shifted."""
     if int(tag) in _BIRTH or not dictionary_has_tag(tag):
         return False
-    return any(vr in _TIMES for vr in dictionary_VR(tag).split(" or "))
+    return any(vr in _TIMES for vr in vrs_of(tag))

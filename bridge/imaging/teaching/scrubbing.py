@@ -1,7 +1,7 @@
 """Takes everything that identifies somebody out of one dataset, consistently over all that is copied together. Pure.
 
 UIDs become keyed hashes, so that references within the copy stay whole and nobody without the key finds the originals;
-dates are emptied, or all shifted by the same days.
+dates are emptied, or all shifted by the same days. What is not of the sort that the standard gives it is removed.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
+import struct
 from datetime import date, timedelta
 from typing import Any
 
@@ -16,8 +17,11 @@ import msgspec
 from pydicom._uid_dict import UID_dictionary
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
+from pydicom.values import convert_SQ
 
-from bridge.imaging.teaching.profile import Action, action_of, is_shiftable
+from bridge.imaging.elements import Walker
+from bridge.imaging.errors import DicomError
+from bridge.imaging.teaching.profile import Action, action_of, is_as_defined, is_shiftable, vrs_of
 
 _STANDARD_ROOT = "1.2.840.10008."
 _METHOD = "PS3.15 Basic Profile"
@@ -47,6 +51,20 @@ _BINARY = frozenset(("OB", "OW", "OD", "OF", "OL", "OV", "UN"))
 _FLOATS = frozenset(("FL", "FD"))
 _KEPT_UIDS = re.compile(r"(Class|CodingScheme|Context|MappingResource|TransferSyntax)UID$")
 """Keywords of UIDs that name a sort of thing; of those that the table does not name."""
+_SHAPES = {
+    "AS": re.compile(r"([0-9]{1,3}[DWMY])?"),
+    "DA": re.compile(r"[0-9.-]*"),
+    "DS": re.compile(r"[0-9.eE +-]*"),
+    "DT": re.compile(r"[0-9.: +-]*"),
+    "IS": re.compile(r"[0-9 +-]*"),
+    "TM": re.compile(r"[0-9.: -]*"),
+    "UI": re.compile(r"[0-9. \0]*"),
+}
+"""What values look like that are no words; pydicom reads others too."""
+_DATE_AND_TIME = re.compile(
+    r"([0-9]{4})[.-]?([0-9]{2})[.-]?([0-9]{2})((?:[0-9]{2}:?){0,3}(?:\.[0-9]{1,6})?(?:[+-][0-9]{2}:?[0-9]{2})?)"
+)
+"""A range is none: the second of its dates would not be shifted."""
 
 
 class Wish(msgspec.Struct, frozen=True):
@@ -98,13 +116,15 @@ class Scrubber:
             element = dataset[tag]
             action = action_of(element.tag, element.VR)
             if action is not Action.KEEP and self._wish.shift and is_shiftable(element.tag):
-                element.value = self._shifted(element)
+                self._shift(dataset, element)
             elif action is Action.REMOVE:
                 del dataset[tag]
             elif action is Action.EMPTY:
                 element.value = [] if element.VR == "SQ" else None
             elif action is Action.DUMMY:
                 self._dummy(element)
+            elif not _is_understood(element, dataset):
+                del dataset[tag]
             elif element.VR == "SQ":
                 for item in element.value:
                     self._scrub(item)
@@ -140,15 +160,17 @@ class Scrubber:
         elif value:
             element.value = [self.uid(str(one)) for one in value]
 
-    def _shifted(self, element: DataElement) -> Any:
-        if element.VR == "TM" or element.is_empty:
-            return element.value
-        values = [element.value] if element.VM == 1 else list(element.value)
-        return [self._earlier(str(one)) for one in values]
+    def _shift(self, dataset: Dataset, element: DataElement) -> None:
+        if element.VR not in ("DA", "DT", "TM"):
+            del dataset[element.tag]
+        elif vrs_of(element.tag) != ["TM"]:
+            element.value = [self._earlier(value) for value in _texts(element)]
+        elif not _is_plain(element):
+            element.value = None
 
     def _earlier(self, text: str) -> str:
-        """A date or the date in a time of a day; what is less than a day's date is emptied."""
-        found = re.match(r"(\d{4})[.-]?(\d{2})[.-]?(\d{2})(.*)", text.strip())
+        """A date or the date in a time of a day; what is less than a day's date, or more, is emptied."""
+        found = _DATE_AND_TIME.fullmatch(text.strip())
         if found is None:
             return ""
         try:
@@ -156,6 +178,43 @@ class Scrubber:
         except (ValueError, OverflowError):
             return ""
         return f"{moved.year:04}{moved.month:02}{moved.day:02}{found[4]}"
+
+
+def _is_understood(element: DataElement, dataset: Dataset) -> bool:
+    """Whether it holds what the table had in mind; what came as UN is made what the standard says (PS3.5 6.2.2)."""
+    if element.VR == "UN":
+        _define(element, dataset)
+    return is_as_defined(element.tag, element.VR) and _is_plain(element)
+
+
+def _define(element: DataElement, dataset: Dataset) -> None:
+    """Where pydicom left bytes as they were, because they are too many for a VR with a short length."""
+    vr, content = vrs_of(element.tag)[-1], element.value
+    if not isinstance(content, bytes):
+        return
+    if vr in _BINARY:
+        element.VR = vr
+    elif vr == "SQ":
+        head = struct.pack("<HHL", element.tag.group, element.tag.element, len(content))
+        try:
+            # What is not said in implicit VR throughout would be read as something else, and words be missed.
+            Walker(head + content).dataset(0, explicit=False)
+        except DicomError:
+            return
+        element.VR = vr
+        element.value = convert_SQ(content, True, True, dataset.original_character_set)  # type: ignore[arg-type]
+
+
+def _is_plain(element: DataElement) -> bool:
+    """Whether what is no text holds no words."""
+    shape = _SHAPES.get(element.VR)
+    return shape is None or all(shape.fullmatch(text.strip()) for text in _texts(element))
+
+
+def _texts(element: DataElement) -> list[str]:
+    if element.value is None:
+        return []
+    return [str(each) for each in (element.value if element.VM > 1 else [element.value])]
 
 
 def _code(value: str, meaning: str) -> Dataset:
