@@ -15,14 +15,14 @@ class Allowance:
         self._per_s = per_s
         self._counted_ms = now_ms
 
-    def spend(self, now_ms: int, text: str) -> None:
-        """Takes one. Raises LimitExceeded (`tooMany`) with this text if there is none."""
+    def spend(self, now_ms: int, text: str, amount: float = 1) -> None:
+        """Takes so much. Raises LimitExceeded (`tooMany`) with this text, and takes nothing, if there is less."""
         elapsed_ms = max(0, now_ms - self._counted_ms)
         self._left = min(self._burst, self._left + elapsed_ms * self._per_s / 1000)
         self._counted_ms = now_ms
-        if self._left < 1:
+        if self._left < amount:
             raise LimitExceeded(text)
-        self._left -= 1
+        self._left -= amount
 
     def give_back(self) -> None:
         """What was spent last does not count here after all."""

@@ -30,6 +30,9 @@ COSTLY_PER_S = 2.0
 VIEW_BURST = 60
 VIEW_PER_S = 25.0
 """Of changes to the common view: as often as a hand on the wheel, and what waited while a line stood still."""
+VIEW_BURST_BYTES = 192 * 1024
+VIEW_BYTES_PER_S = 48 * 1024
+"""Each reader is sent as much: a full view twice at once, and after that what a measurement under the hand needs."""
 REPORT_BURST = 5
 REPORT_PER_S = 1.0
 
@@ -164,11 +167,13 @@ class Participant:
     line_told_at_ms: int = 0
     costly: Allowance = field(init=False)
     view_changes: Allowance = field(init=False)
+    view_bytes: Allowance = field(init=False)
     reports: Allowance = field(init=False)
 
     def __post_init__(self) -> None:
         self.costly = Allowance(COSTLY_BURST, COSTLY_PER_S, self.joined_at_ms)
         self.view_changes = Allowance(VIEW_BURST, VIEW_PER_S, self.joined_at_ms)
+        self.view_bytes = Allowance(VIEW_BURST_BYTES, VIEW_BYTES_PER_S, self.joined_at_ms)
         self.reports = Allowance(REPORT_BURST, REPORT_PER_S, self.joined_at_ms)
 
     @property

@@ -7,7 +7,7 @@ newest state is all that is kept, in memory.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,8 @@ from bridge.ids import ParticipantId
 
 STUDY = "study"
 SLOTS_LIMIT = 256
+CHANGES_LIMIT = 2 * SLOTS_LIMIT
+"""All slots of a full view removed at once, and as many others set."""
 VALUE_LIMIT_BYTES = 2 * 1024
 VIEW_LIMIT_BYTES = 64 * 1024
 """Names and values of all slots: what who joins late is sent at once."""
@@ -33,6 +35,11 @@ class Delta:
 
     changes: Mapping[str, bytes]
     whole: bool
+
+    @property
+    def size_bytes(self) -> int:
+        """What each who is told of it is sent, about."""
+        return _size_bytes(self.changes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,30 +119,35 @@ class Reading:
         said = msgspec.json.decode(self._view.get(STUDY, _NOTHING))
         return said if isinstance(said, str) else None
 
-    def change(self, by: ParticipantId, changes: Mapping[str, Any]) -> Delta:
+    def change(
+        self, by: ParticipantId, changes: Mapping[str, Any], pay: Callable[[int], None] | None = None
+    ) -> Delta:
         """Sets slots, and removes those whose value is None. All of it is done, or nothing.
 
-        Raises NotAuthorised (`notAllowed`) for who does not lead, ProtocolError, LimitExceeded (`tooLarge`).
+        `pay` is asked with the bytes that each of the others will be sent, and raises if that is too much now. Raises
+        NotAuthorised (`notAllowed`) for who does not lead, ProtocolError, LimitExceeded (`tooLarge`).
         """
         if by != self.leader:
             raise NotAuthorised("Only who leads changes what all see.", "notAllowed")
+        if len(changes) > CHANGES_LIMIT:
+            raise LimitExceeded("Too many changes of the view at once.", "tooLarge")
         encoded = {_checked_name(name): _encoded(value) for name, value in changes.items()}
         anew = STUDY in encoded and encoded[STUDY] != self._view.get(STUDY, _NOTHING)
-        view = {} if anew else dict(self._view)
-        for name, value in encoded.items():
-            if value == _NOTHING:
-                view.pop(name, None)
-            else:
-                view[name] = value
-        size_bytes = sum(len(name) + len(value) for name, value in view.items())
-        if len(view) > SLOTS_LIMIT or size_bytes > VIEW_LIMIT_BYTES:
+        before = {} if anew else self._view
+        different = {name: value for name, value in encoded.items() if value != before.get(name, _NOTHING)}
+        view = {name: value for name, value in (before | different).items() if value != _NOTHING}
+        if len(view) > SLOTS_LIMIT or _size_bytes(view) > VIEW_LIMIT_BYTES:
             raise LimitExceeded("The view holds too much: remove some of its notes.", "tooLarge")
-        self._view, self.by = view, by
+        delta = Delta(view if anew else different, anew)
+        if pay is not None:
+            pay(delta.size_bytes)
+        if delta.changes or anew:
+            self._view, self.by = view, by
         if anew:
             # What was said of another study's pictures says nothing of these.
             self._readers = {who: Progress(each.following) for who, each in self._readers.items()}
             self.readers_are_news = True
-        return Delta(view if anew else encoded, anew)
+        return delta
 
     # How far readers are
 
@@ -168,6 +180,10 @@ def _encoded(value: Any) -> bytes:
     if len(encoded) > VALUE_LIMIT_BYTES:
         raise LimitExceeded(f"A slot holds at most {VALUE_LIMIT_BYTES // 1024} KiB.", "tooLarge")
     return encoded
+
+
+def _size_bytes(slots: Mapping[str, bytes]) -> int:
+    return sum(len(name) + len(value) for name, value in slots.items())
 
 
 def _is_deep(value: Any, levels: int) -> bool:

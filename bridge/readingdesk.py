@@ -80,7 +80,14 @@ class ReadingDesk:
         """Raises NotAuthorised, ProtocolError, LimitExceeded."""
         session = self._session_read_by(actor)
         reading = session.reading
-        delta = reading.change(actor.id, changes)
+        now_ms = self._now_ms()
+        delta = reading.change(
+            actor.id,
+            changes,
+            pay=lambda size_bytes: actor.view_bytes.spend(now_ms, "The view changes too much.", size_bytes),
+        )
+        if not delta.changes and not delta.whole:
+            return
         if delta.whole:
             study = reading.study
             reading.shown = self._studies.vault_id(session.id, study) if study is not None else ""

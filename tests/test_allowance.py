@@ -24,6 +24,15 @@ def test_a_burst_is_spent_and_comes_back_with_time() -> None:
     assert spent(allowance, 60_000) == 5
 
 
+def test_what_is_too_much_at_once_takes_nothing() -> None:
+    allowance = Allowance(100, 10, 0)
+    allowance.spend(0, "Too much.", 60)
+    with pytest.raises(LimitExceeded):
+        allowance.spend(0, "Too much.", 41)
+    allowance.spend(0, "Too much.", 40)
+    assert spent(allowance, 1000) == 10
+
+
 def test_a_clock_that_stands_still_or_goes_back_gives_nothing() -> None:
     allowance = Allowance(1, 1000, 5000)
     assert spent(allowance, 5000) == 1

@@ -9,7 +9,7 @@ import pytest
 
 from bridge.errors import BridgeError, LimitExceeded, NotAuthorised, ProtocolError
 from bridge.ids import ParticipantId
-from bridge.reading import SLOTS_LIMIT, VALUE_LIMIT_BYTES, VIEW_LIMIT_BYTES, Progress, Reading
+from bridge.reading import CHANGES_LIMIT, SLOTS_LIMIT, VALUE_LIMIT_BYTES, VIEW_LIMIT_BYTES, Progress, Reading
 
 ANNA, BINH, CHI = (ParticipantId(name) for name in ("anna", "binh", "chi"))
 
@@ -74,10 +74,46 @@ def test_slots_are_replaced_whole_and_removed_by_null(reading: Reading) -> None:
     reading.change(ANNA, {"window.0": [40, 400, 0], "mark.a-1": {"tool": "length"}})
     delta = reading.change(ANNA, {"window.0": [300, 1500, 0], "mark.a-1": None, "mark.b": None})
     assert values(reading) == {"window.0": [300, 1500, 0]}
+    # What was not there is not told as gone.
     assert (dict(delta.changes), delta.whole) == (
-        {"window.0": b"[300,1500,0]", "mark.a-1": b"null", "mark.b": b"null"},
+        {"window.0": b"[300,1500,0]", "mark.a-1": b"null"},
         False,
     )
+
+
+def test_only_what_is_different_is_told(reading: Reading) -> None:
+    reading.change(ANNA, {"study": "1.2.3", "at.0": 4, "window.0": [40, 400, 0]})
+    delta = reading.change(ANNA, {"study": "1.2.3", "at.0": 5, "window.0": [40, 400, 0], "mark.b": None})
+    assert (dict(delta.changes), delta.whole) == ({"at.0": b"5"}, False)
+    assert not reading.change(ANNA, {"at.0": 5, "study": "1.2.3"}).changes
+    anew = reading.change(ANNA, {"study": "1.2.4", "at.0": 5, "mark.b": None})
+    assert (dict(anew.changes), anew.whole) == ({"study": b'"1.2.4"', "at.0": b"5"}, True)
+
+
+def test_full_view_may_become_another_full_one_and_no_more_is_removed_at_once(reading: Reading) -> None:
+    first = {f"mark.a{number}": 1 for number in range(SLOTS_LIMIT)}
+    second = {f"mark.b{number}": 1 for number in range(SLOTS_LIMIT)}
+    reading.change(ANNA, first)
+    delta = reading.change(ANNA, {**dict.fromkeys(first), **second})
+    assert len(delta.changes) == CHANGES_LIMIT
+    assert values(reading) == second
+    with pytest.raises(LimitExceeded) as refused:
+        reading.change(ANNA, dict.fromkeys(f"mark.c{number}" for number in range(CHANGES_LIMIT + 1)))
+    assert refused.value.code == "tooLarge"
+
+
+def test_change_that_is_too_much_at_this_time_is_not_made(reading: Reading) -> None:
+    asked: list[int] = []
+
+    def refuse(size_bytes: int) -> None:
+        asked.append(size_bytes)
+        raise LimitExceeded("wait")
+
+    reading.change(ANNA, {"at.0": 1})
+    with pytest.raises(LimitExceeded):
+        reading.change(ANNA, {"at.0": 2, "mark.a": None}, refuse)
+    assert asked == [len("at.0") + len("2")]
+    assert values(reading) == {"at.0": 1}
 
 
 def test_another_study_begins_with_an_empty_view_and_empty_figures(reading: Reading) -> None:

@@ -14,9 +14,9 @@ from bridge.imaging.access import Visitor
 from bridge.imaging.catalogue import Belonging
 from bridge.media.contract import Description
 from bridge.messages import Wish
-from bridge.participant import Participant
+from bridge.participant import VIEW_BURST_BYTES, VIEW_BYTES_PER_S, Participant
 from bridge.policy import reads
-from bridge.reading import Progress
+from bridge.reading import SLOTS_LIMIT, Progress
 from bridge.readingdesk import LEADER_LOST_MS, READERS_AT_ONCE, READERS_TOLD_EVERY_MS
 from bridge.recordings import layout
 from tests.fakes import Client, House, a_house
@@ -108,6 +108,41 @@ async def test_view_goes_to_all_readers_but_who_made_it(house: House) -> None:
         ]
     )
     assert views(own) == []
+
+
+async def test_view_that_is_as_it_was_is_told_to_nobody(house: House) -> None:
+    hub, _ = await house.join(Role.HUB)
+    _, clinic = await house.join(Role.SATELLITE)
+    house.rooms.readings.ask_lead(hub, True, None)
+    house.rooms.readings.set_view(hub, {"study": "1.2.3", "at.0": 4})
+    views(clinic)
+    absent = dict.fromkeys(f"mark.{number}" for number in range(SLOTS_LIMIT))
+    house.rooms.readings.set_view(hub, {"study": "1.2.3", "at.0": 4, **absent})
+    assert views(clinic) == []
+
+
+async def test_who_leads_cannot_fill_the_lines_of_the_others(house: House) -> None:
+    hub, _ = await house.join(Role.HUB)
+    _, clinic = await house.join(Role.SATELLITE)
+    house.rooms.readings.ask_lead(hub, True, None)
+    asked = refusals = told_bytes = 0
+    for second in range(10):
+        for number in range(25):
+            changes = {f"mark.{slot}": f"{second}/{number}" + "x" * 1900 for slot in range(30)}
+            asked += 1
+            try:
+                house.rooms.readings.set_view(hub, changes)
+            except BridgeError as error:
+                assert error.code == "tooMany"
+                refusals += 1
+        told_bytes += sum(len(str(each["changes"])) for each in views(clinic))
+        await house.pass_time(1000)
+    assert refusals
+    assert asked - refusals >= 10 * VIEW_BYTES_PER_S / 60_000
+    assert told_bytes <= 1.1 * (VIEW_BURST_BYTES + 10 * VIEW_BYTES_PER_S)
+    # A hand on the wheel goes on a moment later.
+    await house.pass_time(1000)
+    house.rooms.readings.set_view(hub, {"at.0": 1})
 
 
 async def test_late_comer_and_who_resumes_get_the_whole_state(house: House) -> None:
