@@ -27,7 +27,7 @@ _STUDY = "/api/studies/{study:[a-z0-9.]{1,64}}"
 _JOB = "/api/study-jobs/{job:[a-z0-9]{1,32}}"
 LIST_LIMIT = 500
 _SENDERS = frozenset((Role.HUB,))
-"""Who may send on what came to their session, besides the staff."""
+"""Who may send on what came to their session, besides the staff; of jobs they see and stop no others."""
 
 
 class _Hold(Struct):
@@ -110,7 +110,8 @@ class Studies:
 
     async def list_jobs(self, request: web.Request) -> web.Response:
         visitor = await self._sender(request)
-        jobs = await self._upkeep.rows.list_jobs(session=visitor.session)
+        kinds = () if visitor.is_staff else (JobKind.SEND,)
+        jobs = await self._upkeep.rows.list_jobs(session=visitor.session, kinds=kinds)
         return json_answer({"jobs": [self._told(job) for job in jobs]})
 
     async def get_job(self, request: web.Request) -> web.Response:
@@ -120,14 +121,12 @@ class Studies:
     async def stop_job(self, request: web.Request) -> web.Response:
         visitor = await self._sender(request)
         job = await self._job(visitor, request)
-        await self._upkeep.jobs.stop(job.id)
-        return json_answer({"job": self._told(await self._upkeep.rows.get_job(job.id))})
+        return json_answer({"job": self._told(await self._upkeep.stop(job.id, visitor.who))})
 
     async def retry_job(self, request: web.Request) -> web.Response:
         visitor = await self._sender(request)
         job = await self._job(visitor, request)
-        await self._upkeep.jobs.retry(job.id)
-        return json_answer({"job": self._told(await self._upkeep.rows.get_job(job.id))}, 202)
+        return json_answer({"job": self._told(await self._upkeep.retry(job.id, visitor.who))}, 202)
 
     # --- who and what ----------------------------------------------------------------------------------------------
 
@@ -153,9 +152,10 @@ class Studies:
         return await self._access.study(visitor, entry.uid)
 
     async def _job(self, visitor: Visitor, request: web.Request) -> JobRecord:
-        """Raises NotFound, also for another session's."""
+        """Raises NotFound, also for another session's, and for what only the staff may have done."""
         job = await self._upkeep.rows.get_job(request.match_info["job"])
-        if not visitor.is_staff and job.session != visitor.session:
+        if not visitor.is_staff and (job.session != visitor.session or job.kind is not JobKind.SEND):
+            await self._access.note_refusal(visitor, f"study/{job.study}")
             raise NotFound("There is no such job.")
         return job
 

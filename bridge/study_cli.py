@@ -303,7 +303,7 @@ def stop_job(settings: Settings, job: _Job) -> None:
 
     async def work() -> None:
         async with _opened(settings) as here:
-            await here.upkeep.jobs.stop(job)
+            await here.upkeep.stop(job, operator())
 
     run_to_end(work())
     typer.echo(f"Stopped {job}.")
@@ -316,7 +316,7 @@ def retry_job(settings: Settings, job: _Job) -> None:
 
     async def work() -> None:
         async with _opened(settings) as here:
-            await here.upkeep.jobs.retry(job)
+            await here.upkeep.retry(job, operator())
 
     run_to_end(work())
     typer.echo(f"To be done again: {job}.")

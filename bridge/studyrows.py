@@ -209,15 +209,18 @@ class StudyRows:
         self,
         *,
         session: SessionId | None = None,
+        kinds: Collection[JobKind] = (),
         states: Collection[JobState] = (),
         transaction: str = "",
         limit: int = 200,
     ) -> list[JobRecord]:
-        """The newest first: of a session, in these states, or asked for under this transaction UID."""
+        """The newest first: of a session, of these kinds, in these states, or asked for under this transaction UID."""
         columns = tables.study_jobs.c
         query = sa.select(tables.study_jobs).order_by(columns.created_at_ms.desc(), columns.id).limit(limit)
         if session is not None:
             query = query.where(columns.session == session)
+        if kinds:
+            query = query.where(columns.kind.in_([kind.value for kind in kinds]))
         if states:
             query = query.where(columns.state.in_([state.value for state in states]))
         if transaction:

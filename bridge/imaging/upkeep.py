@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from bridge.audit import Audit
+from bridge.audit import Audit, Entry, Event, Outcome
 from bridge.config import Settings
-from bridge.errors import LimitExceeded
+from bridge.errors import BridgeError, LimitExceeded
 from bridge.ids import SessionId, SessionKind
 from bridge.imaging.archive import Archive
 from bridge.imaging.committing import Reported
@@ -42,6 +42,7 @@ class Upkeep:
     reported: Reported
     """For the gate, in its threads: what others say of objects that they were sent."""
     now_ms: Callable[[], int]
+    record: Callable[[Entry], Awaitable[None]]
 
     async def start(
         self,
@@ -69,6 +70,29 @@ class Upkeep:
         )
         self.jobs.nudge()
         return job
+
+    async def stop(self, job: str, who: str) -> JobRecord:
+        """Raises NotFound, Conflict, AuditError; see `Jobs.stop`."""
+        return await self._change(job, who, "stopped", self.jobs.stop)
+
+    async def retry(self, job: str, who: str) -> JobRecord:
+        """Raises NotFound, Conflict, AuditError; see `Jobs.retry`."""
+        return await self._change(job, who, "retried", self.jobs.retry)
+
+    async def _change(
+        self, job: str, who: str, named: str, change: Callable[[str], Awaitable[None]]
+    ) -> JobRecord:
+        """Announced before it is done, for an audit that cannot be written forbids it."""
+        on = f"study/{(await self.rows.get_job(job)).study}"
+        detail: dict[str, int | str] = {"job": job, named: 1}
+        await self.record(Entry(Event.OBJECT_CHANGED, who, on, Outcome.BEGUN, detail))
+        try:
+            await change(job)
+        except BridgeError:
+            await self.record(Entry(Event.OBJECT_CHANGED, who, on, Outcome.REFUSED, detail))
+            raise
+        await self.record(Entry(Event.OBJECT_CHANGED, who, on, Outcome.DONE, detail))
+        return await self.rows.get_job(job)
 
 
 @asynccontextmanager
@@ -113,8 +137,13 @@ async def open_upkeep(
     }
     jobs = Jobs(rows, works, now_ms, patient=patient)
     keeping.forgets.append(jobs.forget)
+
+    async def record(entry: Entry) -> None:
+        await threads.run(lambda: audit.record(entry))
+
+    reported = _reported(jobs, asyncio.get_running_loop())
     try:
-        yield Upkeep(rows, keeping, jobs, destinations, _reported(jobs, asyncio.get_running_loop()), now_ms)
+        yield Upkeep(rows, keeping, jobs, destinations, reported, now_ms, record)
     finally:
         await jobs.close()
         sending.shutdown()

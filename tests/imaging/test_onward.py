@@ -21,9 +21,12 @@ from pydicom.data import get_testdata_file
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from bridge.app import running
+from bridge.audit import Outcome, read_lines
+from bridge.audit.log import load_key
 from bridge.config import DicomPeer, WebPeer
 from bridge.ids import Role
 from bridge.imaging.catalogue import Belonging
+from bridge.studyrows import JobKind, JobState, StudyRows
 from tests.house import House, settings_for
 from tests.imaging.certificates import make_certificates
 from tests.imaging.corpus import ct_slice, file_of
@@ -282,6 +285,45 @@ async def test_only_staff_and_the_hub_of_its_session_send_a_study(opened: Opened
         assert await house.code("GET", f"/api/study-jobs/{job}", strange) == (404, "notFound")
         assert (await sender.ask("GET", "/api/destinations", token=hub))["destinations"] == [STORE_TITLE]
         assert len(store.received()) == 2
+
+
+async def test_the_hub_sees_and_stops_nothing_but_what_sends_its_session_s_studies(
+    opened: Opened, tmp_path: Path
+) -> None:
+    sender = await opened(store_at(free_port()))
+    house = sender.house
+    made = await house.make("Echo")
+    study = await sender.keep(slices(2), made.session.id)
+    hub, rows = house.token(made, Role.HUB), StudyRows(house.server.office.store)
+    for kind in (JobKind.SHRED, JobKind.COPY):
+        job = await rows.add_job(kind, study, "staff", now_ms=2**60, session=made.session.id)
+        for end, method in (("", "GET"), ("/stop", "POST"), ("/retry", "POST")):
+            assert await house.code(method, f"/api/study-jobs/{job.id}{end}", hub) == (404, "notFound")
+        assert (await rows.get_job(job.id)).state is JobState.WAITING
+    sent = await sender.send(STORE_TITLE, token=hub)
+    for token, count in ((hub, 1), (None, 3)):
+        assert len((await sender.ask("GET", "/api/study-jobs", token=token))["jobs"]) == count
+    await sender.when(sent, lambda told: told["error"])
+    assert (await sender.ask("POST", f"/api/study-jobs/{sent}/stop", token=hub))["job"]["state"] == "stopped"
+    await sender.ask("POST", f"/api/study-jobs/{sent}/retry", token=house.staff_token())
+    assert await house.code("POST", f"/api/study-jobs/{sent}/retry", hub) == (409, "conflict")
+    folder = tmp_path / "data" / "audit"
+    lines = await asyncio.to_thread(lambda: list(read_lines(folder, load_key(folder, make=False))))
+    audited = [
+        (line.content["who"], line.content["outcome"], set(line.content["detail"]) - {"job"})
+        for line in lines
+        if line.content.get("on") == f"study/{study}" and line.content["event"] == "objectChanged"
+    ]
+    assert [(outcome, *what) for _, outcome, what in audited] == [
+        (Outcome.BEGUN, "stopped"),
+        (Outcome.DONE, "stopped"),
+        (Outcome.BEGUN, "retried"),
+        (Outcome.DONE, "retried"),
+        (Outcome.BEGUN, "retried"),
+        (Outcome.REFUSED, "retried"),
+    ]
+    who = [who for who, *_ in audited]
+    assert who[0] == who[1] == who[4] == who[5] != who[2] == who[3]
 
 
 async def test_a_connection_that_breaks_off_is_tried_again(opened: Opened, tmp_path: Path) -> None:
