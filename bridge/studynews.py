@@ -11,6 +11,8 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+import structlog
+
 from bridge import policy
 from bridge.errors import NotFound
 from bridge.ids import SessionId
@@ -22,6 +24,7 @@ ARRIVING_MS = 3000
 """A modality that pauses for longer has sent what it has, or has lost its line."""
 ANNOUNCED_LIMIT = 1000
 """Announcements that are remembered; the oldest goes first."""
+_log = structlog.get_logger(__name__)
 
 
 @dataclass(slots=True)
@@ -56,6 +59,7 @@ class StudyNews:
         self._known: dict[str, _Known] = {}
         self._of_session: dict[SessionId, dict[str, None]] = {}
         self._arriving: set[str] = set()
+        self._failed: set[str] = set()
 
     def follow(self, catalogue: Catalogue) -> None:
         """From here on; what is there already is no news."""
@@ -98,7 +102,15 @@ class StudyNews:
         # Those that stopped arriving are told once more.
         quiet = {study for study in self._arriving if not self._is_arriving(study, now_ms)}
         for study in dirty | quiet:
-            self._look(study, now_ms, news)
+            try:
+                self._look(study, now_ms, news)
+                self._failed.discard(study)
+            except Exception:
+                # The others are told, and this one is tried again.
+                self.changed(study)
+                if study not in self._failed:
+                    self._failed.add(study)
+                    _log.exception("study.news_failed", study=study)
         return news
 
     def _look(self, study: str, now_ms: int, news: News) -> None:
@@ -147,7 +159,10 @@ class StudyNews:
             self._leave(study, known.session, news)
 
     def _leave(self, study: str, session: SessionId, news: News) -> None:
-        self._of_session.get(session, {}).pop(study, None)
+        theirs = self._of_session.get(session, {})
+        theirs.pop(study, None)
+        if not theirs:
+            self._of_session.pop(session, None)
         news.relisted.add(session)
 
     def _is_arriving(self, study: str, now_ms: int) -> bool:

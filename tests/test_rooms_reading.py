@@ -125,7 +125,8 @@ async def test_who_leads_cannot_fill_the_lines_of_the_others(house: House) -> No
     hub, _ = await house.join(Role.HUB)
     _, clinic = await house.join(Role.SATELLITE)
     house.rooms.readings.ask_lead(hub, True, None)
-    asked = refusals = told_bytes = 0
+    asked = told_bytes = 0
+    refusals: list[str] = []
     for second in range(10):
         for number in range(25):
             changes = {f"mark.{slot}": f"{second}/{number}" + "x" * 1900 for slot in range(30)}
@@ -133,12 +134,11 @@ async def test_who_leads_cannot_fill_the_lines_of_the_others(house: House) -> No
             try:
                 house.rooms.readings.set_view(hub, changes)
             except BridgeError as error:
-                assert error.code == "tooMany"
-                refusals += 1
+                refusals.append(error.code)
         told_bytes += sum(len(str(each["changes"])) for each in views(clinic))
         await house.pass_time(1000)
-    assert refusals
-    assert asked - refusals >= 10 * VIEW_BYTES_PER_S / 60_000
+    assert set(refusals) == {"tooMany"}
+    assert asked - len(refusals) >= 10 * VIEW_BYTES_PER_S / 60_000
     assert told_bytes <= 1.1 * (VIEW_BURST_BYTES + 10 * VIEW_BYTES_PER_S)
     # A hand on the wheel goes on a moment later.
     await house.pass_time(1000)

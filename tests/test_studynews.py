@@ -9,6 +9,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+import structlog
 
 from bridge.ids import SessionId
 from bridge.imaging.catalogue import Belonging, Catalogue, StoreEntries, StudyEntry
@@ -148,6 +149,48 @@ def test_study_that_is_shredded_or_moved_leaves_the_list_of_its_session(
     assert due.relisted == {HERE}
     assert [session for session, _ in due.changed] == [THERE]
     assert (news.of(HERE), len(news.of(THERE))) == ((), 1)
+
+
+def test_session_whose_studies_are_gone_leaves_nothing_behind(
+    catalogue: Catalogue, news: StudyNews, clock: Clock
+) -> None:
+    for number in range(3):
+        arrive(catalogue, f"study{number}" + "x" * number, 1, SessionId(f"session{number}"))
+    news.due()
+    clock.now_ms += TOLD_EVERY_MS
+    for number in range(3):
+        catalogue.forget(f"study{number}" + "x" * number)
+    assert len(news.due().relisted) == 3
+    assert news._of_session == {}
+    assert news._known == {}
+
+
+def test_study_that_cannot_be_told_keeps_no_other_from_being_told(
+    catalogue: Catalogue, news: StudyNews, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    belonging = catalogue.belonging
+    failures = 0
+
+    def fail(study: str) -> Belonging:
+        nonlocal failures
+        if study == "study1":
+            failures += 1
+            raise RuntimeError("of this study")
+        return belonging(study)
+
+    for study in ("study1", "study22"):
+        arrive(catalogue, study, 1)
+    with monkeypatch.context() as patched:
+        patched.setattr(catalogue, "belonging", fail)
+        with structlog.testing.capture_logs() as logs:
+            assert [study.uid for _, study in news.due().changed] == ["1.2.7"]
+            clock.now_ms += TOLD_EVERY_MS
+            assert told(news) == []
+    assert failures == 2
+    assert [(line["event"], line["study"]) for line in logs] == [("study.news_failed", "study1")]
+    # Once the trouble is over it is told without another change.
+    clock.now_ms += TOLD_EVERY_MS
+    assert [study.uid for _, study in news.due().changed] == ["1.2.6"]
 
 
 def test_vault_id_is_told_of_studies_of_the_session_only(catalogue: Catalogue, news: StudyNews) -> None:
