@@ -81,13 +81,21 @@ class Target:
                 return number, other
         return None
 
+    @property
+    def is_open(self) -> bool:
+        return bool(self._association.is_established)
+
     def send(self, request: C_STORE, context_id: int) -> int | None:
-        """The status that was answered; None if nothing was."""
-        if not self._association.is_established:
+        """The status that was answered; None if nothing was in time, or not to this. Then the association is over."""
+        if not self.is_open:
             return _FAILED
         self._association.dimse.send_msg(request, context_id)
         _, response = self._association.dimse.get_msg(block=True)
-        return response.Status if isinstance(response, C_STORE) else _FAILED
+        if isinstance(response, C_STORE) and response.MessageIDBeingRespondedTo == request.MessageID:
+            return response.Status
+        # An answer that came later would be taken for that to the next object (PS3.7 9.3.1.2).
+        self._association.abort()
+        return _FAILED
 
     def close(self) -> None:
         if self._own:
@@ -126,6 +134,8 @@ class Sending:
 
     def send(self, place: Place, originator: str | None, message_id: int, number: int) -> int | None:
         """The status that one object was answered with; None if it was not sent or not answered."""
+        if not self._target.is_open:
+            return _FAILED
         chosen = self._target.context(place.sop_class, place.transfer_syntax)
         if chosen is None:
             return _FAILED
