@@ -1,15 +1,16 @@
 """Who is in a session, who sees whom, and telling them: at once, or in batches what can wait.
 
-Policy only. One rule decides: viewers off the stage are seen by moderators only (`docs/protocol.md`, Objects).
+Policy only. One rule decides: viewers off the stage, and in an event points too, are seen by moderators only
+(`docs/protocol.md`, Objects).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from bridge import messages
+from bridge import messages, policy
 from bridge.errors import NotFound
-from bridge.ids import ParticipantId, Role
+from bridge.ids import ParticipantId, Role, SessionFormat
 from bridge.media.contract import PeerId
 from bridge.participant import Participant
 from bridge.players import Player
@@ -23,16 +24,19 @@ CHANGES_EVERY_MS = 1000
 class Company:
     """The people and players of one session, and those of them who have the floor."""
 
-    def __init__(self, floor: Iterable[str], now_ms: Callable[[], int]) -> None:
+    def __init__(
+        self, session_format: SessionFormat, floor: Iterable[str], now_ms: Callable[[], int]
+    ) -> None:
         self.people: dict[ParticipantId, Participant] = {}
         self.players: dict[PeerId, Player] = {}
         self.speakers = Speakers()
         self.floor: list[ParticipantId] = [ParticipantId(id) for id in floor]
         """Who has the floor, present or not: who was lost finds it again. `stage` is those that are here."""
+        self._format = session_format
         self._now_ms = now_ms
         self._touched: dict[ParticipantId, bool] = {}
         self._touched_told_at_ms = 0
-        self._audience_told = 0
+        self._audience_told = (0, 0)
         self._audience_told_at_ms = 0
 
     # Who is here, and who sees whom
@@ -51,6 +55,13 @@ class Company:
         """Who watches without being listed."""
         return sum(not self._visible(participant) for participant in self.people.values()) + len(self.players)
 
+    @property
+    def points(self) -> int:
+        """How many points are in an event, however many devices each has; in a consult they are listed instead."""
+        if self._format is SessionFormat.CONSULT:
+            return 0
+        return len({who.grant.point for who in self.people.values() if who.grant.role is Role.SATELLITE})
+
     def person(self, id: str) -> Participant:
         """Raises NotFound."""
         participant = self.people.get(ParticipantId(id))
@@ -62,7 +73,7 @@ class Company:
         return participant.id in self.floor
 
     def _visible(self, participant: Participant) -> bool:
-        return participant.grant.role is not Role.VIEWER or participant.id in self.floor
+        return not policy.unlisted(participant.grant.role, self._format) or participant.id in self.floor
 
     def _seen_by(self, whom: Participant) -> Iterable[Participant]:
         if self._visible(whom):
@@ -71,7 +82,7 @@ class Company:
 
     def _blind_to(self, whom: Participant) -> list[Participant]:
         """Who sees this one on the stage only."""
-        if whom.grant.role is not Role.VIEWER:
+        if not policy.unlisted(whom.grant.role, self._format):
             return []
         return [who for who in self.people.values() if who is not whom and not who.moderates]
 
@@ -108,14 +119,20 @@ class Company:
             touched, self._touched = self._touched, {}
             for id, everybody in touched.items():
                 self._tell_touched(self.people[id], everybody)
-        if self.audience != self._audience_told and now_ms - self._audience_told_at_ms >= AUDIENCE_EVERY_MS:
-            self._audience_told, self._audience_told_at_ms = self.audience, now_ms
-            self._tell(self.people.values(), messages.AudienceChanged(count=self._audience_told))
+        if now_ms - self._audience_told_at_ms >= AUDIENCE_EVERY_MS:
+            self._audience_told_at_ms = now_ms
+            self._tell_audience_if_other()
         speakers = self.speakers.update(now_ms)
         if speakers is not None:
             news = self.speakers_news()
             for participant in self.people.values():
                 participant.tell(news)
+
+    def _tell_audience_if_other(self) -> None:
+        audience = (self.audience, self.points)
+        if audience != self._audience_told:
+            self._audience_told = audience
+            self._tell(self.people.values(), messages.AudienceChanged(count=audience[0], points=audience[1]))
 
     def _tell_touched(self, participant: Participant, everybody: bool) -> None:
         seen_by = self._seen_by(participant)
@@ -135,4 +152,8 @@ class Company:
 
     def tell_audience_to(self, who: Participant) -> None:
         """The count of those not listed, which no snapshot holds."""
-        self._tell([who], messages.AudienceChanged(count=self.audience))
+        self._tell([who], messages.AudienceChanged(count=self.audience, points=self.points))
+
+    def tell_to(self, who: Iterable[Participant], change: messages.Change) -> None:
+        """Tells some of those who are here."""
+        self._tell(who, change)

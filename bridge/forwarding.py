@@ -166,15 +166,18 @@ class Forwarding:
         """Tells media what everybody receives, after the stage or its tracks changed."""
         stage_tracks = session.stage_tracks()
         everything = [(pub, _subscription(pub, None)) for pub in stage_tracks]
+        preview = _preview(session)
         for participant in session.people.values():
-            self._want(session, participant, everything)
+            self._want(session, participant, everything + preview if participant.moderates else everything)
         self._show_players(session, stage_tracks)
         self._witness.changed(session)
 
     def refresh_one(self, session: LiveSession, participant: Participant) -> None:
         """The same for one who came or changed its wishes."""
         everything = [(pub, _subscription(pub, None)) for pub in session.stage_tracks()]
-        self._want(session, participant, everything)
+        self._want(
+            session, participant, everything + _preview(session) if participant.moderates else everything
+        )
 
     def set_height(
         self, session: LiveSession, participant: Participant, publication: Publication, height: int
@@ -327,6 +330,14 @@ def require_publishable(
             raise NotAuthorised(f"This participant may not publish {source.value}.", "notAllowed")
     if len(set(sources)) != len(sources):
         raise Conflict("There is one track of each source.")
+
+
+def _preview(session: LiveSession) -> list[tuple[Publication, Subscription]]:
+    """Of an event, what its moderators see and hear besides the stage: who comes next."""
+    cue = None if session.event is None else session.people.get(session.event.cue or ParticipantId(""))
+    if cue is None or session.on_stage(cue):
+        return []
+    return [(pub, _subscription(pub, None)) for pub in session.published_by(cue)]
 
 
 def _subscription(publication: Publication, height: int | None) -> Subscription:

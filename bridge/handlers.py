@@ -163,6 +163,50 @@ async def _report_reading(call: Call, m: messages.ReportReading) -> Answer:
     return None
 
 
+async def _set_cue(call: Call, m: messages.SetCue) -> Answer:
+    call.rooms.events.set_cue(call.participant, m.participant)
+    return None
+
+
+async def _take_cue(call: Call, m: messages.TakeCue) -> Answer:
+    call.rooms.events.take_cue(call.participant, m.replacing)
+    return None
+
+
+async def _set_stage_layout(call: Call, m: messages.SetStageLayout) -> Answer:
+    call.rooms.events.set_layout(call.participant, m.layout, m.main, m.second)
+    return None
+
+
+async def _set_lower_third(call: Call, m: messages.SetLowerThird) -> Answer:
+    call.rooms.events.set_lower_third(call.participant, m.lower_third)
+    return None
+
+
+async def _mute_off_stage(call: Call, m: messages.MuteOffStage) -> Answer:
+    call.rooms.events.mute_off_stage(call.participant)
+    return None
+
+
+async def _send_notice(call: Call, m: messages.SendNotice) -> Answer:
+    call.rooms.events.send_notice(call.participant, m.participants or m.to, m.text)
+    return None
+
+
+async def _ask_question(call: Call, m: messages.AskQuestion) -> Answer:
+    return messages.QuestionAsked(question=call.rooms.events.ask(call.participant, m.text))
+
+
+async def _withdraw_question(call: Call, m: messages.WithdrawQuestion) -> Answer:
+    call.rooms.events.withdraw(call.participant, m.question)
+    return None
+
+
+async def _pick_question(call: Call, m: messages.PickQuestion) -> Answer:
+    call.rooms.events.pick(call.participant, m.question, m.state)
+    return None
+
+
 HANDLERS: dict[type[messages.ClientMessage], Handler] = {
     messages.Join: _already_in,
     messages.Resume: _already_in,
@@ -192,6 +236,15 @@ HANDLERS: dict[type[messages.ClientMessage], Handler] = {
     messages.GiveLead: _give_lead,
     messages.SetView: _set_view,
     messages.ReportReading: _report_reading,
+    messages.SetCue: _set_cue,
+    messages.TakeCue: _take_cue,
+    messages.SetStageLayout: _set_stage_layout,
+    messages.SetLowerThird: _set_lower_third,
+    messages.MuteOffStage: _mute_off_stage,
+    messages.SendNotice: _send_notice,
+    messages.AskQuestion: _ask_question,
+    messages.WithdrawQuestion: _withdraw_question,
+    messages.PickQuestion: _pick_question,
 }
 
 COSTLY: frozenset[type[messages.ClientMessage]] = frozenset(
@@ -210,6 +263,15 @@ COSTLY: frozenset[type[messages.ClientMessage]] = frozenset(
         messages.RemoveMark,
         messages.AskLead,
         messages.GiveLead,
+        messages.SetCue,
+        messages.TakeCue,
+        messages.SetStageLayout,
+        messages.SetLowerThird,
+        messages.MuteOffStage,
+        messages.SendNotice,
+        messages.AskQuestion,
+        messages.WithdrawQuestion,
+        messages.PickQuestion,
     }
 )
 """What hundreds of others may be told of, or makes a new peer connection: not to be done 20 times a second."""

@@ -15,7 +15,8 @@ from bridge import messages, policy
 from bridge.allowance import Allowance
 from bridge.company import Company
 from bridge.errors import Conflict, NotAuthorised, NotFound
-from bridge.ids import InviteId, ParticipantId
+from bridge.eventstate import EventState
+from bridge.ids import InviteId, ParticipantId, SessionFormat
 from bridge.media.contract import Source, TrackId
 from bridge.participant import ConsentAnswer, Participant, Publication
 from bridge.reading import Reading
@@ -29,7 +30,7 @@ class LiveSession(Company):
     """All state of one session. It tells participants of changes itself; what they receive is `forwarding`'s."""
 
     def __init__(self, record: SessionRecord, witness: Witness, now_ms: Callable[[], int]) -> None:
-        super().__init__(record.stage, now_ms)
+        super().__init__(record.format, record.stage, now_ms)
         self.id = record.id
         self.record = record
         self.started_at_ms = record.started_at_ms
@@ -43,6 +44,7 @@ class LiveSession(Company):
         self.quiet_since_ms = now_ms()
         self.recording: Recording | None = None
         self.reading = Reading()
+        self.event = EventState() if record.format is SessionFormat.EVENT else None
         self.marks: list[messages.MarkObject] = []
         self.hands: list[ParticipantId] = []
         """The longest raised first."""
@@ -119,6 +121,8 @@ class LiveSession(Company):
             self._leave_floor(participant.id)
         self.lower_hand(participant)
         self.reading.forget(participant.id)
+        if self.event is not None and not (keeps_floor and was_on_stage):
+            self.event.forget(participant.id)
         if reason != "lost":
             # Whoever opens the link next may be somebody else, who has agreed to nothing.
             self._answers.pop(participant.id, None)
@@ -145,8 +149,7 @@ class LiveSession(Company):
         """Raises Conflict if the stage is full."""
         if self.on_stage(whom):
             return
-        if len(self.stage) >= policy.STAGE_LIMIT[self.record.format]:
-            raise Conflict("The stage is full: take the floor from somebody first.")
+        self.require_place_on_stage()
         newly_told = self._blind_to(whom)
         self.floor.append(whom.id)
         self._stood_down.discard(whom.id)
@@ -155,6 +158,11 @@ class LiveSession(Company):
         self._tell_stage()
         self._tell_permissions(whom)
         self.lower_hand(whom)
+
+    def require_place_on_stage(self) -> None:
+        """Raises Conflict if the stage is full."""
+        if len(self.stage) >= policy.STAGE_LIMIT[self.record.format]:
+            raise Conflict("The stage is full: take the floor from somebody first.")
 
     def take_floor(self, whom: Participant) -> None:
         if not self.on_stage(whom):

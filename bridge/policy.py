@@ -84,6 +84,11 @@ def gets_floor(role: Role, session_format: SessionFormat) -> bool:
     return role in _GETS_FLOOR[session_format]
 
 
+def unlisted(role: Role, session_format: SessionFormat) -> bool:
+    """Whether it is counted, and only moderators see it off the stage: hundreds of points are no list for a page."""
+    return role is Role.VIEWER or (role is Role.SATELLITE and session_format is SessionFormat.EVENT)
+
+
 def kind_of(source: Source) -> Kind:
     """Sound or picture."""
     return "audio" if source in _AUDIO else "video"

@@ -16,6 +16,7 @@ from bridge import messages, policy
 from bridge.auth import Grant
 from bridge.errands import Errands
 from bridge.errors import BridgeError, LimitExceeded, NotAuthorised, NotFound
+from bridge.eventdesk import EventDesk
 from bridge.forwarding import Forwarding, require_publishable
 from bridge.ids import InviteId, SessionId
 from bridge.livesession import LiveSession, require_moderator
@@ -82,6 +83,8 @@ class Rooms:
         """What participants ask of the recording."""
         self.readings = ReadingDesk(self._lobby, keeper, studies, self._errands, now_ms)
         """What they ask of reading together."""
+        self.events = EventDesk(self._lobby, self._forwarding, now_ms)
+        """What they ask of an event."""
         self._store_looked_at_ms = 0
 
     # Coming in and going
@@ -160,6 +163,7 @@ class Rooms:
         for picture in participant.pictures.values():
             participant.tell(picture)
         self.readings.catch_up(session, participant)
+        self.events.catch_up(session, participant)
         if participant.offer is not None:
             participant.tell(participant.offer.data)
 
@@ -237,7 +241,9 @@ class Rooms:
     def give_floor(self, actor: Participant, whom: str) -> None:
         session = self._lobby.session_of(actor)
         require_moderator(actor)
-        session.give_floor(session.person(whom))
+        target = session.person(whom)
+        session.give_floor(target)
+        self.events.given_floor(session, target)
         self._forwarding.refresh(session)
         self._lobby.keep_stage(session)
 
@@ -390,6 +396,7 @@ class Rooms:
         self._forwarding.follow_speaker(session)
         self._keeper.look(session)
         self.readings.tick(session, now_ms)
+        self.events.tick(session, now_ms)
         self._lobby.forget_quiet(session, now_ms)
 
     def _drop_lost(self, session: LiveSession, now_ms: int) -> None:

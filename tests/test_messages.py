@@ -121,6 +121,9 @@ def test_fields_of_changes_are_as_documented(row: list[str]) -> None:
         ("chatLine", messages.ChatLine),
         ("study", messages.StudyObject),
         ("reader", messages.ReaderObject),
+        ("lowerThird", messages.LowerThirdObject),
+        ("question", messages.QuestionObject),
+        ("notice", messages.NoticeObject),
     ],
 )
 def test_objects_are_as_documented(name: str, struct: type[msgspec.Struct]) -> None:

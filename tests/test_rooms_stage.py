@@ -86,15 +86,20 @@ async def test_viewer_who_loses_the_floor_is_not_listed_nor_heard_any_more(event
         await event.publish(viewer, Source.CAMERA, Source.MICROPHONE)
 
 
-async def test_satellite_off_the_stage_of_an_event_is_listed_but_not_forwarded(event: House) -> None:
-    organiser, _ = await event.join(Role.ORGANISER)
+async def test_satellite_off_the_stage_of_an_event_is_told_to_moderators_only(event: House) -> None:
+    organiser, moderator = await event.join(Role.ORGANISER)
     viewer, client = await event.join(Role.VIEWER)
+    _, neighbour = await event.join(Role.SATELLITE)
+    moderator.take()
     clinic, _ = await event.join(Role.SATELLITE)
     (track,) = await event.publish(clinic, Source.ULTRASOUND)
-    assert {"participantJoined", "trackPublished"} <= set(types(client))
+    assert {"participantJoined", "trackPublished"} <= set(types(moderator))
+    for others in (client, neighbour):
+        assert not {"participantJoined", "trackPublished"} & set(types(others))
     assert event.media.forwarded(viewer) == set()
     event.rooms.give_floor(organiser, clinic.id)
     await event.settle()
+    assert {"participantJoined", "trackPublished", "stageChanged"} <= set(types(client))
     assert event.media.forwarded(viewer) == {track}
 
 
@@ -337,13 +342,14 @@ async def test_viewers_are_counted_for_who_does_not_see_them(event: House) -> No
     _, moderator = await event.join(Role.ORGANISER)
     clinic, client = await event.join(Role.SATELLITE, caught_up=False)
     event.rooms.catch_up(clinic)
-    assert client.take("audienceChanged")[0]["count"] == 0
+    (audience,) = client.take("audienceChanged")
+    assert (audience["count"], audience["points"]) == (1, 1)
     for _ in range(3):
         await event.join(Role.VIEWER)
     assert len(moderator.take("participantJoined")) == 4
     await event.pass_time(2500)
     told = client.take()
-    assert [m["count"] for m in told if m["type"] == "audienceChanged"] == [3]
+    assert [(m["count"], m["points"]) for m in told if m["type"] == "audienceChanged"] == [(4, 1)]
     assert "participantJoined" not in {m["type"] for m in told}
 
 

@@ -9,13 +9,19 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from bridge.messages.objects import (
     MARK_LIMIT,
     NAME_LIMIT,
+    NOTICE_LIMIT,
+    PEOPLE_LIMIT,
     PICTURES_LIMIT,
     TEXT_LIMIT,
     TRACKS_LIMIT,
+    AudienceName,
     Id,
     Language,
+    LayoutName,
+    LowerThirdObject,
     Milliseconds,
     Name,
+    QuestionStateName,
     RequestNumber,
     Sdp,
     Sequence,
@@ -167,6 +173,49 @@ class ReportReading(ClientMessage):
     open: bool = True
 
 
+class SetCue(ClientMessage):
+    participant: Id | None
+
+
+class TakeCue(ClientMessage):
+    replacing: Id | None = None
+
+
+class SetStageLayout(ClientMessage):
+    layout: LayoutName
+    main: Id | None = None
+    second: Id | None = None
+
+
+class SetLowerThird(ClientMessage):
+    lower_third: LowerThirdObject | None
+
+
+class MuteOffStage(ClientMessage):
+    pass
+
+
+class SendNotice(ClientMessage):
+    """To these `participants`, or, with none, to all of `to`."""
+
+    text: Annotated[str, Meta(min_length=1, max_length=NOTICE_LIMIT)]
+    to: AudienceName = "everybody"
+    participants: Annotated[tuple[Id, ...], Meta(max_length=PEOPLE_LIMIT)] = ()
+
+
+class AskQuestion(ClientMessage):
+    text: Annotated[str, Meta(min_length=1, max_length=NOTICE_LIMIT)]
+
+
+class WithdrawQuestion(ClientMessage):
+    question: Id
+
+
+class PickQuestion(ClientMessage):
+    question: Id
+    state: QuestionStateName
+
+
 AnyClientMessage = (
     Join
     | Resume
@@ -196,4 +245,13 @@ AnyClientMessage = (
     | GiveLead
     | SetView
     | ReportReading
+    | SetCue
+    | TakeCue
+    | SetStageLayout
+    | SetLowerThird
+    | MuteOffStage
+    | SendNotice
+    | AskQuestion
+    | WithdrawQuestion
+    | PickQuestion
 )

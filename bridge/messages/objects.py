@@ -16,6 +16,12 @@ TRACKS_LIMIT = 40
 TEXT_LIMIT = 2000
 NAME_LIMIT = 80
 MARK_LIMIT = 200
+NOTICE_LIMIT = 500
+"""Of a notice and of a question in writing: what is read in a moment."""
+LINE_LIMIT = 120
+"""Of one line of a lower third."""
+PEOPLE_LIMIT = 1000
+"""More than one message names of those in a session."""
 TOKEN_LIMIT = 4096
 ID_LIMIT = 64
 PICTURES_LIMIT = 1_000_000
@@ -33,6 +39,9 @@ RecordName = Literal["auto", "manual", "never"]
 RecordingStateName = Literal["recording", "paused"]
 ConsentName = Literal["pending", "given", "declined"]
 LeaveReason = Literal["left", "lost", "removed", "joinedElsewhere"]
+LayoutName = Literal["speaker", "pair", "ultrasound", "grid"]
+QuestionStateName = Literal["open", "shown", "answered", "declined"]
+AudienceName = Literal["everybody", "points", "viewers"]
 
 RequestNumber = Annotated[int, Meta(ge=1, le=2**53)]
 Sequence = Annotated[int, Meta(ge=0, le=2**53)]
@@ -134,6 +143,31 @@ class ReaderObject(_Object, kw_only=True):
     preview: int
     sharp: int
     total: int
+
+
+class LowerThirdObject(_Object, kw_only=True):
+    """Two lines of text over one participant's picture; said by clients and by the server."""
+
+    participant: Id
+    title: Annotated[str, Meta(min_length=1, max_length=LINE_LIMIT)]
+    subtitle: Annotated[str, Meta(max_length=LINE_LIMIT)] = ""
+
+
+class QuestionObject(_Object, kw_only=True):
+    id: str
+    participant: str
+    name: str
+    point: str
+    text: str
+    state: QuestionStateName
+    asked_at: int
+
+
+class NoticeObject(_Object, kw_only=True):
+    id: str
+    name: str
+    text: str
+    sent_at: int
 
 
 class Wish(_Object, kw_only=True):

@@ -8,11 +8,15 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 
 from bridge.messages.objects import (
     ChatLine,
+    LayoutName,
     LeaveReason,
+    LowerThirdObject,
     MarkObject,
     MidTrack,
+    NoticeObject,
     ParticipantObject,
     PeerState,
+    QuestionObject,
     ReaderObject,
     SessionObject,
     Speaker,
@@ -79,6 +83,10 @@ class MarkAdded(Answer):
     mark: MarkObject
 
 
+class QuestionAsked(Answer):
+    question: str
+
+
 class Ok(Answer):
     pass
 
@@ -102,7 +110,10 @@ class ParticipantChanged(Change):
 
 
 class AudienceChanged(Change):
+    """`points`: how many points are here."""
+
     count: int
+    points: int
 
 
 class TrackPublished(Change):
@@ -139,6 +150,10 @@ class PermissionsChanged(Change):
 
 class MarksChanged(Change):
     marks: tuple[MarkObject, ...]
+
+
+class NoticeReceived(Change):
+    notice: NoticeObject
 
 
 class SubscribeOffer(ServerMessage):
@@ -187,12 +202,34 @@ class ReadersChanged(ServerMessage):
     readers: tuple[ReaderObject, ...]
 
 
+class EventChanged(ServerMessage):
+    """What everybody in an event follows. `next`: who receives this is the cue."""
+
+    layout: LayoutName
+    main: str | None
+    second: str | None
+    lower_third: LowerThirdObject | None
+    question: QuestionObject | None
+    next: bool
+
+
+class DeskChanged(ServerMessage):
+    """What moderators of an event share besides."""
+
+    cue: str | None
+
+
+class QuestionsChanged(ServerMessage):
+    questions: tuple[QuestionObject, ...]
+
+
 AnyServerMessage = (
     Joined
     | Resumed
     | PublishAnswer
     | Clock
     | MarkAdded
+    | QuestionAsked
     | Ok
     | Error
     | ParticipantJoined
@@ -208,6 +245,7 @@ AnyServerMessage = (
     | SessionChanged
     | PermissionsChanged
     | MarksChanged
+    | NoticeReceived
     | SubscribeOffer
     | SpeakersChanged
     | PictureChanged
@@ -217,4 +255,7 @@ AnyServerMessage = (
     | ReadingChanged
     | ViewChanged
     | ReadersChanged
+    | EventChanged
+    | DeskChanged
+    | QuestionsChanged
 )

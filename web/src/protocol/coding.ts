@@ -1,7 +1,7 @@
 // Owns the check of what arrives and the writing of what is sent. Unknown fields and unknown messages from the server are ignored.
 
 import type { Change, ClientMessage, ServerMessage } from "./messages";
-import { RECORD_MODES, SESSION_KINDS, SOURCES } from "./objects";
+import { QUESTION_STATES, RECORD_MODES, SESSION_KINDS, SOURCES, STAGE_LAYOUTS } from "./objects";
 
 type Check = (value: unknown) => boolean;
 
@@ -85,6 +85,17 @@ const study = object({
   receivedAt: number,
 });
 const reader = object({ participant: text, following: flag, preview: count, sharp: count, total: count });
+const lowerThird = object({ participant: text, title: text, subtitle: text });
+const question = object({
+  id: text,
+  participant: text,
+  name: text,
+  point: text,
+  text,
+  state: oneOf(...QUESTION_STATES),
+  askedAt: number,
+});
+const notice = object({ id: text, name: text, text, sentAt: number });
 const midTracks = list(object({ mid: text, track: text }));
 const ids = list(text);
 
@@ -92,7 +103,7 @@ const CHANGES: Readonly<Record<string, Check>> = {
   participantJoined: object({ participant }),
   participantLeft: object({ participant: text, reason: text }),
   participantChanged: object({ participant }),
-  audienceChanged: object({ count }),
+  audienceChanged: object({ count, points: count }),
   trackPublished: object({ track }),
   trackChanged: object({ track }),
   trackUnpublished: object({ track: text }),
@@ -102,6 +113,7 @@ const CHANGES: Readonly<Record<string, Check>> = {
   sessionChanged: object({ session }),
   permissionsChanged: object({ permissions: ids }),
   marksChanged: object({ marks: list(mark) }),
+  noticeReceived: object({ notice }),
 };
 /** A missed change of a newer server's kind is passed over, as it would be when live. */
 const missedChange: Check = (v) => isRecord(v) && count(v.seq) && (CHANGES[String(v.type)]?.(v) ?? true);
@@ -144,6 +156,17 @@ const OTHERS: Readonly<Record<string, Check>> = {
   viewChanged: object({ by: orNull(text), changes: isRecord, whole: flag }),
   readersChanged: object({ readers: list(reader) }),
   publisherDown: object({}),
+  questionAsked: object({ question: text }),
+  eventChanged: object({
+    layout: oneOf(...STAGE_LAYOUTS),
+    main: orNull(text),
+    second: orNull(text),
+    lowerThird: orNull(lowerThird),
+    question: orNull(question),
+    next: flag,
+  }),
+  deskChanged: object({ cue: orNull(text) }),
+  questionsChanged: object({ questions: list(question) }),
 };
 
 export class MalformedMessage extends Error {

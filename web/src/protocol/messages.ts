@@ -2,17 +2,24 @@
 
 import type { ErrorCode } from "./errors";
 import type {
+  Audience,
   ChatLine,
   Language,
+  LowerThird,
   Mark,
   MarkId,
+  Notice,
   Participant,
   ParticipantId,
   Permission,
+  Question,
+  QuestionId,
+  QuestionState,
   Reader,
   Session,
   Source,
   Speaker,
+  StageLayout,
   Study,
   Track,
   TrackId,
@@ -62,6 +69,15 @@ export type ClientMessage =
   | { type: "askLead"; asking: boolean; participant?: ParticipantId }
   | { type: "giveLead"; participant: ParticipantId | null }
   | { type: "setView"; changes: ViewSlots }
+  | { type: "setCue"; participant: ParticipantId | null }
+  | { type: "takeCue"; replacing: ParticipantId | null }
+  | { type: "setStageLayout"; layout: StageLayout; main: ParticipantId | null; second: ParticipantId | null }
+  | { type: "setLowerThird"; lowerThird: LowerThird | null }
+  | { type: "muteOffStage" }
+  | { type: "sendNotice"; to?: Audience; participants?: readonly ParticipantId[]; text: string }
+  | { type: "askQuestion"; text: string }
+  | { type: "withdrawQuestion"; question: QuestionId }
+  | { type: "pickQuestion"; question: QuestionId; state: QuestionState }
   | {
       type: "reportReading";
       following: boolean;
@@ -130,6 +146,11 @@ export interface MarkAdded {
   readonly mark: Mark;
 }
 
+export interface QuestionAsked {
+  readonly type: "questionAsked";
+  readonly question: QuestionId;
+}
+
 export interface WireError {
   readonly type: "error";
   readonly code: ErrorCode;
@@ -144,7 +165,7 @@ export type Change = { readonly seq: number } & (
   | { readonly type: "participantJoined"; readonly participant: Participant }
   | { readonly type: "participantLeft"; readonly participant: ParticipantId; readonly reason: LeaveReason }
   | { readonly type: "participantChanged"; readonly participant: Participant }
-  | { readonly type: "audienceChanged"; readonly count: number }
+  | { readonly type: "audienceChanged"; readonly count: number; readonly points: number }
   | { readonly type: "trackPublished"; readonly track: Track }
   | { readonly type: "trackChanged"; readonly track: Track }
   | { readonly type: "trackUnpublished"; readonly track: TrackId }
@@ -154,6 +175,7 @@ export type Change = { readonly seq: number } & (
   | { readonly type: "sessionChanged"; readonly session: Session }
   | { readonly type: "permissionsChanged"; readonly permissions: readonly Permission[] }
   | { readonly type: "marksChanged"; readonly marks: readonly Mark[] }
+  | { readonly type: "noticeReceived"; readonly notice: Notice }
 );
 
 export type News =
@@ -171,7 +193,22 @@ export type News =
       readonly whole: boolean;
     }
   | { readonly type: "readersChanged"; readonly readers: readonly Reader[] }
-  | { readonly type: "publisherDown" };
+  | { readonly type: "publisherDown" }
+  | EventChanged
+  | { readonly type: "deskChanged"; readonly cue: ParticipantId | null }
+  | { readonly type: "questionsChanged"; readonly questions: readonly Question[] };
+
+/** What everybody in an event follows. */
+export interface EventChanged {
+  readonly type: "eventChanged";
+  readonly layout: StageLayout;
+  readonly main: ParticipantId | null;
+  readonly second: ParticipantId | null;
+  readonly lowerThird: LowerThird | null;
+  readonly question: Question | null;
+  /** This participant comes on the stage next. */
+  readonly next: boolean;
+}
 
 export type Answer =
   | Joined
@@ -179,6 +216,7 @@ export type Answer =
   | PublishAnswer
   | Clock
   | MarkAdded
+  | QuestionAsked
   | { readonly type: "ok"; readonly request?: number }
   | WireError;
 

@@ -6,6 +6,8 @@ export const MESSAGE_MAX_BYTES = 256 * 1024;
 export const CHAT_MAX_CHARACTERS = 2000;
 export const NAME_MAX_CHARACTERS = 80;
 export const MARK_MAX_CHARACTERS = 200;
+export const NOTICE_MAX_CHARACTERS = 500;
+export const LOWER_THIRD_MAX_CHARACTERS = 120;
 
 export type SessionId = string & { readonly __id?: "session" };
 export type ParticipantId = string & { readonly __id?: "participant" };
@@ -13,6 +15,7 @@ export type TrackId = string & { readonly __id?: "track" };
 export type InviteId = string & { readonly __id?: "invite" };
 export type RecordingId = string & { readonly __id?: "recording" };
 export type MarkId = string & { readonly __id?: "mark" };
+export type QuestionId = string & { readonly __id?: "question" };
 
 export const SOURCES = ["microphone", "camera", "ultrasound", "ultrasoundSound", "screen", "microscope"] as const;
 export type Source = (typeof SOURCES)[number];
@@ -35,6 +38,38 @@ export type Permission =
   | "mark"
   | "replay"
   | "read";
+
+/** How everybody in an event sees the stage. */
+export const STAGE_LAYOUTS = ["speaker", "pair", "ultrasound", "grid"] as const;
+export type StageLayout = (typeof STAGE_LAYOUTS)[number];
+export const QUESTION_STATES = ["open", "shown", "answered", "declined"] as const;
+export type QuestionState = (typeof QUESTION_STATES)[number];
+export type Audience = "everybody" | "points" | "viewers";
+
+export interface LowerThird {
+  readonly participant: ParticipantId;
+  readonly title: string;
+  readonly subtitle: string;
+}
+
+/** Asked in writing, in an event. */
+export interface Question {
+  readonly id: QuestionId;
+  readonly participant: ParticipantId;
+  readonly name: string;
+  readonly point: string;
+  readonly text: string;
+  readonly state: QuestionState;
+  readonly askedAt: number;
+}
+
+/** What a moderator says to some or all. */
+export interface Notice {
+  readonly id: string;
+  readonly name: string;
+  readonly text: string;
+  readonly sentAt: number;
+}
 
 export const STORAGE_TROUBLES = ["diskFull", "readOnly", "io", "slow"] as const;
 export type StorageTrouble = (typeof STORAGE_TROUBLES)[number];

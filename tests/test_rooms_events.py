@@ -1,0 +1,277 @@
+"""An event's desk: who is next, the stage's layout, lower third, notices and questions, by the calls of rooms."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bridge.errors import BridgeError
+from bridge.ids import Role, SessionFormat
+from bridge.media.contract import Source
+from bridge.messages import LowerThirdObject
+from bridge.participant import Participant
+from bridge.rooms import Rooms
+from tests.fakes import Client, House, a_house
+
+
+@pytest.fixture
+async def event(tmp_path: Path) -> AsyncIterator[House]:
+    async with a_house(tmp_path, SessionFormat.EVENT) as house:
+        yield house
+
+
+@pytest.fixture
+async def consult(tmp_path: Path) -> AsyncIterator[House]:
+    async with a_house(tmp_path, SessionFormat.CONSULT) as house:
+        yield house
+
+
+def newest(client: Client, kind: str) -> dict[str, Any]:
+    return client.take(kind)[-1]
+
+
+def refused(code: str) -> pytest.RaisesExc[BridgeError]:
+    return pytest.RaisesExc(BridgeError, check=lambda error: error.code == code)
+
+
+COMMANDS: dict[str, Callable[[Rooms, Participant], object]] = {
+    "cue": lambda rooms, who: rooms.events.set_cue(who, who.id),
+    "take": lambda rooms, who: rooms.events.take_cue(who, None),
+    "layout": lambda rooms, who: rooms.events.set_layout(who, "grid", None, None),
+    "lower third": lambda rooms, who: rooms.events.set_lower_third(who, None),
+    "mute": lambda rooms, who: rooms.events.mute_off_stage(who),
+    "notice": lambda rooms, who: rooms.events.send_notice(who, "everybody", "hello"),
+    "pick": lambda rooms, who: rooms.events.pick(who, "q", "shown"),
+}
+
+
+@pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
+@pytest.mark.parametrize("role", [Role.SATELLITE, Role.VIEWER])
+async def test_only_moderators_run_an_event(
+    event: House, command: Callable[[Rooms, Participant], object], role: Role
+) -> None:
+    who, _ = await event.join(role)
+    with refused("notAllowed"):
+        command(event.rooms, who)
+
+
+@pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
+async def test_a_consult_has_nothing_of_an_event(
+    consult: House, command: Callable[[Rooms, Participant], object]
+) -> None:
+    hub, client = await consult.join(Role.HUB)
+    with refused("conflict"):
+        command(consult.rooms, hub)
+    with refused("conflict"):
+        consult.rooms.events.ask(hub, "why?")
+    assert not client.take("eventChanged", "deskChanged", "questionsChanged")
+
+
+async def test_cue_is_told_that_it_is_next_and_moderators_see_it_before_others(event: House) -> None:
+    organiser, desk = await event.join(Role.ORGANISER)
+    other, second_desk = await event.join(Role.HUB)
+    viewer, watching = await event.join(Role.VIEWER)
+    clinic, own = await event.join(Role.SATELLITE)
+    (camera,) = await event.publish(clinic, Source.CAMERA)
+    event.rooms.events.set_cue(organiser, clinic.id)
+    await event.settle()
+    assert newest(own, "eventChanged")["next"] is True
+    assert [newest(one, "deskChanged")["cue"] for one in (desk, second_desk)] == [clinic.id] * 2
+    assert event.media.forwarded(organiser) == event.media.forwarded(other) == {camera}
+    assert event.media.forwarded(viewer) == set()
+    assert not watching.take("deskChanged", "eventChanged")
+
+    event.rooms.events.take_cue(other, None)
+    await event.settle()
+    assert newest(own, "eventChanged")["next"] is False
+    assert newest(desk, "deskChanged")["cue"] is None
+    assert event.media.forwarded(viewer) == {camera}
+    assert clinic.id in newest(watching, "stageChanged")["stage"]
+
+
+async def test_the_cue_takes_the_place_of_another_in_one_step_on_a_full_stage(event: House) -> None:
+    organiser, desk = await event.join(Role.ORGANISER)
+    clinics = [(await event.join(Role.SATELLITE))[0] for _ in range(9)]
+    for clinic in clinics[:8]:
+        event.rooms.give_floor(organiser, clinic.id)
+    event.rooms.events.set_cue(organiser, clinics[8].id)
+    with refused("conflict"):
+        event.rooms.events.take_cue(organiser, None)
+    assert newest(desk, "deskChanged")["cue"] == clinics[8].id
+    event.rooms.events.take_cue(organiser, clinics[0].id)
+    stage = newest(desk, "stageChanged")["stage"]
+    assert set(stage) == {organiser.id, *(clinic.id for clinic in clinics[1:])}
+
+
+async def test_nobody_is_next_on_the_stage_and_nobody_is_taken_who_is_not_next(event: House) -> None:
+    organiser, desk = await event.join(Role.ORGANISER)
+    clinic, _ = await event.join(Role.SATELLITE)
+    with refused("conflict"):
+        event.rooms.events.take_cue(organiser, None)
+    event.rooms.events.set_cue(organiser, clinic.id)
+    event.rooms.give_floor(organiser, clinic.id)
+    assert newest(desk, "deskChanged")["cue"] is None
+    with refused("conflict"):
+        event.rooms.events.set_cue(organiser, clinic.id)
+
+
+async def test_a_cue_that_goes_is_next_no_more(event: House) -> None:
+    organiser, desk = await event.join(Role.ORGANISER)
+    clinic, _ = await event.join(Role.SATELLITE)
+    event.rooms.events.set_cue(organiser, clinic.id)
+    event.rooms.leave(clinic)
+    await event.pass_time(1000)
+    assert newest(desk, "deskChanged")["cue"] is None
+    with refused("conflict"):
+        event.rooms.events.take_cue(organiser, None)
+
+
+async def test_all_follow_the_layout_also_who_comes_later(event: House) -> None:
+    organiser, _ = await event.join(Role.ORGANISER)
+    hub, _ = await event.join(Role.HUB)
+    viewer, watching = await event.join(Role.VIEWER)
+    event.rooms.events.set_layout(organiser, "pair", hub.id, organiser.id)
+    told = newest(watching, "eventChanged")
+    assert (told["layout"], told["main"], told["second"]) == ("pair", hub.id, organiser.id)
+    with refused("conflict"):
+        event.rooms.events.set_layout(organiser, "speaker", viewer.id, None)
+    late, later = await event.join(Role.VIEWER, caught_up=False)
+    event.rooms.catch_up(late)
+    assert newest(later, "eventChanged")["layout"] == "pair"
+    event.rooms.leave(hub)
+    await event.pass_time(1000)
+    assert newest(watching, "eventChanged")["main"] is None
+
+
+async def test_a_lower_third_is_over_somebody_until_it_is_taken_away_or_that_one_goes(event: House) -> None:
+    organiser, _ = await event.join(Role.ORGANISER)
+    hub, _ = await event.join(Role.HUB)
+    _, watching = await event.join(Role.VIEWER)
+    shown = LowerThirdObject(participant=hub.id, title="Dr\u202e Lan", subtitle="Hà Giang")
+    event.rooms.events.set_lower_third(organiser, shown)
+    third = newest(watching, "eventChanged")["lowerThird"]
+    assert third == {"participant": hub.id, "title": "Dr Lan", "subtitle": "Hà Giang"}
+    with refused("malformed"):
+        event.rooms.events.set_lower_third(organiser, LowerThirdObject(participant=hub.id, title="\u200b"))
+    event.rooms.leave(hub)
+    await event.pass_time(1000)
+    assert newest(watching, "eventChanged")["lowerThird"] is None
+
+
+async def test_who_is_off_the_stage_is_muted_until_the_floor_comes(event: House) -> None:
+    organiser, desk = await event.join(Role.ORGANISER)
+    hub, _ = await event.join(Role.HUB)
+    clinic, _ = await event.join(Role.SATELLITE)
+    other, _ = await event.join(Role.SATELLITE)
+    await event.publish(hub, Source.MICROPHONE)
+    microphone, _ = await event.publish(clinic, Source.MICROPHONE, Source.CAMERA)
+    (by_hand,) = await event.publish(other, Source.MICROPHONE)
+    event.rooms.block_track(organiser, by_hand, True)
+    desk.take()
+    event.rooms.events.mute_off_stage(organiser)
+    blocked = {m["track"]["id"] for m in desk.take("trackChanged") if m["track"]["blocked"]}
+    assert blocked == {microphone}
+    with refused("notAllowed"):
+        event.rooms.set_track_muted(clinic, microphone, False)
+    event.rooms.give_floor(organiser, clinic.id)
+    event.rooms.give_floor(organiser, other.id)
+    unblocked = {m["track"]["id"] for m in desk.take("trackChanged") if not m["track"]["blocked"]}
+    assert unblocked == {microphone}
+
+
+@pytest.mark.parametrize(
+    ("to", "who"),
+    [
+        ("everybody", {"organiser", "clinic", "other", "viewer"}),
+        ("points", {"clinic", "other"}),
+        ("viewers", {"viewer"}),
+        ("one", {"clinic"}),
+    ],
+)
+async def test_a_notice_reaches_whom_it_is_for_and_nobody_else(event: House, to: Any, who: set[str]) -> None:
+    clients: dict[str, Client] = {}
+    organiser, clients["organiser"] = await event.join(Role.ORGANISER, "Bình")
+    clinic, clients["clinic"] = await event.join(Role.SATELLITE)
+    _, clients["other"] = await event.join(Role.SATELLITE)
+    _, clients["viewer"] = await event.join(Role.VIEWER)
+    event.rooms.events.send_notice(organiser, (clinic.id,) if to == "one" else to, " Please wait. ")
+    received = {name: client.take("noticeReceived") for name, client in clients.items()}
+    assert {name for name, notices in received.items() if notices} == who
+    notice = next(notices[0]["notice"] for notices in received.values() if notices)
+    assert (notice["name"], notice["text"]) == ("Bình", "Please wait.")
+
+
+async def test_a_notice_names_only_who_is_here(event: House) -> None:
+    organiser, _ = await event.join(Role.ORGANISER)
+    clinic, client = await event.join(Role.SATELLITE)
+    with refused("notFound"):
+        event.rooms.events.send_notice(organiser, (clinic.id, "nobody"), "hello")
+    assert not client.take("noticeReceived")
+
+
+async def test_a_question_is_seen_by_moderators_and_shown_to_all_when_it_is_picked(event: House) -> None:
+    organiser, desk = await event.join(Role.ORGANISER)
+    viewer, own = await event.join(Role.VIEWER, "Dr Hoa")
+    _, other = await event.join(Role.VIEWER)
+    first = event.rooms.events.ask(viewer, "What dose?")
+    second = event.rooms.events.ask(viewer, "And for children?")
+    await event.pass_time(1000)
+    assert [q["text"] for q in newest(desk, "questionsChanged")["questions"]] == [
+        "What dose?",
+        "And for children?",
+    ]
+    assert len(newest(own, "questionsChanged")["questions"]) == 2
+    assert not other.take("questionsChanged", "eventChanged")
+
+    event.rooms.events.pick(organiser, first, "shown")
+    assert newest(other, "eventChanged")["question"]["name"] == "Dr Hoa"
+    event.rooms.events.pick(organiser, second, "shown")
+    assert newest(other, "eventChanged")["question"]["text"] == "And for children?"
+    states = {q["id"]: q["state"] for q in newest(own, "questionsChanged")["questions"]}
+    assert states == {first: "answered", second: "shown"}
+    event.rooms.events.pick(organiser, second, "answered")
+    assert newest(other, "eventChanged")["question"] is None
+    assert not other.take("questionsChanged")
+
+
+async def test_questions_are_withdrawn_by_who_asked_and_not_by_others(event: House) -> None:
+    organiser, _ = await event.join(Role.ORGANISER)
+    viewer, own = await event.join(Role.VIEWER)
+    other, watching = await event.join(Role.VIEWER)
+    id = event.rooms.events.ask(viewer, "What dose?")
+    event.rooms.events.pick(organiser, id, "shown")
+    with refused("notAllowed"):
+        event.rooms.events.withdraw(other, id)
+    event.rooms.events.withdraw(viewer, id)
+    assert newest(watching, "eventChanged")["question"] is None
+    assert newest(own, "questionsChanged")["questions"] == []
+    with refused("notFound"):
+        event.rooms.events.pick(organiser, id, "shown")
+
+
+async def test_one_person_has_no_more_than_five_questions_waiting(event: House) -> None:
+    organiser, _ = await event.join(Role.ORGANISER)
+    viewer, _ = await event.join(Role.VIEWER)
+    ids = [event.rooms.events.ask(viewer, f"question {number}") for number in range(5)]
+    with refused("conflict"):
+        event.rooms.events.ask(viewer, "one more")
+    event.rooms.events.pick(organiser, ids[0], "declined")
+    event.rooms.events.ask(viewer, "one more")
+
+
+async def test_questions_do_not_grow_without_bound(event: House) -> None:
+    organiser, _ = await event.join(Role.ORGANISER)
+    for number in range(45):
+        viewer, _ = await event.join(Role.VIEWER)
+        for _ in range(5):
+            id = event.rooms.events.ask(viewer, "why?")
+            if number < 40:
+                event.rooms.events.pick(organiser, id, "answered")
+    late, desk = await event.join(Role.HUB, caught_up=False)
+    event.rooms.catch_up(late)
+    questions = newest(desk, "questionsChanged")["questions"]
+    assert len(questions) == 200
+    assert sum(question["state"] == "open" for question in questions) == 25
