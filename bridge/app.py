@@ -131,7 +131,7 @@ async def running(settings: Settings) -> AsyncIterator[Server]:
             )
         )
         studies.follow(imaging.archive.catalogue)
-        rooms.readings.note_look = library.accesses.note
+        rooms.readings.telling.note_look = library.accesses.note
         upkeep = await stack.enter_async_context(
             open_upkeep(settings, office.store, imaging.archive, audit, now_ms, forgets=(imaging.forget,))
         )

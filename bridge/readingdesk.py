@@ -6,30 +6,31 @@ handlers reach this through `Rooms.readings`.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
+import structlog
 from msgspec import Raw
 
 from bridge import messages
 from bridge.errands import Errands
 from bridge.errors import Conflict, NotAuthorised
+from bridge.ids import SessionId
 from bridge.livesession import LiveSession
 from bridge.lobby import Lobby
 from bridge.participant import Participant
 from bridge.reading import Progress, Reading
-from bridge.recordings.accesses import Look
 from bridge.recordkeeping import RecordKeeper
 from bridge.studynews import StudyNews
+from bridge.studytelling import StudyTelling
 
 LEADER_LOST_MS = 10_000
 """A line that comes back by itself has come back by then; nobody waits longer for who leads."""
 READERS_TOLD_EVERY_MS = 500
 READERS_AT_ONCE = 8
 """With more of them they are told less often: the list goes to each, and grows with each, on thin lines too."""
-
-NoteLook = Callable[[Look], Awaitable[None]]
-"""Writes into the audit who looks, and returns when it is there. Raises AuditError: nothing is shown then."""
+_log = structlog.get_logger(__name__)
 
 
 class ReadingDesk:
@@ -43,12 +44,11 @@ class ReadingDesk:
         errands: Errands,
         now_ms: Callable[[], int],
     ) -> None:
-        self.note_look: NoteLook | None = None
-        """Set before anybody comes, where studies are kept; without it no studies are told."""
+        self.telling = StudyTelling(studies, errands, now_ms)
+        """What readers are told of the session's studies."""
         self._lobby = lobby
         self._keeper = keeper
         self._studies = studies
-        self._errands = errands
         self._now_ms = now_ms
 
     # What participants ask for
@@ -111,7 +111,7 @@ class ReadingDesk:
         participant.tell(_lead_news(reading))
         participant.tell(_view_news(reading, reading.view, whole=True))
         participant.tell(_readers_news(reading))
-        self._list_studies(session, [participant])
+        self.telling.owe_list(session.id, participant)
 
     def tick(self, session: LiveSession, now_ms: int) -> None:
         """What time brings to one session."""
@@ -132,11 +132,10 @@ class ReadingDesk:
         """What is new of the studies of all sessions."""
         due = self._studies.due()
         for id in due.relisted:
-            if (session := self._lobby.find(id)) is not None:
-                self._list_studies(session, _readers(session), empty_too=True)
+            self._owe(id, self.telling.owe_list)
         for id, study in due.changed:
-            if (session := self._lobby.find(id)) is not None:
-                self._show(session, _readers(session), messages.StudyChanged(study=study))
+            self._owe(id, partial(self.telling.owe_study, study_uid=study.uid))
+        self.telling.tick()
 
     # Telling
 
@@ -146,20 +145,15 @@ class ReadingDesk:
             _tell(session, _lead_news(session.reading))
             self._keeper.changed(session)
 
-    def _list_studies(
-        self, session: LiveSession, readers: list[Participant], *, empty_too: bool = False
-    ) -> None:
-        studies = self._studies.of(session.id)
-        if studies or empty_too:
-            self._show(session, readers, messages.StudiesListed(studies=studies))
-
-    def _show(self, session: LiveSession, readers: list[Participant], news: messages.ServerMessage) -> None:
-        """Patients' names are shown to nobody before the audit has it."""
-        if self.note_look is not None and readers:
-            data = messages.encode(news)
-            for reader in readers:
-                look = Look(f"participant:{reader.id}", f"session/{session.id}", "lists")
-                self._errands.start("tell studies", _told_after(self.note_look(look), reader, data))
+    def _owe(self, id: SessionId, owe: Callable[[SessionId, Participant], None]) -> None:
+        if (session := self._lobby.find(id)) is None:
+            return
+        for reader in _readers(session):
+            try:
+                owe(id, reader)
+            except Exception:
+                # The others, and all other sessions, are told nevertheless.
+                _log.exception("studies.tell_failed", session=id)
 
     def _session_read_by(self, actor: Participant) -> LiveSession:
         """Raises NotAuthorised (`notAllowed`)."""
@@ -167,11 +161,6 @@ class ReadingDesk:
         if not actor.reads:
             raise NotAuthorised("This link does not open studies.", "notAllowed")
         return session
-
-
-async def _told_after(noted: Awaitable[None], reader: Participant, data: bytes) -> None:
-    await noted
-    reader.tell(data)
 
 
 def _require_lead(reading: Reading, actor: Participant) -> None:

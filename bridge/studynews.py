@@ -89,6 +89,12 @@ class StudyNews:
         entries.sort(key=lambda entry: (-entry.last_at_ms, entry.id))
         return tuple(self._object(session, entry) for entry in entries)
 
+    def one_of(self, session: SessionId, study_uid: str) -> StudyObject | None:
+        """One of a session's; None if it is not (any more) there."""
+        id = self.vault_id(session, study_uid)
+        entry = self._entry(id) if id else None
+        return self._object(session, entry) if entry is not None else None
+
     def vault_id(self, session: SessionId, study_uid: str) -> str:
         """The archive's own id of a study of this session; "" if there is none."""
         entry = self._catalogue.known(study_uid) if self._catalogue is not None else None

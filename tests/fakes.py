@@ -312,6 +312,7 @@ class House:
     clock: Clock
     recorder: FakeRecorder
     keeper: RecordKeeper
+    studies: StudyNews
     written: list[Entry] = field(default_factory=list)
     """The audit."""
 
@@ -396,9 +397,10 @@ async def a_house(
         )
         media, recorder, written = FakeMedia(), FakeRecorder(clock), list[Entry]()
         keeper = _keeper(recorder, store, written, clock, {})
-        rooms = Rooms(media, store, keeper, StudyNews(clock), clock)
+        studies = StudyNews(clock)
+        rooms = Rooms(media, store, keeper, studies, clock)
         auth = Auth(KEY, store, clock)
-        house = House(rooms, media, store, auth, session.id, clock, recorder, keeper, written)
+        house = House(rooms, media, store, auth, session.id, clock, recorder, keeper, studies, written)
         yield house
         await house.settle()
         await house.keeper.close()
@@ -412,7 +414,8 @@ def restart(house: House) -> None:
     before = {id: recording.ending for id, recording in house.recorder.recordings.items()}
     house.media, house.recorder = FakeMedia(), FakeRecorder(house.clock)
     house.keeper = _keeper(house.recorder, house.store, house.written, house.clock, before)
-    house.rooms = Rooms(house.media, house.store, house.keeper, StudyNews(house.clock), house.clock)
+    house.studies = StudyNews(house.clock)
+    house.rooms = Rooms(house.media, house.store, house.keeper, house.studies, house.clock)
 
 
 def _keeper(

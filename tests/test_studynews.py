@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,16 +11,13 @@ import pytest
 import structlog
 
 from bridge.ids import SessionId
-from bridge.imaging.catalogue import Belonging, Catalogue, StoreEntries, StudyEntry
-from bridge.imaging.parsing import StudyFacts
+from bridge.imaging.catalogue import Belonging, Catalogue
 from bridge.messages import StudyObject
-from bridge.store import Store, sqlite_url
 from bridge.studynews import ARRIVING_MS, TOLD_EVERY_MS, StudyNews, shown_name
-from bridge.vault import Vault
+from tests.catalogued import HERE, arrive, entry, opened_catalogue
 from tests.fakes import Clock
-from tests.imaging.corpus import running_loop
 
-HERE, THERE = SessionId("here"), SessionId("there")
+THERE = SessionId("there")
 
 
 @pytest.fixture
@@ -31,11 +27,8 @@ def clock() -> Clock:
 
 @pytest.fixture
 def catalogue(tmp_path: Path) -> Iterator[Catalogue]:
-    with running_loop() as loop:
-        opened = Store.open(sqlite_url(tmp_path / "bridge.sqlite"))
-        store = asyncio.run_coroutine_threadsafe(opened, loop).result(60)
-        yield Catalogue(Vault(tmp_path), StoreEntries(store, loop))
-        asyncio.run_coroutine_threadsafe(store.close(), loop).result(60)
+    with opened_catalogue(tmp_path) as catalogue:
+        yield catalogue
 
 
 @pytest.fixture
@@ -43,27 +36,6 @@ def news(catalogue: Catalogue, clock: Clock) -> StudyNews:
     news = StudyNews(clock)
     news.follow(catalogue)
     return news
-
-
-def entry(study: str, instances: int, at_ms: int = 1000) -> StudyEntry:
-    facts = StudyFacts(patient_name="NGUYEN^Van^An=阮^文^安", study_date="20261122", description="CT ngực")
-    return StudyEntry(
-        id=study,
-        uid=f"1.2.{len(study)}",
-        facts=facts,
-        modalities=("CT",),
-        series=1,
-        instances=instances,
-        first_at_ms=at_ms,
-        last_at_ms=at_ms + instances,
-    )
-
-
-def arrive(catalogue: Catalogue, study: str, instances: int, session: SessionId | None = HERE) -> None:
-    catalogue.begin(entry(study, 0))
-    if catalogue.belonging(study).session != session:
-        catalogue.assign(study, Belonging(session, "Trạm Mai Sơn"))
-    catalogue.update(entry(study, instances))
 
 
 def told(news: StudyNews) -> list[tuple[SessionId, int, bool]]:
