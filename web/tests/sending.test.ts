@@ -7,11 +7,15 @@ import { examine } from "../src/studies/findings";
 import type { FoundStudy } from "../src/studies/findings";
 import { LEAST_BYTES, MOST_BYTES, Pace } from "../src/studies/pace";
 import { LARGE_BYTES, Sending } from "../src/studies/sending";
-import { fileSource } from "../src/studies/sources";
+import { createSendRoom } from "../src/studies/room";
+import { fileSource, TooManyFiles } from "../src/studies/sources";
+import type { Source } from "../src/studies/sources";
 import { createTransfer, outcomeOf } from "../src/studies/transfer";
 import type { Outcome, Refused, Taken, Transfer } from "../src/studies/transfer";
-import { dicomFile, fileOf } from "./making";
+import { dicomdir, dicomFile, fileOf } from "./making";
 
+/** The test's own clock, which is not played. */
+const realNowMs = performance.now.bind(performance);
 const QUIET = { quality: null, roundTripMs: null } as const;
 
 interface Made {
@@ -33,6 +37,7 @@ class Played implements Transfer {
   /** What the next requests fail of. */
   readonly failures: (Error | undefined)[] = [];
   readonly reasons = new Map<string, Refused["why"]>();
+  refuseAll: Refused["why"] | null = null;
   private readonly uploads = new Map<string, { size: number; offset: number }>();
 
   known(): Promise<readonly string[]> {
@@ -48,10 +53,10 @@ class Played implements Transfer {
     await this.answer(undefined);
     if (signal.aborted) throw new ApiError("network", "stopped");
     const refused = uids.flatMap((uid) => {
-      const why = this.reasons.get(uid);
+      const why = this.refuseAll ?? this.reasons.get(uid);
       return why === undefined ? [] : [{ sopInstance: uid, why }];
     });
-    const kept = uids.filter((uid) => !this.reasons.has(uid));
+    const kept = uids.filter((uid) => this.refuseAll === null && !this.reasons.has(uid));
     for (const uid of kept) this.there.add(uid);
     return { kept, refused };
   }
@@ -79,6 +84,23 @@ class Played implements Transfer {
 }
 
 const network = (): ApiError => new ApiError("network", "broken line");
+
+/** The one study of these, its pictures opened as told. */
+async function opened(objects: readonly Made[], open: (content: Blob, instance: string) => Promise<Blob>): Promise<FoundStudy> {
+  const [study] = await found(objects);
+  if (study === undefined) throw new Error("nothing found");
+  const pictures = study.pictures.map((picture) => ({
+    ...picture,
+    source: { ...picture.source, open: async () => open(await picture.source.open(), picture.header.sopInstance) },
+  }));
+  return { ...study, pictures };
+}
+
+/** A slow disc, as when a person stops while it is read. */
+async function slow(content: Blob): Promise<Blob> {
+  await new Promise((resolve) => setTimeout(resolve, 500));
+  return content;
+}
 
 async function finished(sending: Sending): Promise<void> {
   const run = sending.run();
@@ -189,7 +211,7 @@ describe("a sending", () => {
     played.store = async (objects, signal) => {
       if (objects.some(({ sopInstance }) => sopInstance === "1.3")) {
         played.requests.push([]);
-        throw new ApiError("internal", "our fault");
+        throw new ApiError("malformed", "nothing to be made of it");
       }
       return store(objects, signal);
     };
@@ -247,6 +269,165 @@ describe("a sending", () => {
     expect(played.requests).toEqual([]);
   });
 
+  test.each([
+    ["a batch", undefined],
+    ["a large object", LARGE_BYTES * 2],
+  ])("that is stopped or paused while %s is read sends nothing of it until it goes on", async (_, pixels) => {
+    for (const how of ["stop", "pause"] as const) {
+      const played = new Played();
+      const begin = vi.spyOn(played, "begin");
+      const study = await opened([{ instance: "1.1", ...(pixels === undefined ? {} : { pixels }) }], slow);
+      const sending = new Sending([study], { transfer: played, line: () => QUIET });
+      const run = sending.run();
+      await vi.advanceTimersByTimeAsync(100);
+      sending[how]();
+      await vi.advanceTimersByTimeAsync(60_000);
+      expect([played.requests, played.pieces, begin.mock.calls]).toEqual([[], [], []]);
+      sending.goOn();
+      for (let round = 0; round < 60; round++) await vi.advanceTimersByTimeAsync(1000);
+      await run;
+      expect(sending.state.value).toBe(how === "stop" ? "stopped" : "done");
+      expect(played.there.size + played.pieces.length > 0).toBe(how === "pause");
+    }
+  });
+
+  test("that is stopped or paused while a piece is read does not send it", async () => {
+    for (const how of ["stop", "pause"] as const) {
+      const played = new Played();
+      let reading = 0;
+      const study = await opened([{ instance: "1.1", pixels: LARGE_BYTES * 4 }], (content) => {
+        const slice = content.slice.bind(content);
+        content.slice = (from, to) => {
+          const part = slice(from, to);
+          // After three samples for the key come the pieces.
+          if (++reading > 3) part.arrayBuffer = async () => (await slow(slice(from, to))).arrayBuffer();
+          return part;
+        };
+        return Promise.resolve(content);
+      });
+      const sending = new Sending([study], { transfer: played, line: () => QUIET });
+      const run = sending.run();
+      for (let round = 0; round < 50 && played.pieces.length < 2; round++) await vi.advanceTimersByTimeAsync(100);
+      const before = played.pieces.length;
+      sending[how]();
+      await vi.advanceTimersByTimeAsync(60_000);
+      expect([before, played.pieces.length]).toEqual([2, 2]);
+      sending.goOn();
+      await vi.advanceTimersByTimeAsync(60_000);
+      await run;
+      expect(sending.state.value).toBe(how === "stop" ? "stopped" : "done");
+    }
+  });
+
+  test("that is stopped while it asks asks and announces nothing more, and stays stopped", async () => {
+    for (const there of [[], ["1.1", "2.1"]]) {
+      const played = new Played();
+      for (const uid of there) played.there.add(uid);
+      let asked = 0;
+      const known = played.known.bind(played);
+      played.known = async () => {
+        asked += 1;
+        await new Promise((resolve) => setTimeout(resolve, 500));
+        return known();
+      };
+      const sending = new Sending(await found([{ instance: "1.1" }, { instance: "2.1", study: "7.7" }]), { transfer: played, line: () => QUIET });
+      const run = sending.run();
+      await vi.advanceTimersByTimeAsync(100);
+      sending.stop();
+      await vi.advanceTimersByTimeAsync(60_000);
+      await run;
+      expect([asked, played.announced, played.requests]).toEqual([1, [], []]);
+      expect(sending.state.value).toBe("stopped");
+    }
+  });
+
+  test("that is stopped while it asks for the last study is not done", async () => {
+    const played = new Played();
+    played.there.add("1.1");
+    const sending = new Sending(await found([{ instance: "1.1" }]), { transfer: played, line: () => QUIET });
+    const known = played.known.bind(played);
+    played.known = () => {
+      sending.stop();
+      return known();
+    };
+    await finished(sending);
+    expect(sending.state.value).toBe("stopped");
+  });
+
+  test("goes on past a large object that cannot be read to its end", async () => {
+    const played = new Played();
+    const study = await opened([{ instance: "1.1", pixels: LARGE_BYTES * 2 }, { instance: "1.2" }], (content, instance) => {
+      if (instance !== "1.1") return Promise.resolve(content);
+      const slice = content.slice.bind(content);
+      let reading = 0;
+      content.slice = (from, to) => {
+        const part = slice(from, to);
+        if (++reading > 4) part.arrayBuffer = () => Promise.reject(new DOMException("bad sector", "NotReadableError"));
+        return part;
+      };
+      return Promise.resolve(content);
+    });
+    const sending = new Sending([study], { transfer: played, line: () => QUIET });
+    await finished(sending);
+    expect(sending.state.value).toBe("done");
+    expect(played.pieces.length).toBe(1);
+    expect(played.there).toEqual(new Set(["1.2"]));
+    expect(sending.tally.notKept.value).toEqual([{ path: "f/1.1", why: "unreadable" }]);
+  });
+
+  test("asks ever more seldom while the server has no room", async () => {
+    const played = new Played();
+    played.reasons.set("1.1", "again");
+    const sending = new Sending(await found([{ instance: "1.1" }]), { transfer: played, line: () => QUIET });
+    const run = sending.run();
+    await vi.advanceTimersByTimeAsync(60_000);
+    expect(played.requests.length).toBeLessThan(8);
+    expect(sending.waiting.value).toBe("room");
+    sending.stop();
+    await run;
+  });
+
+  test("is over quickly also where a study of very many objects is another session's", async () => {
+    const [study] = await found([{ instance: "1.1" }]);
+    const [picture] = study?.pictures ?? [];
+    if (study === undefined || picture === undefined) throw new Error("nothing found");
+    const pictures = Array.from({ length: 30_000 }, (_, number) => ({ ...picture, header: { ...picture.header, sopInstance: `1.${number}` } }));
+    const played = new Played();
+    played.refuseAll = "foreign";
+    const sending = new Sending([{ ...study, pictures }], { transfer: played, line: () => QUIET });
+    const beganMs = realNowMs();
+    await finished(sending);
+    expect(sending.state.value).toBe("done");
+    expect(sending.tally.notKept.value.length).toBe(30_000);
+    expect(played.requests.length).toBe(1);
+    expect(realNowMs() - beganMs).toBeLessThan(2000);
+  });
+
+  test("does not say that a file cannot be read where the fault is the server's or the page's", async () => {
+    const played = new Played();
+    played.reasons.set("1.2", "failed");
+    const study = await opened([{ instance: "1.1" }, { instance: "1.2" }, { instance: "1.3" }], (content, instance) =>
+      instance === "1.1" ? Promise.reject(new TypeError("a mistake of ours")) : Promise.resolve(content),
+    );
+    const sending = new Sending([study], { transfer: played, line: () => QUIET });
+    await finished(sending);
+    expect(played.there).toEqual(new Set(["1.3"]));
+    expect(sending.tally.notKept.value).toEqual([
+      { path: "f/1.1", why: "failed" },
+      { path: "f/1.2", why: "failed" },
+    ]);
+  });
+
+  test("gives an object up that the server fails on again and again, and says whose fault it is", async () => {
+    for (const [code, why] of [["internal", "failed"], ["malformed", "unreadable"]] as const) {
+      const played = new Played();
+      played.failures.push(undefined, undefined, ...Array.from({ length: 4 }, () => new ApiError(code, "no")));
+      const sending = new Sending(await found([{ instance: "1.1" }]), { transfer: played, line: () => QUIET });
+      await finished(sending);
+      expect(sending.tally.notKept.value).toEqual([{ path: "f/1.1", why }]);
+    }
+  });
+
   test("that was read in vain names the file, as when the disc was taken out", async () => {
     const played = new Played();
     const [study] = await found([{ instance: "1.1" }, { instance: "1.2" }]);
@@ -300,9 +481,9 @@ describe("answers of the server", () => {
   test("are told apart by their reasons", () => {
     const answer = {
       "00081199": { Value: [item("1"), item("2")] },
-      "00081198": { Value: [item("3", 0x0111), item("4", 0x0124), item("5", 0xa700), item("6", 0xc000)] },
+      "00081198": { Value: [item("3", 0x0111), item("4", 0x0124), item("5", 0xa700), item("6", 0xc000), item("8", 0x0110)] },
     };
-    expect(outcomeOf(answer, ["1", "2", "3", "4", "5", "6", "7"])).toEqual({
+    expect(outcomeOf(answer, ["1", "2", "3", "4", "5", "6", "7", "8"])).toEqual({
       kept: ["1", "2"],
       refused: [
         { sopInstance: "3", why: "other" },
@@ -310,6 +491,7 @@ describe("answers of the server", () => {
         { sopInstance: "5", why: "again" },
         { sopInstance: "6", why: "unreadable" },
         { sopInstance: "7", why: "unreadable" },
+        { sopInstance: "8", why: "failed" },
       ],
     });
   });
@@ -335,5 +517,76 @@ describe("answers of the server", () => {
     expect(await transfer.piece("u", 77, new Uint8Array([1, 2, 3]), signal)).toEqual({ offset: 80, outcome: "foreign" });
     await expect(transfer.piece("u", 80, new Uint8Array([1]), signal)).rejects.toMatchObject({ code: "internal" });
     expect(asked[0]?.headers).toMatchObject({ "Upload-Offset": "0", "Upload-Checksum": "sha256 A5BYxvLAy0ksUzsKTRTvd8wPeKvMztUofYShogEc+4E=" });
+  });
+
+  test("leave nothing behind, however a request ends", async () => {
+    const before = vi.getTimerCount();
+    const { signal } = new AbortController();
+    const added = vi.spyOn(signal, "addEventListener");
+    const removed = vi.spyOn(signal, "removeEventListener");
+    const answers = [
+      () => Promise.resolve(new Response('{"offset":3}', { headers: { "Upload-Offset": "3" } })),
+      () => Promise.resolve(new Response("{}", { status: 500 })),
+      () => Promise.reject(new TypeError("the line broke")),
+    ];
+    const transfer = createTransfer("token", () => answers.shift()?.() ?? Promise.resolve(Response.error()));
+    await transfer.piece("u", 0, new Uint8Array([1]), signal);
+    await expect(transfer.piece("u", 0, new Uint8Array([1]), signal)).rejects.toThrow();
+    await expect(transfer.store([{ sopInstance: "1", content: new Blob(["x"]) }], signal)).rejects.toMatchObject({ code: "network" });
+    expect(vi.getTimerCount()).toBe(before);
+    expect(added.mock.calls.length).toBe(3);
+    expect(removed.mock.calls.map(([, listener]) => listener)).toEqual(added.mock.calls.map(([, listener]) => listener));
+  });
+
+  test("that do not come end after three minutes, or at once when it is stopped", async () => {
+    const request: typeof fetch = (_, init) => new Promise((_answer, reject) => init?.signal?.addEventListener("abort", () => reject(new DOMException("ended", "AbortError"))));
+    const transfer = createTransfer("token", request);
+    const stop = new AbortController();
+    const ends: string[] = [];
+    const store = (name: string, signal: AbortSignal) => transfer.store([], signal).catch(() => ends.push(name));
+    const both = [store("late", new AbortController().signal), store("stopped", stop.signal)];
+    await vi.advanceTimersByTimeAsync(1000);
+    expect(ends).toEqual([]);
+    stop.abort();
+    await vi.advanceTimersByTimeAsync(1000);
+    expect(ends).toEqual(["stopped"]);
+    await vi.advanceTimersByTimeAsync(180_000);
+    await Promise.all(both);
+    expect(ends).toEqual(["stopped", "late"]);
+  });
+});
+
+describe("what was dropped", () => {
+  test("is not shown once it was taken back, or another thing was dropped", async () => {
+    const room = createSendRoom(new Played(), "s");
+    let give: (sources: readonly Source[]) => void = () => undefined;
+    const first = room.take(new Promise((resolve) => (give = resolve)));
+    const second = room.take([fileSource(fileOf(dicomFile({ instance: "2.1", study: "7.7" }), "second"))]);
+    await second;
+    give([fileSource(fileOf(dicomFile({ instance: "1.1" }), "first"))]);
+    await first;
+    expect(room.findings.value?.studies.map(({ uid }) => uid)).toEqual(["7.7"]);
+    room.clear();
+    const third = room.take([fileSource(fileOf(dicomFile({ instance: "1.1" }), "third"))]);
+    room.clear();
+    await third;
+    // At the very end of looking, when only the list of the disc is still read.
+    const list = fileSource(fileOf(dicomdir(["IM1"]), "cd/DICOMDIR"));
+    const open = (): Promise<Blob> => {
+      room.clear();
+      return list.open();
+    };
+    await room.take([{ ...list, open }, fileSource(fileOf(dicomFile({ instance: "1.1" }), "cd/IM1"))]);
+    expect([room.findings.value, room.fault.value, room.looking.value]).toEqual([null, null, null]);
+  });
+
+  test.each([
+    ["unreadable", new DOMException("gone", "NotReadableError")],
+    ["internal", new TypeError("a mistake of ours")],
+    ["tooMany", new TooManyFiles()],
+  ])("is told to be %s only if it is", async (fault, error) => {
+    const room = createSendRoom(new Played(), "s");
+    await room.take(Promise.reject(error));
+    expect(room.fault.value).toBe(fault);
   });
 });

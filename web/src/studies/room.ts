@@ -14,8 +14,8 @@ import type { Source } from "./sources";
 import { createTransfer } from "./transfer";
 import type { Transfer } from "./transfer";
 
-/** `nothing`: no DICOM in it. `tooMany`: more files than can be looked through. `unreadable`: the folder cannot be read. */
-export type LookFault = "nothing" | "tooMany" | "unreadable";
+/** `nothing`: no DICOM in it. `tooMany`: more files than can be looked through. `unreadable`: the folder cannot be read. `internal`: our fault. */
+export type LookFault = "nothing" | "tooMany" | "unreadable" | "internal";
 
 export interface SendRoom {
   /** How far looking is; null while nothing is looked through. */
@@ -92,15 +92,16 @@ export function createSendRoom(transfer: Transfer, session: string): SendRoom {
             if (!stopped.aborted) looking.value = { done, all };
           },
         });
+        if (stopped.aborted) return;
         examined.value = found;
         fault.value = found.studies.length + found.unlisted.length === 0 ? "nothing" : null;
         // Of a disc whose list names nothing that is there, everything is meant.
         unlistedToo.value = found.studies.length === 0;
       } catch (error) {
         if (stopped.aborted) return;
-        fault.value = error instanceof TooManyFiles ? "tooMany" : "unreadable";
+        fault.value = error instanceof TooManyFiles ? "tooMany" : error instanceof DOMException ? "unreadable" : "internal";
       }
-      if (!stopped.aborted) looking.value = null;
+      looking.value = null;
     },
     send() {
       const studies = chosen.peek();

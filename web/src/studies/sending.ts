@@ -11,6 +11,7 @@ import type { LiveLine } from "./pace";
 import { Tally } from "./tally";
 import type { NotKept } from "./tally";
 import type { Transfer } from "./transfer";
+import { ZipError } from "./zip";
 
 export type SendingState = "asking" | "sending" | "paused" | "done" | "stopped" | "failed";
 /** What it waits for while it tries again. */
@@ -66,7 +67,7 @@ export class Sending {
   private readonly line: () => LiveLine;
   private readonly nowMs: () => number;
   private readonly pace = new Pace();
-  private readonly queue: Item[] = [];
+  private queue: Item[] = [];
   private readonly sleepers = new Set<() => void>();
   private onTheWay = new AbortController();
   private failures = 0;
@@ -87,7 +88,7 @@ export class Sending {
       for (const study of this.found) await this.ask(study);
       if (this.states.peek() === "asking") this.states.value = "sending";
       await this.work();
-      this.states.value = "done";
+      if (!this.isOver()) this.states.value = "done";
     } catch (error) {
       if (this.isOver()) return;
       this.faults.value = error instanceof ApiError ? error.code : "internal";
@@ -103,6 +104,7 @@ export class Sending {
 
   goOn(): void {
     if (this.states.peek() !== "paused") return;
+    this.onTheWay = new AbortController();
     this.states.value = "sending";
     this.tally.rested();
     this.wake();
@@ -128,9 +130,9 @@ export class Sending {
     this.wake();
   }
 
+  /** Until it goes on: what would begin meanwhile is broken off as well. */
   private breakOff(): void {
     this.onTheWay.abort();
-    this.onTheWay = new AbortController();
   }
 
   // ---- what is there already
@@ -142,11 +144,12 @@ export class Sending {
     const missing = pictures.filter(({ header }) => !known.has(header.sopInstance));
     if (missing.length === 0) return;
     await this.insist(() => this.transfer.announce(uid, known.size + missing.length));
-    this.queue.push(...missing.map((picture) => ({ picture, attempts: 0, content: null, over: false })));
+    for (const picture of missing) this.queue.push({ picture, attempts: 0, content: null, over: false });
   }
 
   private async insist<T>(action: () => Promise<T>): Promise<T> {
     for (;;) {
+      await this.unpaused();
       try {
         const result = await action();
         this.gotThrough();
@@ -202,6 +205,7 @@ export class Sending {
     } catch (error) {
       this.queue.unshift(...batch.filter(({ over }) => !over));
       if (this.states.peek() === "paused") return;
+      if (this.isOver()) throw error;
       this.doubt(batch, error);
       await this.backOff(error);
     }
@@ -215,17 +219,16 @@ export class Sending {
         // Read before it is sent: else nobody could tell a disc that was taken out from a line that broke.
         const content = new Blob([await (await picture.source.open()).arrayBuffer()]);
         objects.push({ sopInstance: picture.header.sopInstance, content });
-      } catch {
-        this.refuse(item, "unreadable");
+      } catch (error) {
+        this.refuse(item, whyUnread(error));
       }
     }
     if (objects.length === 0) return;
     const bytes = objects.reduce((sum, { content }) => sum + content.size, 0);
+    await this.unpaused();
     const startMs = this.nowMs();
     const { kept, refused } = await this.transfer.store(objects, this.onTheWay.signal);
-    this.gotThrough();
     const tookMs = this.nowMs() - startMs;
-    this.pace.sent(bytes, tookMs, atOnce);
     const byUid = new Map(batch.map((item) => [item.picture.header.sopInstance, item]));
     for (const uid of kept) this.keep(byUid.get(uid));
     const again: Item[] = [];
@@ -234,6 +237,11 @@ export class Sending {
       if (item === undefined) continue;
       if (why === "again") again.push(item);
       else this.refuse(item, why);
+    }
+    // While the server has room for none of it, the waits grow.
+    if (again.length < objects.length) {
+      this.gotThrough();
+      this.pace.sent(bytes, tookMs, atOnce);
     }
     this.queue.unshift(...again);
     if (again.length > 0) await this.backOff(new ApiError("storageFailed", "no room"));
@@ -247,15 +255,23 @@ export class Sending {
     try {
       content = item.content ??= await picture.source.open();
       key = await keyOf(picture, content);
-    } catch {
-      this.refuse(item, "unreadable");
+    } catch (error) {
+      this.refuse(item, whyUnread(error));
       return;
     }
+    await this.unpaused();
     const { id, offset: begun } = await this.transfer.begin(key, content.size);
     let offset = begun;
     for (;;) {
       this.tally.part(picture, offset, this.nowMs());
-      const piece = new Uint8Array(await readPart(content, offset, this.pace.sizeBytes()));
+      let piece: Uint8Array<ArrayBuffer>;
+      try {
+        piece = new Uint8Array(await readPart(content, offset, this.pace.sizeBytes()));
+      } catch (error) {
+        this.refuse(item, whyUnread(error));
+        return;
+      }
+      await this.unpaused();
       const startMs = this.nowMs();
       const taken = await this.transfer.piece(id, offset, piece, this.onTheWay.signal);
       this.gotThrough();
@@ -267,7 +283,7 @@ export class Sending {
         return;
       }
       if (taken.outcome !== null) {
-        this.refuse(item, taken.outcome === "again" ? "unreadable" : taken.outcome);
+        this.refuse(item, taken.outcome === "again" ? "failed" : taken.outcome);
         return;
       }
       offset = taken.offset;
@@ -286,18 +302,19 @@ export class Sending {
   }
 
   private refuse(item: Item, why: NotKept["why"]): void {
-    item.over = true;
-    item.content = null;
-    this.tally.refused(item.picture, why);
-    if (why !== "foreign") return;
-    // The others of this study would be refused one after the other.
+    if (item.over) return;
     const { study } = item.picture.header;
-    const gone = this.queue.filter(({ picture }) => picture.header.study === study);
-    for (const other of gone) {
-      this.queue.splice(this.queue.indexOf(other), 1);
-      other.over = true;
-      this.tally.refused(other.picture, why);
+    const gone = [item];
+    if (why === "foreign") {
+      // The others of this study would be refused one after the other.
+      for (const other of this.queue) if (other !== item && other.picture.header.study === study) gone.push(other);
+      this.queue = this.queue.filter(({ picture }) => picture.header.study !== study);
     }
+    for (const each of gone) {
+      each.over = true;
+      each.content = null;
+    }
+    this.tally.refused(study, gone.map(({ picture }) => picture), why);
   }
 
   // ---- trouble
@@ -314,7 +331,7 @@ export class Sending {
       item.attempts += 1;
       if (item.attempts < ATTEMPTS_MAX || item.over) continue;
       this.queue.splice(this.queue.indexOf(item), 1);
-      this.refuse(item, "unreadable");
+      this.refuse(item, error.code === "internal" ? "failed" : "unreadable");
     }
   }
 
@@ -361,6 +378,11 @@ function isSmall(item: Item): boolean {
 
 async function readPart(content: Blob, offset: number, sizeBytes: number): Promise<ArrayBuffer> {
   return content.slice(offset, offset + sizeBytes).arrayBuffer();
+}
+
+/** A file or a damaged archive is told as such, a fault of this page is not. */
+function whyUnread(error: unknown): "unreadable" | "failed" {
+  return error instanceof DOMException || error instanceof ZipError ? "unreadable" : "failed";
 }
 
 /** Tells this object from any other, without reading all of it. */

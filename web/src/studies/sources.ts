@@ -76,7 +76,7 @@ async function sourceOf(entry: FileSystemFileEntry): Promise<Source> {
     return fileSource(await new Promise<File>((resolve, reject) => entry.file(resolve, reject)), path);
   } catch (error) {
     // Named among what cannot be read, not passed over.
-    const refuse = (): Promise<never> => Promise.reject(error instanceof Error ? error : new Error("unreadable"));
+    const refuse = (): Promise<never> => Promise.reject(error instanceof Error ? error : new DOMException("unreadable", "NotReadableError"));
     return { path, sizeBytes: 0, head: refuse, open: refuse, file: null };
   }
 }
@@ -88,7 +88,7 @@ async function listed(folder: FileSystemDirectoryEntry): Promise<readonly FileSy
   for (;;) {
     const some = await new Promise<FileSystemEntry[]>((resolve, reject) => reader.readEntries(resolve, reject));
     if (some.length === 0) return all;
-    all.push(...some);
+    for (const each of some) all.push(each);
     if (all.length > FILES_MAX) throw new TooManyFiles();
   }
 }

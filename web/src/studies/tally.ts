@@ -73,11 +73,14 @@ export class Tally {
     this.count(picture.header.study, 1, 0);
   }
 
-  refused(picture: Picture, why: NotKept["why"]): void {
-    this.parts.delete(picture);
-    this.doneBytes += picture.source.sizeBytes;
-    this.lost.value = [...this.lost.peek(), { path: picture.source.path, why }];
-    this.count(picture.header.study, 0, 1);
+  /** All of one study. */
+  refused(study: string, pictures: readonly Picture[], why: NotKept["why"]): void {
+    for (const picture of pictures) {
+      this.parts.delete(picture);
+      this.doneBytes += picture.source.sizeBytes;
+    }
+    this.lost.value = this.lost.peek().concat(pictures.map(({ source }) => ({ path: source.path, why })));
+    this.count(study, 0, pictures.length);
   }
 
   /** What came before a pause says nothing of the speed after it. */

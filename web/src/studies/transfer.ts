@@ -5,8 +5,11 @@ import { ApiError, refusal } from "../api";
 
 export interface Refused {
   readonly sopInstance: string;
-  /** `again`: it may be otherwise in a moment. `other`: another object has its UID. `foreign`: its study is another session's. */
-  readonly why: "again" | "other" | "foreign" | "unreadable";
+  /**
+   * `again`: it may be otherwise in a moment. `other`: another object has its UID. `foreign`: its study is another session's. `failed`: the
+   * fault is not the object's.
+   */
+  readonly why: "again" | "other" | "foreign" | "unreadable" | "failed";
 }
 
 export interface Outcome {
@@ -43,9 +46,9 @@ const SENDING_TIMEOUT_MS = 180_000;
 const JSON_TYPE = "application/json";
 const DICOM_JSON = "application/dicom+json";
 
-const REASON = { noRoom: 0xa700, other: 0x0111, foreign: 0x0124 } as const;
+const REASON = { noRoom: 0xa700, failed: 0x0110, other: 0x0111, foreign: 0x0124 } as const;
 const TAG = { kept: "00081199", refused: "00081198", others: "0008119A", sopInstance: "00081155", reason: "00081197" } as const;
-const CODES: Readonly<Record<string, Refused["why"]>> = { conflict: "other", notAllowed: "foreign" };
+const CODES: Readonly<Record<string, Refused["why"]>> = { conflict: "other", notAllowed: "foreign", internal: "failed" };
 
 type Item = Readonly<Record<string, { readonly Value?: readonly unknown[] } | undefined>>;
 
@@ -103,8 +106,8 @@ export function createTransfer(token: string, request: typeof fetch = (...args) 
       const parts = objects.flatMap(({ content }) => [`--${boundary}\r\nContent-Type: application/dicom\r\n\r\n`, content, "\r\n"]);
       const type = `multipart/related; type="application/dicom"; boundary=${boundary}`;
       const headers = { "Content-Type": type, Accept: DICOM_JSON };
-      const response = await call("POST", "/dicom-web/studies", new Blob([...parts, `--${boundary}--\r\n`]), headers, within(signal));
-      const answer = await outcomeBody(response);
+      const body = new Blob([...parts, `--${boundary}--\r\n`]);
+      const answer = await within(signal, async (ended) => outcomeBody(await call("POST", "/dicom-web/studies", body, headers, ended)));
       return outcomeOf(answer, objects.map(({ sopInstance }) => sopInstance));
     },
     async begin(key, sizeBytes) {
@@ -119,15 +122,18 @@ export function createTransfer(token: string, request: typeof fetch = (...args) 
         "Upload-Offset": String(offset),
         "Upload-Checksum": `sha256 ${btoa(String.fromCharCode(...digest))}`,
       };
-      const response = await call("PATCH", `/api/studies/uploads/${upload}`, content, headers, within(signal));
-      if (response.status === 409) return { offset: placeOf(response), outcome: null };
-      const answer = (await told(response)) as { outcome?: { kept?: unknown; code?: unknown } | null } | undefined;
-      const outcome = answer?.outcome;
-      if (outcome === undefined || outcome === null) return { offset: placeOf(response), outcome: null };
-      const why = outcome.kept === true ? "kept" : (CODES[String(outcome.code)] ?? "unreadable");
-      return { offset: placeOf(response), outcome: why };
+      return within(signal, async (ended) => takenOf(await call("PATCH", `/api/studies/uploads/${upload}`, content, headers, ended)));
     },
   };
+
+  async function takenOf(response: Response): Promise<Taken> {
+    if (response.status === 409) return { offset: placeOf(response), outcome: null };
+    const answer = (await told(response)) as { outcome?: { kept?: unknown; code?: unknown } | null } | undefined;
+    const outcome = answer?.outcome;
+    if (outcome === undefined || outcome === null) return { offset: placeOf(response), outcome: null };
+    const why = outcome.kept === true ? "kept" : (CODES[String(outcome.code)] ?? "unreadable");
+    return { offset: placeOf(response), outcome: why };
+  }
 
   /** Some kept, none kept and why: all three are answers about objects. */
   async function outcomeBody(response: Response): Promise<Item> {
@@ -159,6 +165,7 @@ export function outcomeOf(answer: Item, sent: readonly string[]): Outcome {
 function whyOf(reason: unknown): Refused["why"] {
   if (reason === REASON.noRoom) return "again";
   if (reason === REASON.other) return "other";
+  if (reason === REASON.failed) return "failed";
   return reason === REASON.foreign ? "foreign" : "unreadable";
 }
 
@@ -177,13 +184,17 @@ function placeOf(response: Response): number {
   return offset;
 }
 
-/** Stopped by the person, or when nothing came for too long. */
-function within(signal: AbortSignal): AbortSignal {
+/** Ended by the person, or when it takes too long. Of a sending of many thousand requests nothing may stay behind from each. */
+async function within<T>(signal: AbortSignal, request: (ended: AbortSignal) => Promise<T>): Promise<T> {
   const joined = new AbortController();
   const end = (): void => joined.abort();
   const timer = setTimeout(end, SENDING_TIMEOUT_MS);
   if (signal.aborted) end();
   signal.addEventListener("abort", end, { once: true });
-  joined.signal.addEventListener("abort", () => clearTimeout(timer), { once: true });
-  return joined.signal;
+  try {
+    return await request(joined.signal);
+  } finally {
+    clearTimeout(timer);
+    signal.removeEventListener("abort", end);
+  }
 }
