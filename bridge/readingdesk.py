@@ -89,9 +89,7 @@ class ReadingDesk:
         if not delta.changes and not delta.whole:
             return
         if delta.whole:
-            study = reading.study
-            reading.shown = self._studies.vault_id(session.id, study) if study is not None else ""
-            self._keeper.changed(session)
+            self._look_what_is_shown(session)
         news = _view_news(reading, delta.changes, whole=delta.whole)
         for reader in _readers(session):
             if reader is not actor:
@@ -116,6 +114,7 @@ class ReadingDesk:
     def tick(self, session: LiveSession, now_ms: int) -> None:
         """What time brings to one session."""
         reading = session.reading
+        self._look_what_is_shown(session)
         leader = session.people.get(reading.leader) if reading.leader is not None else None
         lost_since_ms = leader.away_since_ms if leader is not None else None
         if leader is not None and lost_since_ms is not None and now_ms - lost_since_ms > LEADER_LOST_MS:
@@ -138,6 +137,15 @@ class ReadingDesk:
         self.telling.tick()
 
     # Telling
+
+    def _look_what_is_shown(self, session: LiveSession) -> None:
+        """Also as time goes on: a study may be put on view before it is the session's, or be shredded while it is."""
+        reading = session.reading
+        study = reading.study
+        shown = self._studies.vault_id(session.id, study) if study is not None else ""
+        if shown != reading.shown:
+            reading.shown = shown
+            self._keeper.changed(session)
 
     def _tell_lead(self, session: LiveSession) -> None:
         if session.reading.lead_is_news:

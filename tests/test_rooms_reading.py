@@ -19,6 +19,8 @@ from bridge.policy import reads
 from bridge.reading import SLOTS_LIMIT, Progress
 from bridge.readingdesk import LEADER_LOST_MS, READERS_AT_ONCE, READERS_TOLD_EVERY_MS
 from bridge.recordings import layout
+from bridge.studynews import TOLD_EVERY_MS
+from tests.catalogued import arrive, opened_catalogue
 from tests.fakes import Client, House, a_house
 
 NEWS = ("studiesListed", "studyChanged", "readingChanged", "viewChanged", "readersChanged")
@@ -347,3 +349,25 @@ async def test_recording_does_not_name_a_leader_who_has_not_agreed(tmp_path: Pat
         house.rooms.readings.ask_lead(hub, True, None)
         (told,) = house.recorder.newest.of(layout.LeadChanged)
         assert (told.participant, told.name) == (hub.id, "")
+
+
+async def test_recording_keeps_which_study_was_shown_also_if_it_came_later(tmp_path: Path) -> None:
+    (tmp_path / "catalogue").mkdir()
+    with opened_catalogue(tmp_path / "catalogue") as catalogue:
+        async with a_house(tmp_path) as house:
+            house.studies.follow(catalogue)
+            hub, _ = await house.join(Role.HUB, "Dr Hải")
+            house.rooms.records.start(hub)
+            house.rooms.readings.ask_lead(hub, True, None)
+            # Shown by a page that knows it already, to a session that it is given to a moment later.
+            arrive(catalogue, "study1", 1, None)
+            house.rooms.readings.set_view(hub, {"study": "1.2.6"})
+            await house.pass_time(2 * TOLD_EVERY_MS)
+            assert house.recorder.newest.of(layout.StudyShown) == []
+            arrive(catalogue, "study1", 1, house.session)
+            await house.pass_time(2 * TOLD_EVERY_MS)
+            house.rooms.readings.set_view(hub, {"at.0": 1})
+            catalogue.forget("study1")
+            await house.pass_time(2 * TOLD_EVERY_MS)
+            told = house.recorder.newest.of(layout.StudyShown)
+            assert [(event.name, event.study) for event in told] == [("Dr Hải", "study1"), ("Dr Hải", "")]
