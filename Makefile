@@ -11,6 +11,7 @@ BIN := $(VENV)/bin
 NATIVE := bridge/media/native
 NATIVE_MANIFEST := $(NATIVE)/Cargo.toml
 PYTEST_ARGS ?=
+LOCK_ARGS ?=
 # The build backend looks for its own command there.
 export PATH := $(abspath $(BIN)):$(PATH)
 export VIRTUAL_ENV := $(abspath $(VENV))
@@ -144,10 +145,10 @@ bench-imaging: build/dev.stamp bridge/static/index.html test-tools ## keeping an
 # --- upkeep ------------------------------------------------------------------------------------------------------
 
 .PHONY: lock
-lock: build/dev.stamp ## pins what pyproject.toml allows, anew
+lock: build/dev.stamp ## pins what pyproject.toml asks for; LOCK_ARGS=--upgrade takes the newest of all that is pinned
 	$(BIN)/python -m pip install --quiet pip-tools
 	$(BIN)/pip-compile -q --all-extras --strip-extras --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-header \
-	  --no-annotate --upgrade -o requirements.lock pyproject.toml
+	  --no-annotate $(LOCK_ARGS) -o requirements.lock pyproject.toml
 
 .PHONY: clean
 clean: ## removes what was built, not the data
