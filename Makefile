@@ -134,6 +134,10 @@ bench-recording: build/dev.stamp ## tracks recorded on one core, sealing, seekin
 bench-previews: build/dev.stamp ## a CT over thin lines: first picture, previews of 300 slices; last line is one JSON object
 	$(BIN)/python benchmarks/previews.py
 
+.PHONY: bench-first-picture
+bench-first-picture: build/dev.stamp bridge/static/index.html ## a CT opened in Chromium over thin lines; last line is one JSON object
+	$(BIN)/python -m benchmarks.opening
+
 .PHONY: bench-arrival
 bench-arrival: build/dev.stamp ## what 1 GB of CT that arrives adds to the transit of live video; last line is one JSON object
 	$(BIN)/python -m benchmarks.arrival

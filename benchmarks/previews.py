@@ -126,6 +126,11 @@ print(time.perf_counter() - began_s)
 """
 
 
+def send(line: Line, server: Server, token: str, folder: Path) -> float:
+    """Sends the files of a folder from the server's end of the line; gives the seconds that it takes."""
+    return float(near(line, _SEND, server.address, token, str(folder), str(SENT_AT_ONCE)))
+
+
 @contextmanager
 def made_ct(folder: Path) -> Iterator[tuple[str, list[str], int]]:
     """The files of a CT in a folder in memory; gives its series' path, its slices' and the bytes of one picture."""
@@ -184,7 +189,7 @@ def run() -> dict[str, float]:
                 f"one slice: {make_ms:.1f} ms, preview {preview_bytes} bytes, whole {whole_bytes} of {native_bytes}"
             )
             token = server.command("staff", "link").strip().rpartition("#")[2]
-            send_s = float(near(line, _SEND, server.address, token, str(files), str(SENT_AT_ONCE)))
+            send_s = send(line, server, token, files)
             behind_s = until_made(data, SLICES * whole_bytes)
             print(
                 f"{SLICES} slices taken in within {send_s:.1f} s, all made beforehand {behind_s:.1f} s later"
