@@ -238,12 +238,12 @@ class StudyRows:
         async with self._store.writing() as connection:
             return bool((await connection.execute(query)).rowcount)
 
-    async def resume_jobs(self, now_ms: int) -> None:
-        """After a start: what a server that died was doing is to be done again."""
+    async def resume_jobs(self, now_ms: int, but: Collection[str] = ()) -> None:
+        """After a start: what a server that died was doing is to be done again, `but` not what is being done."""
         columns = tables.study_jobs.c
         query = (
             sa.update(tables.study_jobs)
-            .where(columns.state == JobState.RUNNING.value)
+            .where(columns.state == JobState.RUNNING.value, columns.id.not_in(but))
             .values(state=JobState.WAITING.value, due_at_ms=now_ms)
         )
         async with self._store.writing() as connection:

@@ -27,6 +27,8 @@ CONFIRM_WITHIN_MS = 24 * 3600 * 1000
 """So long the other side may take to say that it keeps what it was sent."""
 TAKEN_LIMIT = 256
 """Jobs of which is remembered what the other side has already."""
+CLOSE_S = 20.0
+"""So long work may take to stop when the server does."""
 _TEXT_LIMIT = 300
 
 _log = structlog.get_logger(__name__)
@@ -66,10 +68,6 @@ class Progress:
         """Raises Stopped."""
         if self._stopped.is_set():
             raise Stopped
-
-    @property
-    def is_stopped(self) -> bool:
-        return self._stopped.is_set()
 
     def stop(self) -> None:
         self._stopped.set()
@@ -114,8 +112,8 @@ class Jobs:
         self._wake = asyncio.Event()
 
     async def run(self) -> None:
-        """Works off what is due, for ever."""
-        await self._rows.resume_jobs(self._now_ms())
+        """Works off what is due, for ever. After an error it may be called again."""
+        await self._rows.resume_jobs(self._now_ms(), list(self._running))
         while True:
             self._wake.clear()
             await self._write_progress()
@@ -145,11 +143,14 @@ class Jobs:
         return replace(job, done=done, failed=failed, total=total)
 
     async def stop(self, job: str) -> None:
-        """Raises NotFound, Conflict if it is over."""
-        await self._rows.get_job(job)
-        going_on = [state for state in JobState if state not in OVER]
-        if not await self._rows.change_job(job, self._now_ms(), going_on, state=JobState.STOPPED.value):
-            raise Conflict("This is over already.")
+        """Raises NotFound, Conflict if it is over, or cannot be undone any more."""
+        is_final = (await self._rows.get_job(job)).kind is JobKind.SHRED
+        before = [JobState.WAITING] if is_final else [state for state in JobState if state not in OVER]
+        if not await self._rows.change_job(job, self._now_ms(), before, state=JobState.STOPPED.value):
+            is_over = (await self._rows.get_job(job)).state in OVER
+            raise Conflict(
+                "This is over already." if is_over else "The study is being shredded; that cannot be stopped."
+            )
         running = self._running.get(job)
         if running is not None:
             running[1].stop()
@@ -179,15 +180,18 @@ class Jobs:
             refused = max(0, self.shown(job).total - committed)
             if refused:
                 self._taken.pop(job.id, None)
-            known = {"commitment": "refused" if refused else "confirmed"}
-            ending: dict[str, str] = {"state": JobState.DONE.value}
+            known = {"commitment": "confirmed"}
+            ending = JobState.DONE
             if refused:
                 text = f"The destination does not keep {refused} of {committed + refused} objects."
-                ending = {"state": JobState.FAILED.value, "code": "storageFailed", "text": text}
+                known = {"commitment": "refused", "code": "storageFailed", "text": text}
+                ending = JobState.FAILED
             # It may be so quick that the job is not yet waiting for it.
             if await self._rows.change_job(job.id, self._now_ms(), states[:1], **known):
                 return True
-            return await self._rows.change_job(job.id, self._now_ms(), states[1:], **known, **ending)
+            return await self._rows.change_job(
+                job.id, self._now_ms(), states[1:], state=ending.value, **known
+            )
         return False
 
     def forget(self, study: str) -> None:
@@ -198,13 +202,17 @@ class Jobs:
                 progress.stop()
 
     async def close(self) -> None:
-        """What is under way is to be done again at the next start."""
+        """What is under way is to be done again at the next start; what does not hear of it is broken off."""
         running = list(self._running.values())
         for _, progress in running:
             progress.is_paused = True
             progress.stop()
-        if running:
-            await asyncio.wait([task for task, _ in running])
+        tasks = [task for task, _ in running]
+        if tasks:
+            _, late = await asyncio.wait(tasks, timeout=CLOSE_S)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
 
     # --- work ----------------------------------------------------------------------------------------------------
 
@@ -261,7 +269,9 @@ class Jobs:
         commitment = known.commitment if known.commitment in ("confirmed", "refused") else ending.commitment
         ending = replace(ending, commitment=commitment)
         said = {"commitment": commitment, "text": ending.text[:_TEXT_LIMIT]}
-        state = JobState.FAILED if commitment == "refused" else ending.state
+        state = ending.state
+        if commitment == "refused":  # With code and text, which were written when it was said.
+            said, state = {"commitment": commitment}, JobState.FAILED
         await self._rows.change_job(
             job.id, self._now_ms(), (JobState.RUNNING,), state=state.value, **said, **_counted(progress)
         )
@@ -286,15 +296,17 @@ class Jobs:
         )
 
     async def _write_progress(self) -> None:
+        """And sees what another process stopped, which it does also while no object goes forward."""
         for job, (_, progress) in list(self._running.items()):
             counts = progress.counts
-            if self._written.get(job) == counts and not progress.is_stopped:
-                continue
-            self._written[job] = counts
-            if not await self._rows.change_job(
-                job, self._now_ms(), (JobState.RUNNING, JobState.WAITING), **_counted(progress)
-            ):
-                progress.stop()  # By another process.
+            if self._written.get(job) == counts:
+                is_going_on = (await self._rows.get_job(job)).state not in OVER
+            else:
+                self._written[job] = counts
+                going_on = (JobState.RUNNING, JobState.WAITING)
+                is_going_on = await self._rows.change_job(job, self._now_ms(), going_on, **_counted(progress))
+            if not is_going_on:
+                progress.stop()
 
     async def _give_up_waiting(self) -> None:
         for job in await self._rows.list_jobs(states=(JobState.CONFIRMING,), limit=1000):

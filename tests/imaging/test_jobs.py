@@ -36,16 +36,20 @@ class Shop:
     endings: list[Ending | Exception] = field(default_factory=list)
     begun: asyncio.Event = field(default_factory=asyncio.Event)
     waits: bool = False
+    is_deaf: bool = False
 
     def __post_init__(self) -> None:
         self.jobs = self.opened()
 
     def opened(self) -> Jobs:
-        return Jobs(self.rows, {JobKind.SEND: self.work}, lambda: self.now_ms)
+        works = dict.fromkeys((JobKind.SEND, JobKind.SHRED), self.work)
+        return Jobs(self.rows, works, lambda: self.now_ms)
 
     async def work(self, job: JobRecord, progress: Progress) -> Ending:
         progress.say(1, 0, 3)
         self.begun.set()
+        if self.is_deaf:
+            await asyncio.Event().wait()
         while self.waits:
             await asyncio.sleep(0)
             progress.check()
@@ -55,8 +59,8 @@ class Shop:
         progress.say(3, 0, 3)
         return ending
 
-    async def add(self, transaction: str = "") -> JobRecord:
-        job = await self.rows.add_job(JobKind.SEND, STUDY, "staff", now_ms=self.now_ms, destination=TO)
+    async def add(self, transaction: str = "", kind: JobKind = JobKind.SEND) -> JobRecord:
+        job = await self.rows.add_job(kind, STUDY, "staff", now_ms=self.now_ms, destination=TO)
         if transaction:
             await self.rows.change_job(job.id, self.now_ms, transaction=transaction)
         return job
@@ -143,7 +147,10 @@ async def test_an_answer_that_is_quicker_than_the_end_of_sending_counts(
     await shop.begun.wait()
     assert await shop.jobs.confirmed(TO, "2.25.1", kept)
     shop.waits = False
-    assert (await working).state is state
+    told = await working
+    assert told.state is state
+    refused = ("storageFailed", "The destination does not keep 3 of 3 objects.")
+    assert (told.code, told.text) == (refused if state is JobState.FAILED else ("", ""))
 
 
 async def running(shop: Shop, job: JobRecord, is_so: Callable[[JobRecord], bool]) -> JobRecord:
@@ -174,7 +181,62 @@ async def test_what_a_dead_server_was_doing_is_done_again(shop: Shop) -> None:
     assert (await running(shop, job, lambda told: told.state is JobState.DONE)).done == 3
 
 
-async def test_another_process_stops_a_job_too(shop: Shop) -> None:
+async def test_work_that_is_under_way_is_not_begun_again_after_an_error(shop: Shop) -> None:
+    job = await shop.add()
+    shop.waits, shop.endings = True, [Ending(), Ending()]
+    loop = asyncio.create_task(shop.jobs.run())
+    await shop.begun.wait()
+    loop.cancel()
+    await asyncio.gather(loop, return_exceptions=True)
+    shop.begun.clear()
+    again = asyncio.create_task(shop.jobs.run())
+    try:
+        async with asyncio.timeout(20):
+            while not shop.jobs._written:  # noqa: ASYNC110  # of the second loop's first round
+                await asyncio.sleep(0.02)
+            assert (await shop.rows.get_job(job.id)).state is JobState.RUNNING
+            shop.waits = False
+            while shop.jobs._running:  # noqa: ASYNC110  # nothing tells of it
+                await asyncio.sleep(0.02)
+    finally:
+        again.cancel()
+        await asyncio.gather(again, return_exceptions=True)
+    assert not shop.begun.is_set()
+    told = await shop.rows.get_job(job.id)
+    assert (told.state, told.attempts, len(shop.endings)) == (JobState.DONE, 1, 1)
+
+
+async def test_what_is_being_shredded_is_not_stopped(shop: Shop) -> None:
+    job = await shop.add(kind=JobKind.SHRED)
+    shop.waits, shop.endings = True, [Ending()]
+    working = asyncio.create_task(shop.done(job))
+    await shop.begun.wait()
+    with pytest.raises(Conflict, match="being shredded"):
+        await shop.jobs.stop(job.id)
+    shop.waits = False
+    assert (await working).state is JobState.DONE
+    with pytest.raises(Conflict, match="over already"):
+        await shop.jobs.stop(job.id)
+    waiting = await shop.add(kind=JobKind.SHRED)
+    await shop.jobs.stop(waiting.id)
+    assert (await shop.rows.get_job(waiting.id)).state is JobState.STOPPED
+
+
+async def test_work_that_does_not_hear_of_the_end_is_broken_off(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bridge.imaging.jobs.CLOSE_S", 0.05)
+    job = await shop.add()
+    shop.is_deaf = True
+    working = asyncio.create_task(shop.done(job))
+    await shop.begun.wait()
+    async with asyncio.timeout(10):
+        await shop.jobs.close()
+    assert (await working).state is JobState.RUNNING, "to be done again"
+
+
+@pytest.mark.parametrize("is_moving", [True, False])
+async def test_another_process_stops_a_job_too(shop: Shop, is_moving: bool) -> None:
     job = await shop.add()
     shop.waits = True
     beside = shop.opened()
@@ -182,6 +244,9 @@ async def test_another_process_stops_a_job_too(shop: Shop) -> None:
     loop = asyncio.create_task(shop.jobs.run())
     try:
         await shop.begun.wait()
+        async with asyncio.timeout(20):
+            while not is_moving and not shop.jobs._written:  # noqa: ASYNC110  # all is written, and nothing comes
+                await asyncio.sleep(0.02)
         await beside.stop(job.id)
         async with asyncio.timeout(20):
             while shop.jobs._running:  # noqa: ASYNC110  # nothing tells of it
