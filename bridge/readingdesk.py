@@ -15,7 +15,7 @@ from msgspec import Raw
 
 from bridge import messages
 from bridge.errands import Errands
-from bridge.errors import Conflict, NotAuthorised
+from bridge.errors import BridgeError, Conflict, NotAuthorised
 from bridge.ids import SessionId
 from bridge.livesession import LiveSession
 from bridge.lobby import Lobby
@@ -49,6 +49,7 @@ class ReadingDesk:
         self._lobby = lobby
         self._keeper = keeper
         self._studies = studies
+        self._errands = errands
         self._now_ms = now_ms
 
     # What participants ask for
@@ -77,8 +78,20 @@ class ReadingDesk:
         self._tell_lead(session)
 
     def set_view(self, actor: Participant, changes: Mapping[str, Any]) -> None:
-        """Raises NotAuthorised, ProtocolError, LimitExceeded."""
+        """Who is refused for what it said is told what the others see, after the refusal.
+
+        Raises NotAuthorised, ProtocolError, LimitExceeded.
+        """
         session = self._session_read_by(actor)
+        try:
+            self._change_view(session, actor, changes)
+        except BridgeError as error:
+            # What only came too fast is said again by who said it.
+            if error.code != "tooMany":
+                self._errands.start("tell the view back", _tell_view(session.reading, actor))
+            raise
+
+    def _change_view(self, session: LiveSession, actor: Participant, changes: Mapping[str, Any]) -> None:
         reading = session.reading
         now_ms = self._now_ms()
         delta = reading.change(
@@ -187,6 +200,10 @@ def _tell(session: LiveSession, news: bytes) -> None:
 
 def _lead_news(reading: Reading) -> bytes:
     return messages.encode(messages.ReadingChanged(leader=reading.leader, asking=tuple(reading.asking)))
+
+
+async def _tell_view(reading: Reading, reader: Participant) -> None:
+    reader.tell(_view_news(reading, reading.view, whole=True))
 
 
 def _view_news(reading: Reading, changes: Mapping[str, bytes], *, whole: bool) -> bytes:

@@ -23,8 +23,10 @@ def opened_catalogue(folder: Path) -> Iterator[Catalogue]:
     with running_loop() as loop:
         opened = Store.open(sqlite_url(folder / "bridge.sqlite"))
         store = asyncio.run_coroutine_threadsafe(opened, loop).result(60)
-        yield Catalogue(Vault(folder), StoreEntries(store, loop))
-        asyncio.run_coroutine_threadsafe(store.close(), loop).result(60)
+        try:
+            yield Catalogue(Vault(folder), StoreEntries(store, loop))
+        finally:
+            asyncio.run_coroutine_threadsafe(store.close(), loop).result(60)
 
 
 def entry(study: str, instances: int, at_ms: int = 1000) -> StudyEntry:

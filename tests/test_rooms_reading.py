@@ -123,6 +123,36 @@ async def test_view_that_is_as_it_was_is_told_to_nobody(house: House) -> None:
     assert views(clinic) == []
 
 
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [({"mark.a": "x" * 3000}, "tooLarge"), ({"NO SLOT": 1}, "malformed"), ({"at.0": 9}, "notAllowed")],
+)
+async def test_who_is_refused_is_told_what_the_others_see(
+    house: House, changes: dict[str, Any], code: str
+) -> None:
+    hub, _ = await house.join(Role.HUB)
+    clinic, own = await house.join(Role.SATELLITE)
+    desk = house.rooms.readings
+    desk.ask_lead(clinic, True, None)
+    desk.set_view(clinic, {"study": "1.2.3", "at.0": 4})
+    if code == "notAllowed":
+        desk.give_lead(hub, hub.id)
+    own.take()
+    with refused(code):
+        desk.set_view(clinic, changes)
+    # Not before the refusal, which says why.
+    assert views(own) == []
+    await house.settle()
+    assert views(own) == [
+        {
+            "type": "viewChanged",
+            "by": clinic.id,
+            "changes": {"study": "1.2.3", "at.0": 4},
+            "whole": True,
+        }
+    ]
+
+
 async def test_who_leads_cannot_fill_the_lines_of_the_others(house: House) -> None:
     hub, _ = await house.join(Role.HUB)
     _, clinic = await house.join(Role.SATELLITE)

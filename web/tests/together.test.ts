@@ -292,6 +292,54 @@ test("a refusal for the rate is made up for; one for the size is told", async ()
   expect(at.failures).toHaveLength(1);
 });
 
+test("what is refused for what it says goes from the leader's own picture too, and is not sent again", async () => {
+  at.together.choose("1");
+  await clock.advance(500);
+  at.refuse(Object.assign(new Error("too much"), { code: "tooLarge" }));
+  viewer().hand({ "mark.a": { points: [] }, "at.0": 7 });
+  await clock.advance(500);
+  expect(viewer().view()).toEqual(at.view.value);
+  // The server says the whole view after it refused.
+  const asked = at.session.setView.mock.calls.length;
+  at.say(at.view.value, true);
+  await clock.advance(2000);
+  expect(at.session.setView.mock.calls.length).toBe(asked);
+  at.refuse(null);
+  viewer().hand({ "at.0": 8 });
+  await clock.advance(500);
+  expect(at.view.value).toEqual(viewer().view());
+  expect(at.view.value["at.0"]).toBe(8);
+});
+
+test("what is taken while something else is refused stays here as at the others", async () => {
+  at.together.choose("1");
+  await clock.advance(500);
+  const answers: ((error: Error | null) => void)[] = [];
+  at.session.setView.mockImplementation((changes: ViewSlots) => {
+    return new Promise<void>((taken, refused) => {
+      answers.push((error) => {
+        if (error) {
+          refused(error);
+          return;
+        }
+        at.say(changes);
+        taken();
+      });
+    });
+  });
+  viewer().hand({ "mark.a": { points: [] } });
+  await clock.advance(100);
+  viewer().hand({ "at.0": 8 });
+  await clock.advance(100);
+  expect(answers).toHaveLength(2);
+  answers[0]?.(Object.assign(new Error("too much"), { code: "tooLarge" }));
+  await clock.advance(0);
+  answers[1]?.(null);
+  await clock.advance(100);
+  expect(viewer().view()).toEqual(at.view.value);
+  expect(at.view.value["at.0"]).toBe(8);
+});
+
 test("a viewer whose code does not come can be tried again", async () => {
   let broken = true;
   const failing = new Together(at.session, {

@@ -65,6 +65,10 @@ export class Together<V extends OpenViewer = OpenViewer> {
   #applied: ViewSlots | null = null;
   #sentAtMs = -Infinity;
   #cancelSending: (() => void) | null = null;
+  /** How much that was sent is not answered. */
+  #unanswered = 0;
+  /** Some of it was refused for what it says: once all is answered, this viewer shows what the others see. */
+  #goesBack = false;
   #cancelReport: (() => void) | null = null;
   #reported = "";
   #opening = 0;
@@ -255,7 +259,7 @@ export class Together<V extends OpenViewer = OpenViewer> {
     if (leads) {
       if (renewed) {
         this.#ledAtLoss = false;
-        this.#sendSoon();
+        if (!this.#goesBack) this.#sendSoon();
       }
     } else if (reading.leader.peek() === null) {
       if (renewed) this.#leadOn(view);
@@ -341,17 +345,36 @@ export class Together<V extends OpenViewer = OpenViewer> {
     if (Object.keys(changes).length === 0 || studyOf(view) === null) return;
     this.#sent = view;
     this.#sentAtMs = this.surroundings.nowMs();
-    this.session.setView(changes).catch((error: unknown) => this.#onRefused(error instanceof Error ? error : new Error("refused")));
+    this.#unanswered += 1;
+    void this.session
+      .setView(changes)
+      .catch((error: unknown) => this.#onRefused(error instanceof Error ? error : new Error("refused")))
+      .finally(() => {
+        this.#unanswered -= 1;
+        this.#goBack();
+      });
   }
 
   #onRefused(error: Error): void {
     const code = "code" in error ? error.code : null;
     this.#sent = this.session.reading.view.peek();
-    if (code === "tooLarge" || code === "malformed") this.surroundings.ask(Promise.reject(error));
-    else if (code !== "notAllowed") {
+    if (code === "tooLarge" || code === "malformed") {
+      this.#goesBack = true;
+      this.surroundings.ask(Promise.reject(error));
+    } else if (code !== "notAllowed") {
       this.#cancelSending?.();
       this.#cancelSending = this.surroundings.after(AGAIN_AFTER_MS, () => this.#send());
     }
+  }
+
+  /** Not before all is answered: what is taken meanwhile would be undone here and not at the others. */
+  #goBack(): void {
+    if (!this.#goesBack || this.#unanswered > 0) return;
+    this.#goesBack = false;
+    const view = this.session.reading.view.peek();
+    const viewer = this.viewer.peek();
+    this.#sent = view;
+    if (viewer && this.leads.peek() && studyOf(view) !== null) viewer.apply(difference(viewer.view(), view));
   }
 
   // ---- how far we are
