@@ -192,7 +192,8 @@ class DicomWeb:
     async def get_metadata(self, request: web.Request) -> web.StreamResponse:
         require_json(_accepted(request))
         entry, target = await self._admitted(request, "metadata")
-        told = self._imaging.retriever.metadata(entry, target, self._base(request))
+        wanted = _fields(request)
+        told = self._imaging.retriever.metadata(entry, target, self._base(request), wanted)
         return await send_json(request, self._imaging.reading, told, METADATA_TYPE)
 
     async def get_frames(self, request: web.Request) -> web.StreamResponse:
@@ -318,6 +319,12 @@ def _frames(request: web.Request) -> list[int]:
     if not all(numbers) or len(numbers) > FRAMES_LIMIT:
         raise ProtocolError("Frames are a list of numbers from 1 on, with commas between them.")
     return numbers
+
+
+def _fields(request: web.Request) -> frozenset[str] | None:
+    """The attributes that metadata are to tell; None for all. Raises ProtocolError."""
+    query = query_of(("includefield", each) for each in request.query.getall("includefield", ()))
+    return None if query.everything or not query.include else query.include
 
 
 def _rendering(request: web.Request, type: str) -> Rendering:

@@ -134,6 +134,34 @@ def test_metadata_tell_what_the_dataset_says(library: Library) -> None:
             ), each.path
 
 
+def test_metadata_tell_only_what_is_asked_for(library: Library) -> None:
+    named = {"00080016", "00080018", "0020000D", "0020000E"}
+    wanted = {"00280010", "00280030", "52009230", "7FE00010", "00083002"}
+    for sent in library.sent:
+        whole = library.web.get(f"{sent.where}/metadata").json()[0]
+        answer = library.web.get(
+            f"{sent.where}/metadata?includefield=Rows,PixelSpacing&includefield=52009230,7fe00010,00083002"
+        )
+        (some,) = answer.json()
+        syntax = {"vr": "UI", "Value": [sent.note.transfer_syntax]}
+        expected = {tag: value for tag, value in whole.items() if tag in named | wanted}
+        assert some == expected | {"00083002": syntax}, sent.path
+
+
+@pytest.mark.parametrize(
+    "query", ["includefield=all", "includefield=Rows,all", "includefield=", "other=Rows"]
+)
+def test_metadata_tell_all_where_no_less_is_asked_for(library: Library, query: str) -> None:
+    where = library.named("CT_small.dcm").where
+    assert library.web.get(f"{where}/metadata?{query}").json() == library.web.get(f"{where}/metadata").json()
+
+
+@pytest.mark.parametrize("field", ["NoSuchThing", "123", "Rows.Rows.Rows.Rows.Rows", "%D9%A2"])
+def test_metadata_of_attributes_that_do_not_exist_are_refused(library: Library, field: str) -> None:
+    answer = library.web.get(f"{library.named('CT_small.dcm').where}/metadata?includefield={field}")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "malformed")
+
+
 def test_metadata_are_a_dataset_of_pydicom(library: Library) -> None:
     sent = library.named("CT_small.dcm")
     client = library.web.client()

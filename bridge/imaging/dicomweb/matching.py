@@ -61,8 +61,9 @@ def query_of(pairs: Iterable[tuple[str, str]]) -> Query:
         elif name == "fuzzymatching":
             fuzzy = value == "true"
         elif name == "includefield":
-            everything = everything or value == "all"
-            include.update(_path(each)[0] for each in value.split(",") if each and each != "all")
+            names = value.split(",")
+            everything = everything or "all" in names
+            include.update(_path(each)[0] for each in names if each and each != "all")
         elif name not in _UNFILTERED:
             if len(filters) >= FILTERS_LIMIT or len(value) > VALUE_LIMIT:
                 raise ProtocolError("The query is too long.")

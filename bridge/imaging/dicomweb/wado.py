@@ -6,7 +6,6 @@ It knows neither who asks nor HTTP.
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,6 +27,7 @@ from bridge.imaging.dicomweb.accepting import (
 from bridge.imaging.dicomweb.multipart import MultipartForm
 from bridge.imaging.dicomweb.retelling import OBJECT_TARGETS, REMUX, RETELL, Remux
 from bridge.imaging.dicomweb.shelf import OpenStudy, Shelf
+from bridge.imaging.dicomweb.telling import gzipped, told
 from bridge.imaging.framejobs import INFLATE, frame_job, value_in
 from bridge.imaging.layout import Metadata, json_of
 from bridge.imaging.model import turned
@@ -48,14 +48,10 @@ PIECE_BYTES = 1024 * 1024
 RETELL_TIMEOUT_S = 120.0
 HELD_LIMIT_BYTES = 2 << 30
 """Of whole files that are unpacked or written anew at one time."""
-_GZIP_LEVEL = 6
-"""Slices of a series repeat each other: from level 4 on that is found, and takes a quarter of the bytes."""
 ANSWER_LIMIT_BYTES = 8 * 1024 * 1024
 """Of metadata that are remembered for the next who asks."""
 _STORED = frozenset({"native", "encapsulated"})
 """Of frames that lie in the file as they are."""
-_BULK_KEY = b'"BulkDataURI":"'
-"""Nowhere else in JSON: within a text its quotes would have backslashes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,18 +92,20 @@ class Retriever:
 
     # --- metadata --------------------------------------------------------------------------------------------------
 
-    def metadata(self, entry: StudyEntry, target: Target, base: str) -> Iterator[bytes]:
-        """The JSON model of all instances there, compressed by gzip, piece by piece."""
+    def metadata(
+        self, entry: StudyEntry, target: Target, base: str, wanted: frozenset[str] | None = None
+    ) -> Iterator[bytes]:
+        """The JSON model of all instances there, compressed by gzip, piece by piece; of `wanted`, only these tags."""
         with self.shelf.study(entry.id) as opened:
             # Objects do not change once they are sealed; there can only be more of them.
-            key = ("metadata", entry.id, target, base, opened.reader.count)
+            key = ("metadata", entry.id, target, base, wanted, opened.reader.count)
             ready = self.shelf.answers.get(key)
             if ready is not None:
                 yield ready
                 return
             made: list[bytes] = []
             size_bytes = 0
-            for piece in _gzipped(self._told(opened, entry, target, base)):
+            for piece in gzipped(self._told(opened, entry, target, base, wanted)):
                 yield piece
                 size_bytes += len(piece)
                 if size_bytes <= ANSWER_LIMIT_BYTES:
@@ -115,11 +113,13 @@ class Retriever:
             if size_bytes <= ANSWER_LIMIT_BYTES:
                 self.shelf.answers.put(key, b"".join(made), size_bytes)
 
-    def _told(self, opened: OpenStudy, entry: StudyEntry, target: Target, base: str) -> Iterator[bytes]:
+    def _told(
+        self, opened: OpenStudy, entry: StudyEntry, target: Target, base: str, wanted: frozenset[str] | None
+    ) -> Iterator[bytes]:
         between = b"["
         for instance in selected(opened, target):
             yield between
-            yield _with_places(opened.reader.metadata(instance).dataset, entry, instance, base)
+            yield told(opened.reader.metadata(instance).dataset, entry, instance, base, wanted)
             between = b","
         yield b"]"
 
@@ -330,14 +330,6 @@ def selected(opened: OpenStudy, target: Target) -> list[Instance]:
     return found
 
 
-def _gzipped(told: Iterable[bytes]) -> Iterator[bytes]:
-    packer = zlib.compressobj(_GZIP_LEVEL, wbits=16 + zlib.MAX_WBITS)
-    for each in told:
-        if piece := packer.compress(each):
-            yield piece
-    yield packer.flush()
-
-
 def whole(piece: Piece, *, multipart: bool) -> tuple[bytes, str]:
     """An answer with one part, and its Content-Type."""
     if not multipart:
@@ -361,13 +353,6 @@ def _require_frames(metadata: Metadata, numbers: list[int]) -> None:
 
 def _file_type(transfer_syntax: str) -> str:
     return f"application/dicom; transfer-syntax={transfer_syntax}"
-
-
-def _with_places(dataset: bytes, entry: StudyEntry, instance: Instance, base: str) -> bytes:
-    """With whole addresses for what lies outside."""
-    note = instance.note
-    where = f"{base}/studies/{entry.uid}/series/{note.series}/instances/{note.sop_instance}/bulkdata/"
-    return dataset.replace(_BULK_KEY, _BULK_KEY + where.encode("ascii"))
 
 
 def _rate(dataset: dict[str, Any]) -> float:
