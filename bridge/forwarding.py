@@ -125,7 +125,12 @@ class Forwarding:
             self._wiring.add_track(track.track, session)
             self._pause(publication)
             session.publish(publication)
-        self.refresh(session)
+        if session.seen(participant.id):
+            self.refresh(session)
+        else:
+            # Nobody receives it: hundreds of points publish within seconds.
+            session.tell_layers()
+            self._witness.changed(session)
 
     def unpublish_all(self, session: LiveSession, participant: Participant) -> None:
         """Its publisher connection is gone."""
@@ -169,6 +174,7 @@ class Forwarding:
         preview = _preview(session)
         for participant in session.people.values():
             self._want(session, participant, everything + preview if participant.moderates else everything)
+        session.tell_layers()
         self._show_players(session, stage_tracks)
         self._witness.changed(session)
 

@@ -227,6 +227,25 @@ class LiveSession(Company):
             self.speakers.forget(publication.participant)
         self._tell_track(publication, messages.TrackChanged(track=publication.to_wire()))
 
+    def seen(self, id: ParticipantId) -> bool:
+        """Whether somebody is shown its pictures: it is on the stage, or comes next in an event."""
+        return id in self.stage or (self.event is not None and self.event.cue == id)
+
+    def tell_layers(self) -> None:
+        """To those who publish, which layers to send, where that is different now."""
+        seen = {*self.stage, None if self.event is None else self.event.cue}
+        for publication in self.publications.values():
+            wanted = policy.layers_wanted(
+                self.record.format,
+                publication.track.source,
+                publication.track.layers,
+                seen=publication.participant in seen,
+            )
+            owner = self.people.get(publication.participant)
+            if wanted != publication.layers_told and owner is not None:
+                publication.layers_told = wanted
+                self._tell([owner], messages.LayersWanted(track=publication.track.track, layers=wanted))
+
     def _tell_track(self, publication: Publication, change: messages.Change) -> None:
         owner = self.people.get(publication.participant)
         if owner is not None:

@@ -102,6 +102,11 @@ class Publication:
     muted: bool
     blocked: bool
     flowing: bool = False
+    layers_told: tuple[str, ...] = field(init=False)
+    """What its publisher was told to send; all of them until then."""
+
+    def __post_init__(self) -> None:
+        self.layers_told = self.track.layers
 
     @property
     def silent(self) -> bool:

@@ -89,6 +89,16 @@ def unlisted(role: Role, session_format: SessionFormat) -> bool:
     return role is Role.VIEWER or (role is Role.SATELLITE and session_format is SessionFormat.EVENT)
 
 
+def layers_wanted(
+    session_format: SessionFormat, source: Source, layers: tuple[str, ...], *, seen: bool
+) -> tuple[str, ...]:
+    """Which of its layers a publisher should send. Of who is not `seen` in an event (off the stage, and not next)
+    there is only a small picture on the organisers' wall; hundreds of points send no more than that."""
+    if seen or session_format is SessionFormat.CONSULT or kind_of(source) == "audio":
+        return layers
+    return layers[:1] if source is Source.CAMERA else ()
+
+
 def kind_of(source: Source) -> Kind:
     """Sound or picture."""
     return "audio" if source in _AUDIO else "video"

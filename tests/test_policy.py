@@ -1,10 +1,13 @@
-"""What of names and texts is shown to others."""
+"""What of names and texts is shown to others, and which layers are wanted of whom."""
 
 from __future__ import annotations
 
 import pytest
 
+from bridge import policy
 from bridge.errors import ProtocolError
+from bridge.ids import SessionFormat
+from bridge.media.contract import Source
 from bridge.policy import clean_name, clean_text
 
 
@@ -43,3 +46,20 @@ def test_text_keeps_its_lines_and_nothing_unseen() -> None:
 def test_text_of_which_nothing_is_seen_is_refused(text: str) -> None:
     with pytest.raises(ProtocolError):
         clean_text(text)
+
+
+@pytest.mark.parametrize(
+    ("session_format", "source", "seen", "wanted"),
+    [
+        (SessionFormat.EVENT, Source.CAMERA, False, ("l",)),
+        (SessionFormat.EVENT, Source.CAMERA, True, ("l", "m", "h")),
+        (SessionFormat.EVENT, Source.ULTRASOUND, False, ()),
+        (SessionFormat.EVENT, Source.SCREEN, False, ()),
+        (SessionFormat.EVENT, Source.MICROPHONE, False, ("l", "m", "h")),
+        (SessionFormat.CONSULT, Source.ULTRASOUND, False, ("l", "m", "h")),
+    ],
+)
+def test_only_a_small_picture_is_wanted_of_who_is_seen_by_nobody(
+    session_format: SessionFormat, source: Source, seen: bool, wanted: tuple[str, ...]
+) -> None:
+    assert policy.layers_wanted(session_format, source, ("l", "m", "h"), seen=seen) == wanted

@@ -275,3 +275,27 @@ async def test_questions_do_not_grow_without_bound(event: House) -> None:
     questions = newest(desk, "questionsChanged")["questions"]
     assert len(questions) == 200
     assert sum(question["state"] == "open" for question in questions) == 25
+
+
+async def test_points_off_the_stage_send_the_small_picture_and_nothing_more(event: House) -> None:
+    organiser, _ = await event.join(Role.ORGANISER)
+    clinic, own = await event.join(Role.SATELLITE)
+    _, ultrasound = await event.publish(clinic, Source.CAMERA, Source.ULTRASOUND)
+
+    def told() -> dict[str, list[str]]:
+        return {m["track"]: m["layers"] for m in own.take("layersWanted")}
+
+    assert told() == {ultrasound: []}
+    event.rooms.events.set_cue(organiser, clinic.id)
+    assert told() == {ultrasound: ["l", "h"]}
+    event.rooms.events.take_cue(organiser, None)
+    assert told() == {}
+    event.rooms.take_floor(organiser, clinic.id)
+    assert told() == {ultrasound: []}
+
+
+async def test_a_consult_wants_all_layers(consult: House) -> None:
+    clinic, own = await consult.join(Role.SATELLITE)
+    await consult.publish(clinic, Source.CAMERA)
+    await consult.settle()
+    assert not own.take("layersWanted")

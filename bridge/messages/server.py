@@ -156,6 +156,13 @@ class NoticeReceived(Change):
     notice: NoticeObject
 
 
+class LayersWanted(Change):
+    """`layers`: rids, "" of a track without simulcast."""
+
+    track: str
+    layers: tuple[str, ...]
+
+
 class SubscribeOffer(ServerMessage):
     negotiation: int
     sdp: str
@@ -246,6 +253,7 @@ AnyServerMessage = (
     | PermissionsChanged
     | MarksChanged
     | NoticeReceived
+    | LayersWanted
     | SubscribeOffer
     | SpeakersChanged
     | PictureChanged

@@ -82,6 +82,7 @@ class Engine {
       change: (change) => {
         this.#room.apply(change);
         if (change.type === "trackUnpublished") this.#viewing.forget(change.track);
+        if (change.type === "layersWanted") this.#publisher.setLayers(change.track, change.layers);
       },
       news: (news) => this.#onNews(news),
       clock: (asked, server, answered) => this.#onClock(asked, server, answered),

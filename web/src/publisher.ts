@@ -40,6 +40,8 @@ export class Publisher {
   readonly #wanted = new Map<Source, Outgoing>();
   readonly #sections = new Map<Source, RTCRtpTransceiver>();
   readonly #ids = new Map<Source, TrackId>();
+  /** What the server wants of each track; all layers where it has said nothing. */
+  readonly #layers = new Map<TrackId, readonly string[]>();
   readonly #negotiation: Coalescer;
   readonly #watch: PeerWatch;
   #peer: RTCPeerConnection | null = null;
@@ -50,6 +52,8 @@ export class Publisher {
   #restartIce = false;
   #failures = 0;
   #cancelRetry: () => void = () => undefined;
+  /** Parameters are read and written in one go, one after the other: a browser refuses those that were read before. */
+  #tuned: Promise<void> = Promise.resolve();
 
   constructor(
     private readonly surroundings: PublisherSurroundings,
@@ -91,6 +95,15 @@ export class Publisher {
 
   has(source: Source): boolean {
     return this.#wanted.has(source);
+  }
+
+  /** Sends these layers only (rids, "" of a track without simulcast). The track may not be known here yet. */
+  setLayers(track: TrackId, layers: readonly string[]): void {
+    this.#layers.set(track, layers);
+    for (const [source, id] of this.#ids) {
+      const section = this.#sections.get(source);
+      if (id === track && section) void this.#tune(source, section);
+    }
   }
 
   /** A new seat: the server knows nothing of us. */
@@ -165,6 +178,7 @@ export class Publisher {
     this.#sections.clear();
     for (const source of this.#ids.keys()) this.events.published(source, null);
     this.#ids.clear();
+    this.#layers.clear();
     if (peer) {
       peer.oniceconnectionstatechange = peer.onconnectionstatechange = null;
       peer.close();
@@ -311,16 +325,23 @@ export class Publisher {
   }
 
   /** What can only be said once the connection is negotiated, and layers for the size of the present picture. */
-  async #tune(source: Source, section: RTCRtpTransceiver): Promise<void> {
+  #tune(source: Source, section: RTCRtpTransceiver): Promise<void> {
+    this.#tuned = this.#tuned.then(() => this.#tuneNow(source, section));
+    return this.#tuned;
+  }
+
+  async #tuneNow(source: Source, section: RTCRtpTransceiver): Promise<void> {
     const { sender } = section;
     const parameters = sender.getParameters();
     if (parameters.encodings.length === 0) return;
     const { degradation } = SEND_PLANS[source];
     if (degradation) parameters.degradationPreference = degradation;
     const planned = encodings(source, sizeOf(sender.track));
+    const wanted = this.#layers.get(this.#ids.get(source) ?? "");
     for (const encoding of parameters.encodings) {
       const plan = planned.find((one) => one.rid === encoding.rid) ?? planned.at(-1);
       if (plan) Object.assign(encoding, { ...plan, rid: encoding.rid });
+      encoding.active = wanted?.includes(encoding.rid ?? "") ?? true;
     }
     try {
       await sender.setParameters(parameters);

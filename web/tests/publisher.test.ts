@@ -98,6 +98,7 @@ test("one negotiation at a time: sources that come meanwhile share the next offe
   await settle();
   expect(asked).toHaveLength(2);
   await last().answer();
+  await settle();
   expect(asked).toHaveLength(3);
   expect(last().tracks.map(({ source }) => source)).toEqual(["camera", "microphone", "ultrasound", "screen"]);
   expect(last().fresh).toBeUndefined();
@@ -115,6 +116,26 @@ test("another device or muting needs no negotiation", async () => {
   await settle();
   expect(peer().sections[0]?.sender.track).toBeNull();
   expect(asked).toHaveLength(1);
+});
+
+test("sends the layers that are wanted, also when that is said before the track is known", async () => {
+  const { publisher, last, peer } = setUp();
+  publisher.set("camera", { track: fakeTrack("video"), muted: false });
+  publisher.joined();
+  await settle();
+  publisher.setLayers("t-camera-1", ["l"]);
+  await last().answer();
+  await settle();
+  const active = () =>
+    (peer().sections[0]?.sender.encodings as RTCRtpEncodingParameters[]).filter((one) => one.active).map((one) => one.rid);
+  expect(active()).toEqual(["l"]);
+  publisher.setLayers("t-camera-1", ["l", "m"]);
+  await settle();
+  expect(active()).toEqual(["l", "m"]);
+  publisher.setLayers("t-camera-1", []);
+  publisher.set("camera", { track: fakeTrack("video", 1080), muted: false });
+  await settle();
+  expect(active()).toEqual([]);
 });
 
 test("a source that ends stops its section, but never the one that carries the transport", async () => {

@@ -114,6 +114,7 @@ const CHANGES: Readonly<Record<string, Check>> = {
   permissionsChanged: object({ permissions: ids }),
   marksChanged: object({ marks: list(mark) }),
   noticeReceived: object({ notice }),
+  layersWanted: object({ track: text, layers: ids }),
 };
 /** A missed change of a newer server's kind is passed over, as it would be when live. */
 const missedChange: Check = (v) => isRecord(v) && count(v.seq) && (CHANGES[String(v.type)]?.(v) ?? true);
