@@ -14,8 +14,9 @@ import { createTransfer, outcomeOf } from "../src/studies/transfer";
 import type { Outcome, Refused, Taken, Transfer } from "../src/studies/transfer";
 import { dicomdir, dicomFile, fileOf } from "./making";
 
-/** The test's own clock, which is not played. */
+/** The computer's own clock, which is not played. */
 const realNowMs = performance.now.bind(performance);
+const realSetTimeout = setTimeout;
 const QUIET = { quality: null, roundTripMs: null } as const;
 
 interface Made {
@@ -104,8 +105,16 @@ async function slow(content: Blob): Promise<Blob> {
 
 async function finished(sending: Sending): Promise<void> {
   const run = sending.run();
-  for (let round = 0; round < 200 && !sending.isOver(); round++) await vi.advanceTimersByTimeAsync(1000);
+  await until(() => sending.isOver(), 1000);
   await run;
+}
+
+/** Reading and hashing take real time, whatever the clock says. */
+async function until(isSo: () => boolean, stepMs: number): Promise<void> {
+  for (let round = 0; round < 2000 && !isSo(); round++) {
+    await vi.advanceTimersByTimeAsync(stepMs);
+    await new Promise((resolve) => realSetTimeout(resolve, 0));
+  }
 }
 
 beforeEach(() => void vi.useFakeTimers());
@@ -284,7 +293,7 @@ describe("a sending", () => {
       await vi.advanceTimersByTimeAsync(60_000);
       expect([played.requests, played.pieces, begin.mock.calls]).toEqual([[], [], []]);
       sending.goOn();
-      for (let round = 0; round < 60; round++) await vi.advanceTimersByTimeAsync(1000);
+      await until(() => sending.isOver(), 1000);
       await run;
       expect(sending.state.value).toBe(how === "stop" ? "stopped" : "done");
       expect(played.there.size + played.pieces.length > 0).toBe(how === "pause");
@@ -307,13 +316,13 @@ describe("a sending", () => {
       });
       const sending = new Sending([study], { transfer: played, line: () => QUIET });
       const run = sending.run();
-      for (let round = 0; round < 50 && played.pieces.length < 2; round++) await vi.advanceTimersByTimeAsync(100);
+      await until(() => played.pieces.length === 2, 100);
       const before = played.pieces.length;
       sending[how]();
       await vi.advanceTimersByTimeAsync(60_000);
       expect([before, played.pieces.length]).toEqual([2, 2]);
       sending.goOn();
-      await vi.advanceTimersByTimeAsync(60_000);
+      await until(() => sending.isOver(), 1000);
       await run;
       expect(sending.state.value).toBe(how === "stop" ? "stopped" : "done");
     }
