@@ -53,7 +53,7 @@ class Progress:
         """What needs not be done again at another attempt."""
         self.counts = (0, 0, 0)
         self._stopped = threading.Event()
-        self.on_stop: Callable[[], None] = lambda: None
+        self.on_stop: Callable[[], object] = lambda: None
         self.why = ""
         """It was stopped because this happened, and not by who may stop it."""
         self.is_paused = False

@@ -130,7 +130,7 @@ class Onward:
                 await self._run(lambda: _fill(parcels, outgoing, left, sending, syntax))  # noqa: B023 - run at once
                 if not parcels:
                     continue
-                results = await stow.send(parcels, sending.progress.check)
+                results = await stow.send(parcels, sending.progress)
             finally:
                 for parcel in parcels:
                     parcel.object.close()
@@ -213,6 +213,7 @@ def _fill(
     """Takes from `left` what goes into one request."""
     size_bytes = 0
     while left and len(parcels) < OBJECTS_AT_ONCE and size_bytes < BYTES_AT_ONCE:
+        sending.progress.check()
         place = left.pop(0)
         try:
             object = outgoing.file(place.sop_instance, syntax)

@@ -1,15 +1,17 @@
 """Sends objects to another archive by STOW-RS (PS3.18 10.5): in requests of bounded size, an answer for each object.
 
-Streams from memory files; for one event loop. Errors name no address and no UID.
+Streams from memory files; for one event loop. Slow is waited for as long as something goes forward, and no longer; a
+stop breaks off at once. Errors name no address and no UID.
 """
 
 from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import json
 import secrets
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +21,7 @@ import aiohttp
 from bridge.config import WebPeer
 from bridge.imaging.dimse.talk import Place
 from bridge.imaging.errors import DicomError
-from bridge.imaging.jobs import Later
+from bridge.imaging.jobs import Later, Progress
 from bridge.imaging.scratch import Scratch
 
 OBJECTS_AT_ONCE = 50
@@ -28,7 +30,12 @@ BYTES_AT_ONCE = 64 * 1024 * 1024
 _PIECE_BYTES = 256 * 1024
 _TOKEN_BYTES = 8192
 _ANSWER_BYTES = 8 * 1024 * 1024
-_TIMEOUT = aiohttp.ClientTimeout(total=None, connect=15, sock_connect=15, sock_read=300)
+STALL_S = 60.0
+"""So long a piece may take."""
+ANSWER_S = 300.0
+"""So long, from the end of what is sent to the end of the answer: it keeps all of it first."""
+_TIMEOUT = aiohttp.ClientTimeout(total=None, connect=15, sock_connect=15)
+"""The rest is bounded by `STALL_S` and `ANSWER_S`."""
 _JSON = "application/dicom+json"
 _SOP_INSTANCE, _REASON, _STORED, _FAILED = "00081155", "00081197", "00081199", "00081198"
 _LATER_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504, 507})
@@ -52,11 +59,31 @@ class Stow:
     def __init__(self, peer: WebPeer) -> None:
         self._peer = peer
 
-    async def send(self, parcels: list[Parcel], check: Callable[[], None]) -> dict[str, int]:
-        """By SOPInstanceUID 0 for each that is kept, or the reason why it is not. `check` raises to break off.
+    async def send(self, parcels: list[Parcel], progress: Progress) -> dict[str, int]:
+        """By SOPInstanceUID 0 for each that is kept, or the reason why it is not.
 
-        Raises Later, DicomError.
+        Raises Later, DicomError, Stopped.
         """
+        loop = asyncio.get_running_loop()
+        posting = loop.create_task(self._post(parcels))
+        progress.on_stop = lambda: loop.call_soon_threadsafe(posting.cancel)
+        try:
+            progress.check()
+            status, content = await posting
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is None or not task.cancelling():
+                progress.check()
+            raise
+        finally:
+            progress.on_stop = lambda: None
+            posting.cancel()
+            # What it sends is the caller's, who lets go of it next.
+            await asyncio.wait([posting])
+        return _told(status, content, parcels)
+
+    async def _post(self, parcels: list[Parcel]) -> tuple[int, bytes]:
+        """Status and content of the answer."""
         boundary = secrets.token_hex(16)
         headers = {
             "Content-Type": f'multipart/related; type="application/dicom"; boundary="{boundary}"',
@@ -65,38 +92,42 @@ class Stow:
         }
         url = f"{self._peer.url}/studies"
         try:
-            async with (
-                aiohttp.ClientSession(timeout=_TIMEOUT) as client,
-                client.post(
-                    url, data=_body(parcels, boundary, check), headers=headers, allow_redirects=False
-                ) as answer,
-            ):
-                content = await _read(answer)
-                return _told(answer.status, content, parcels)
+            async with asyncio.timeout(STALL_S) as limit, aiohttp.ClientSession(timeout=_TIMEOUT) as client:
+                body = _body(parcels, boundary, limit)
+                async with client.post(url, data=body, headers=headers, allow_redirects=False) as answer:
+                    try:
+                        return answer.status, await _read(answer)
+                    finally:
+                        answer.close()  # Who answers before all is sent may read no more of it.
         except (aiohttp.ClientError, TimeoutError, OSError):
-            check()
             raise Later("The destination does not answer, or broke off.") from None
 
 
-async def _body(parcels: list[Parcel], boundary: str, check: Callable[[], None]) -> AsyncIterator[bytes]:
+async def _body(parcels: list[Parcel], boundary: str, limit: asyncio.Timeout) -> AsyncIterator[bytes]:
     for parcel in parcels:
         # The parameter transfer-syntax, which the file says anyway, is not understood by all.
         yield f"--{boundary}\r\nContent-Type: application/dicom\r\n\r\n".encode("ascii")
         content = parcel.object.view()
         for offset in range(0, len(content), _PIECE_BYTES):
-            check()
             yield bytes(content[offset : offset + _PIECE_BYTES])
+            _wait(limit, STALL_S)
         yield b"\r\n"
     yield f"--{boundary}--\r\n".encode("ascii")
+    _wait(limit, ANSWER_S)
+
+
+def _wait(limit: asyncio.Timeout, more_s: float) -> None:
+    with contextlib.suppress(RuntimeError):  # It is over already.
+        limit.reschedule(asyncio.get_running_loop().time() + more_s)
 
 
 async def _read(answer: aiohttp.ClientResponse) -> bytes:
-    content = b""
+    content = bytearray()
     async for piece in answer.content.iter_chunked(_PIECE_BYTES):
         content += piece
         if len(content) > _ANSWER_BYTES:
             raise DicomError("The destination answers more than can be read.")
-    return content
+    return bytes(content)
 
 
 def _told(status: int, content: bytes, parcels: list[Parcel]) -> dict[str, int]:
