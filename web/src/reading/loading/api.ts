@@ -7,12 +7,10 @@ import { inOrder, seriesHead, seriesOf, studyHead } from "../model";
 import type { Picture, Series, SeriesHead, StudyHead } from "../model";
 import { number, text } from "../dataset";
 import type { Dataset } from "../dataset";
+import { ANSWERED_MS, STALLED_MS, allPieces, eachPiece, patiently } from "./patience";
 
 const BASE = "/dicom-web";
 const JSON_TYPE = "application/dicom+json";
-const TIMEOUT_MS = 60_000;
-/** A line that brings nothing for so long is taken as broken. */
-const STALLED_MS = 20_000;
 const THUMBNAIL = 128;
 const VIDEO_SYNTAX = /^1\.2\.840\.10008\.1\.2\.4\.10[0-8](\.1)?$/;
 export const HTJ2K = "1.2.840.10008.1.2.4.202";
@@ -45,7 +43,7 @@ export interface StudyApi {
   thumbnail(study: string, series: string, signal: AbortSignal): Promise<Blob>;
   /** All that the metadata say of one object. */
   dataset(study: string, series: string, instance: string): Promise<Dataset>;
-  bulk(uri: string): Promise<ArrayBuffer>;
+  bulk(uri: string, signal?: AbortSignal): Promise<ArrayBuffer>;
   video(study: string, series: string, instance: string, signal: AbortSignal): Promise<Blob>;
   /** `onBytes` gets what comes as it comes, after `onAnswer`. Raises ApiError. */
   frame(picture: Picture, ask: FrameAsk, signal: AbortSignal, onAnswer: (answer: FrameAnswer) => void, onBytes: (bytes: Uint8Array) => void): Promise<void>;
@@ -69,23 +67,20 @@ export function createStudyApi(token: string, request: typeof fetch = (...args) 
     return response;
   }
 
-  async function rows(path: string, signal: AbortSignal = AbortSignal.timeout(TIMEOUT_MS)): Promise<readonly Dataset[]> {
-    const response = await ask(path, JSON_TYPE, signal);
-    try {
-      const answer = (await response.json()) as unknown;
-      if (Array.isArray(answer)) return answer as readonly Dataset[];
-    } catch {
-      throw new ApiError("network", "the answer broke off");
-    }
-    throw new ApiError("internal", "unreadable answer");
+  /** Large or slow as it may be: given up only when nothing comes any more. */
+  function whole(path: string, accept: string, wanted?: AbortSignal): Promise<Blob> {
+    return patiently(wanted, ANSWERED_MS, async (signal, came) => allPieces(await ask(path, accept, signal), came));
   }
 
-  async function whole<T>(response: Response, read: (response: Response) => Promise<T>): Promise<T> {
+  async function rows(path: string, wanted?: AbortSignal): Promise<readonly Dataset[]> {
+    const answer = await whole(path, JSON_TYPE, wanted);
     try {
-      return await read(response);
+      const rows = JSON.parse(await answer.text()) as unknown;
+      if (Array.isArray(rows)) return rows as readonly Dataset[];
     } catch {
-      throw new ApiError("network", "the answer broke off");
+      // As what is no list.
     }
+    throw new ApiError("internal", "unreadable answer");
   }
 
   /** Which instances are a video is not said by their metadata. Only colour loops can be, so only they are asked about. */
@@ -109,49 +104,31 @@ export function createStudyApi(token: string, request: typeof fetch = (...args) 
       const metadata = await rows(`${path}/metadata`);
       return seriesOf(head, metadata, await videosAmong(path, metadata));
     },
-    async thumbnail(study, series, signal) {
-      const response = await ask(`${seriesPath(study, series)}/thumbnail?viewport=${THUMBNAIL},${THUMBNAIL}`, "image/jpeg", signal);
-      return whole(response, (each) => each.blob());
+    thumbnail(study, series, signal) {
+      return whole(`${seriesPath(study, series)}/thumbnail?viewport=${THUMBNAIL},${THUMBNAIL}`, "image/jpeg", signal);
     },
     async dataset(study, series, instance) {
       const [found] = await rows(`${seriesPath(study, series)}/instances/${instance}/metadata`);
       if (!found) throw new ApiError("notFound", "no such object");
       return found;
     },
-    async bulk(uri) {
+    async bulk(uri, signal) {
       // The server names itself as it sees itself; only its own path is taken, so that no address leads elsewhere.
       const { pathname } = new URL(uri, "http://here.invalid/");
       if (!pathname.startsWith(`${BASE}/`)) throw new ApiError("internal", "an address that is none of ours");
-      const response = await ask(pathname, "application/octet-stream", AbortSignal.timeout(TIMEOUT_MS));
-      return whole(response, (each) => each.arrayBuffer());
+      return (await whole(pathname, "application/octet-stream", signal)).arrayBuffer();
     },
-    async video(study, series, instance, signal) {
-      const response = await ask(`${seriesPath(study, series)}/instances/${instance}/rendered`, "video/mp4", signal);
-      return whole(response, (each) => each.blob());
+    video(study, series, instance, signal) {
+      return whole(`${seriesPath(study, series)}/instances/${instance}/rendered`, "video/mp4", signal);
     },
     async frame(picture, wish, signal, onAnswer, onBytes) {
       const path = `${seriesPath(picture.study, picture.series)}/instances/${picture.instance}/frames/${picture.frame}`;
       const url = `${path}${wish.rendered === true ? "/rendered" : ""}${wish.level === undefined ? "" : `?level=${wish.level}`}`;
-      const stall = new AbortController();
-      const both = AbortSignal.any([signal, stall.signal]);
-      let timer = setTimeout(() => stall.abort(), STALLED_MS);
-      try {
+      await patiently(signal, STALLED_MS, async (both, came) => {
         const response = await ask(url, wish.accept, both, wish.from === undefined ? {} : { Range: `bytes=${wish.from}-${wish.to ?? ""}` });
         onAnswer(answerOf(response));
-        const reader = response.body?.getReader();
-        for (;;) {
-          const piece = await reader?.read();
-          if (!piece || piece.done) break;
-          clearTimeout(timer);
-          timer = setTimeout(() => stall.abort(), STALLED_MS);
-          onBytes(piece.value);
-        }
-      } catch (error) {
-        if (signal.aborted || error instanceof ApiError) throw error;
-        throw new ApiError("network", "the frame broke off");
-      } finally {
-        clearTimeout(timer);
-      }
+        await eachPiece(response, came, onBytes);
+      });
     },
   };
 }
