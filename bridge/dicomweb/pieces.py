@@ -23,7 +23,7 @@ from bridge.errors import BridgeError, LimitExceeded, ProtocolError
 from bridge.imaging.arriving import Arriving
 from bridge.imaging.dicomweb.shelf import Threads
 from bridge.imaging.dicomweb.stow import Failure
-from bridge.imaging.unfinished import PIECE_MOST_BYTES, Unfinished, UnfinishedObjects, disk_failed
+from bridge.imaging.unfinished import PIECE_MOST_BYTES, Unfinished, UnfinishedObjects, disk_failed, over
 
 THREADS = 2
 RECEIVING_LIMIT = 16
@@ -86,15 +86,16 @@ class Pieces:
         self._objects.use(unfinished)
         unfinished.check(offset, size_bytes)
         content = await self._receive(request, unfinished.who, size_bytes)
-        work = self._work[unfinished.id]
+        work = self._at_work(unfinished)
         # Who comes back after a broken line may meet its own earlier piece, so the offset is looked at again inside.
         async with work.lock:
             await self._threads.run(lambda: _append(unfinished, offset, content, digest))
         self._objects.use(unfinished)
 
     async def keep(self, unfinished: Unfinished, make_gate: MakeGate, record: Record) -> Upload:
-        """What became of an object that is whole, also when it is asked for again. Raises what may be tried again."""
-        work = self._work[unfinished.id]
+        """What became of an object that is whole, also when it is asked for again. Raises NotFound, and what may be
+        tried again."""
+        work = self._at_work(unfinished)
         if work.done is not None:
             return work.done
         if work.keeping is None:
@@ -121,6 +122,13 @@ class Pieces:
             await asyncio.wait(keeping)
         self._objects.close()
         await asyncio.to_thread(self._threads.close)
+
+    def _at_work(self, unfinished: Unfinished) -> _Work:
+        """Raises NotFound if it was forgotten while a request brought something for it."""
+        work = self._work.get(unfinished.id)
+        if work is None:
+            raise over()
+        return work
 
     async def _keep(self, unfinished: Unfinished, make_gate: MakeGate, record: Record) -> Upload:
         arriving = self._uploads.door.begin()

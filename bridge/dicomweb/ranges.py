@@ -80,7 +80,7 @@ def level_of(request: web.BaseRequest) -> int | None:
     said = request.query.get("level")
     if said is None:
         return None
-    if not (said.isascii() and said.isdigit() and int(said[:3]) <= LEVEL_LIMIT):
+    if not (len(said) == 1 and said.isascii() and said.isdigit() and int(said) <= LEVEL_LIMIT):
         raise ProtocolError(f"The level is a number from 0 to {LEVEL_LIMIT}.")
     return int(said)
 

@@ -67,7 +67,7 @@ class Unfinished:
         """Raises Conflict where another piece is due, ProtocolError for what cannot be a piece, NotFound once it is
         closed."""
         if self._is_closed:
-            raise _over()
+            raise over()
         if offset != self.received_bytes:
             raise Conflict("Another piece of this object is due.")
         left_bytes = self.size_bytes - offset
@@ -100,7 +100,7 @@ class Unfinished:
         with self._at_work():
             for number, place, size_bytes in self._pieces:
                 if self._is_closed or self._file is None:
-                    raise _over()
+                    raise over()
                 try:
                     sealed = os.pread(self._file.fileno(), size_bytes, place)
                     content = self._sealer.decrypt(_nonce(number), sealed, self.id.encode())
@@ -118,7 +118,7 @@ class Unfinished:
         try:
             with self._working:
                 if self._is_closed:
-                    raise _over()
+                    raise over()
                 yield
         finally:
             if self._is_closed:
@@ -225,7 +225,7 @@ def _write_all(file: int, content: bytes, place: int) -> None:
         place += written
 
 
-def _over() -> NotFound:
+def over() -> NotFound:
     return NotFound("This upload is over.")
 
 

@@ -143,7 +143,7 @@ def test_a_rest_of_another_codestream_is_never_given_for_the_rest_of_this_one(sh
     assert answer.content == shop.get(CT).content
 
 
-@pytest.mark.parametrize("level", ["6", "-1", "x", "", "99999999999999999999", "2.0", "٢"])
+@pytest.mark.parametrize("level", ["6", "-1", "x", "", "9" * 20, "0" * 5000, "2.0", "٢"])
 def test_a_level_that_is_none_is_refused(shop: Shop, level: str) -> None:
     answer = shop.get(CT, query=f"?level={level}")
     assert (answer.status_code, answer.json()["error"]["code"]) == (400, "malformed")

@@ -190,6 +190,28 @@ def test_nobody_else_has_a_hand_in_it(server: Server, clinic: Sender) -> None:
     assert clinic.call("HEAD", f"/uploads/{upload}").status_code == 404
 
 
+def test_a_piece_of_what_was_forgotten_meanwhile_is_told_so(server: Server, clinic: Sender) -> None:
+    _, content = large()
+    upload = clinic.begin(content).json()["upload"]
+    piece = content[:PIECE]
+    digest = base64.b64encode(hashlib.sha256(piece).digest()).decode()
+    head = (
+        f"PATCH /api/studies/uploads/{upload} HTTP/1.1\r\nHost: {server.host}\r\nConnection: close\r\n"
+        f"Content-Length: {PIECE}\r\nContent-Type: application/offset+octet-stream\r\nUpload-Offset: 0\r\n"
+        f"Upload-Checksum: sha256 {digest}\r\nAuthorization: Bearer {clinic.token}\r\n"
+        "Expect: 100-continue\r\n\r\n"
+    )
+    with socket.create_connection((server.host, server.port), timeout=30) as line:
+        line.sendall(head.encode())
+        assert line.recv(100).startswith(b"HTTP/1.1 100")
+        line.sendall(piece[:-1])
+        assert clinic.call("DELETE", f"/uploads/{upload}").status_code == 204
+        line.sendall(piece[-1:])
+        answer = b"".join(iter(lambda: line.recv(4096), b""))
+    assert b" 404 " in answer.partition(b"\r\n")[0]
+    assert b'"notFound"' in answer
+
+
 def test_what_is_no_dicom_is_said_once_it_is_whole(clinic: Sender) -> None:
     told = clinic.send_all(os.urandom(3 * PIECE))
     assert told["outcome"]["kept"] is False
