@@ -10,6 +10,7 @@ import os
 import tempfile
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,6 +31,12 @@ OF_ONE_SENDER = 6
 BUSY_S = 60.0
 """One that got a piece within this time is not given up for another one of its sender."""
 FORGOTTEN_S = 6 * 3600.0
+EMPTY_S = 300.0
+"""So long one is kept of which nothing came: longer than a piece may take."""
+RESERVED_S = 600.0
+"""So long after its last piece the disk's room is kept free for the rest; who comes back later may find none."""
+RESERVED_LIMIT_BYTES = 4 * INSTANCE_LIMIT_BYTES
+"""What the disk keeps free for one sender: two objects of the largest sort."""
 ENDED_S = 600.0
 """So long the answer for a whole object can be asked for again: it may have been lost on the way."""
 KEY_BITS = 256
@@ -159,7 +166,7 @@ class UnfinishedObjects:
                 return each, False
         self._make_room(own, OF_ONE_SENDER)
         self._make_room(list(self._known.values()), UNFINISHED_LIMIT)
-        self._check_room(size_bytes, free_bytes)
+        self._check_room(who, size_bytes, free_bytes)
         unfinished = Unfinished(self._folder, who, key, size_bytes)
         self._known[unfinished.id] = unfinished
         self.use(unfinished)
@@ -186,8 +193,7 @@ class UnfinishedObjects:
     def let_old_go(self) -> None:
         """To be called now and then."""
         for each in list(self._known.values()):
-            kept_s = ENDED_S if each.is_closed else FORGOTTEN_S
-            if self._now_s() - each.used_s >= kept_s:
+            if self._now_s() - each.used_s >= _kept_s(each):
                 self.forget(each)
 
     def close(self) -> None:
@@ -203,14 +209,27 @@ class UnfinishedObjects:
             raise LimitExceeded("Too many large objects are arriving just now; try again in a moment.")
         self.forget(oldest)
 
-    def _check_room(self, size_bytes: int, free_bytes: int) -> None:
-        """Every object lies there twice for a moment when it is whole; nothing begins that could not end."""
-        due_bytes = 2 * size_bytes
+    def _check_room(self, who: str, size_bytes: int, free_bytes: int) -> None:
+        """Every object lies there twice for a moment when it is whole; nothing begins that could not end.
+
+        Raises LimitExceeded for a sender that keeps others away, BridgeError.
+        """
+        reserved = Counter[str]()
         for each in self._known.values():
-            if not each.is_closed:
-                due_bytes += 2 * each.size_bytes - each.received_bytes
+            if not each.is_closed and self._now_s() - each.used_s < RESERVED_S:
+                reserved[each.who] += 2 * each.size_bytes - each.received_bytes
+        if reserved[who] + 2 * size_bytes > RESERVED_LIMIT_BYTES:
+            raise LimitExceeded("Too many large objects are arriving just now; try again in a moment.")
+        due_bytes = 2 * size_bytes + sum(min(each, RESERVED_LIMIT_BYTES) for each in reserved.values())
         if free_bytes < due_bytes:
             raise disk_failed()
+
+
+def _kept_s(unfinished: Unfinished) -> float:
+    """How long it is kept after it was last used."""
+    if unfinished.is_closed:
+        return ENDED_S
+    return FORGOTTEN_S if unfinished.received_bytes else EMPTY_S
 
 
 def _nonce(number: int) -> bytes:

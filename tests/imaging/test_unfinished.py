@@ -171,6 +171,7 @@ def test_all_senders_together_are_bounded(objects: UnfinishedObjects) -> None:
 
 def test_what_nobody_comes_back_to_is_forgotten(objects: UnfinishedObjects, clock: Clock) -> None:
     one = begun(objects)
+    one.append(0, b"a" * PIECE)
     clock.now_s += unfinished.FORGOTTEN_S - 1
     objects.let_old_go()
     assert objects.find("one", one.id) is one
@@ -178,6 +179,39 @@ def test_what_nobody_comes_back_to_is_forgotten(objects: UnfinishedObjects, cloc
     objects.let_old_go()
     assert one.is_closed
     assert objects.ids() == set()
+
+
+def test_one_of_which_nothing_came_is_forgotten_soon(objects: UnfinishedObjects, clock: Clock) -> None:
+    one = begun(objects)
+    clock.now_s += unfinished.EMPTY_S - 1
+    objects.let_old_go()
+    assert not one.is_closed
+    clock.now_s += 1
+    objects.let_old_go()
+    assert one.is_closed
+    assert objects.ids() == set()
+
+
+def test_one_sender_cannot_have_the_whole_disk_kept_free(objects: UnfinishedObjects) -> None:
+    free_bytes = 20 * INSTANCE_LIMIT_BYTES
+    for key in ("a", "b"):
+        objects.begin("one", key, INSTANCE_LIMIT_BYTES, free_bytes)
+    with pytest.raises(LimitExceeded) as told:
+        objects.begin("one", "c", 2 * PIECE, free_bytes)
+    assert told.value.code == "tooMany"
+    objects.begin("two", "a", INSTANCE_LIMIT_BYTES, free_bytes)
+
+
+def test_room_is_not_kept_for_who_stopped_sending(objects: UnfinishedObjects, clock: Clock) -> None:
+    left = objects.begin("one", "k", 100 * PIECE, 300 * PIECE)[0]
+    left.append(0, b"a" * PIECE)
+    with pytest.raises(BridgeError) as told:
+        objects.begin("two", "k", 100 * PIECE, 300 * PIECE)
+    assert told.value.code == "storageFailed"
+    clock.now_s += unfinished.RESERVED_S
+    objects.begin("two", "k", 100 * PIECE, 300 * PIECE)
+    left.append(PIECE, b"b" * PIECE)
+    assert objects.find("one", left.id).received_bytes == 2 * PIECE
 
 
 def test_letting_go_waits_for_a_thread_at_work(
