@@ -19,6 +19,7 @@ from bridge.exchange import bearer, json_answer, read_body
 from bridge.imaging.access import Access, Visitor
 from bridge.imaging.archive import Archive
 from bridge.imaging.catalogue import StudyEntry
+from bridge.imaging.keeping import Retention
 from bridge.imaging.teaching.making import Options
 from bridge.imaging.upkeep import Upkeep
 from bridge.studyrows import JobKind, JobRecord
@@ -49,6 +50,7 @@ class Studies:
     def add_routes(self, app: web.Application) -> None:
         table: tuple[tuple[str, str, Callable[[web.Request], Awaitable[web.StreamResponse]]], ...] = (
             ("GET", "/api/studies", self.list_studies),
+            ("GET", _STUDY, self.get_study),
             ("DELETE", _STUDY, self.shred),
             ("POST", f"{_STUDY}/hold", self.hold),
             ("POST", f"{_STUDY}/send", self.send),
@@ -67,6 +69,11 @@ class Studies:
         await self._access.note_query(visitor)
         entries = self._access.visible(visitor)[:LIST_LIMIT]
         return json_answer({"studies": await shown(entries, self._upkeep)})
+
+    async def get_study(self, request: web.Request) -> web.Response:
+        visitor = await self._staff(request)
+        entry = await self._own(visitor, request)
+        return json_answer({"study": (await shown([entry], self._upkeep))[0]})
 
     async def hold(self, request: web.Request) -> web.Response:
         visitor = await self._staff(request)
@@ -160,7 +167,19 @@ class Studies:
         return job
 
     def _told(self, job: JobRecord) -> dict[str, Any]:
-        return job_shown(self._upkeep.jobs.shown(job))
+        told = job_shown(self._upkeep.jobs.shown(job))
+        copy = told["copy"]
+        return told | {
+            "studyInstanceUID": self._uid(job.study),
+            "copyInstanceUID": self._uid(copy) if copy is not None else None,
+        }
+
+    def _uid(self, study: str) -> str | None:
+        """None once it was shredded."""
+        try:
+            return self._catalogue.get(study).uid
+        except NotFound:
+            return None
 
     def _entry(self, request: web.Request) -> StudyEntry:
         """By our own id or by StudyInstanceUID. Raises NotFound."""
@@ -197,7 +216,7 @@ def job_shown(job: JobRecord) -> dict[str, Any]:
 async def shown(entries: list[StudyEntry], upkeep: Upkeep) -> list[dict[str, Any]]:
     """Studies as they are kept, without what names a patient."""
     rows = {row.id: row for row in await upkeep.rows.get_all([entry.id for entry in entries])}
-    until = await upkeep.keeping.retained_until(rows.values())
+    kept = await upkeep.keeping.retention(rows.values())
     return [
         {
             "id": entry.id,
@@ -211,8 +230,15 @@ async def shown(entries: list[StudyEntry], upkeep: Upkeep) -> list[dict[str, Any
             "firstAt": entry.first_at_ms,
             "lastAt": entry.last_at_ms,
             "hold": rows[entry.id].hold,
-            "retainUntil": until[entry.id],
+            "retainUntil": kept[entry.id].until_ms,
+            "rule": _rule(kept[entry.id]),
         }
         for entry in entries
         if entry.id in rows
     ]
+
+
+def _rule(retention: Retention) -> dict[str, Any] | None:
+    if retention.kind is None:
+        return None
+    return {"kind": retention.kind.value, "days": retention.days}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import structlog
@@ -34,6 +35,16 @@ Run = Callable[[Callable[[], Any]], Awaitable[Any]]
 Forget = Callable[[str], None]
 
 _log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """The rule that a study is kept by: `days` after the end of a session of this kind, 0 is for ever; without a
+    kind until somebody removes it. `until_ms` is None where nothing says an end, as while its session is open."""
+
+    kind: SessionKind | None = None
+    days: int = 0
+    until_ms: int | None = None
 
 
 class Keeping:
@@ -115,23 +126,23 @@ class Keeping:
             await self.sweep()
             await asyncio.sleep(PERIOD_S)
 
-    async def retained_until(self, rows: Iterable[StudyRecord]) -> dict[str, int | None]:
-        """Until when each is kept as things are; None where nothing says an end, as while its session is open."""
+    async def retention(self, rows: Iterable[StudyRecord]) -> dict[str, Retention]:
+        """How and until when each is kept as things are."""
         rows = list(rows)
         sessions = {row.session for row in rows if row.session is not None}
         ended = await self._rows.ended(sessions)
-        return {row.id: self._until_ms(row, ended) for row in rows}
+        return {row.id: self._retention(row, ended) for row in rows}
 
-    def _until_ms(
+    def _retention(
         self, row: StudyRecord, ended: dict[SessionId, tuple[SessionKind, int | None]]
-    ) -> int | None:
+    ) -> Retention:
         if row.session is None or row.session not in ended:
-            return None
+            return Retention()
         kind, ended_at_ms = ended[row.session]
         days = self._keep_days(kind)
         if ended_at_ms is None or not days:
-            return None
-        return max(ended_at_ms, row.changed_at_ms) + days * _DAY_MS
+            return Retention(kind, days)
+        return Retention(kind, days, max(ended_at_ms, row.changed_at_ms) + days * _DAY_MS)
 
     async def _shred_expired(self, study: str) -> bool:
         try:

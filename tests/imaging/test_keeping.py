@@ -16,7 +16,7 @@ from bridge.ids import SessionFormat, SessionId, SessionKind
 from bridge.imaging.archive import Archive
 from bridge.imaging.catalogue import Belonging, Catalogue, StoreEntries
 from bridge.imaging.dicomweb.shelf import Shelf
-from bridge.imaging.keeping import SYSTEM, Keeping
+from bridge.imaging.keeping import SYSTEM, Keeping, Retention
 from bridge.imaging.workers import Workers
 from bridge.store import Store, sqlite_url
 from bridge.studyrows import StudyRows
@@ -120,9 +120,14 @@ async def test_a_study_is_kept_by_its_session_s_kind_from_its_end_or_last_object
         await kept.take(await kept.session(SessionKind.TRAINING, None), STUDY + "3"),
         await kept.take(None, STUDY + "4"),
     ]
-    until = await kept.keeping.retained_until(await kept.rows.get_all([study, *others]))
-    assert until[study] == NOW_MS + 10 * DAY_MS
-    assert [until[other] for other in others] == [NOW_MS + 100 * DAY_MS, None, None, None]
+    rules = await kept.keeping.retention(await kept.rows.get_all([study, *others]))
+    assert rules[study] == Retention(SessionKind.TRAINING, 10, NOW_MS + 10 * DAY_MS)
+    assert [rules[other] for other in others] == [
+        Retention(SessionKind.RADIOLOGY, 100, NOW_MS + 100 * DAY_MS),
+        Retention(SessionKind.ADVICE, 0, None),
+        Retention(SessionKind.TRAINING, 10, None),
+        Retention(),
+    ]
     kept.now_ms = NOW_MS + 10 * DAY_MS - 1
     assert await kept.keeping.sweep() == 0
     kept.now_ms += 1
