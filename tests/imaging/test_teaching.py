@@ -7,7 +7,7 @@ import re
 import struct
 import subprocess
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -335,13 +335,105 @@ def test_comments_beside_the_pixels_are_taken_out() -> None:
     ends = [2, frame.rindex(b"\xff\xd9")]
     for marker, at in [(marker, at) for marker in (b"\xff\xfe", b"\xff\xe1") for at in ends]:
         spoken = frame[:at] + marker + (len(word) + 2).to_bytes(2, "big") + word + frame[at:]
-        cleaned = without_comments(spoken)
+        cleaned = without_comments(spoken, BASELINE)
         assert word not in cleaned
-        assert cleaned.rstrip(b"\0") == without_comments(frame).rstrip(b"\0")
+        assert cleaned == without_comments(frame, BASELINE)
         dataset.PixelData = pydicom.encaps.encapsulate([spoken])
         with_comment = file_of(dataset)
         assert word in with_comment
         assert word not in copy_of(with_comment)
+
+
+def frame_of(name: str) -> tuple[FileDataset, bytes, str]:
+    dataset = read(Path(get_testdata_file(name)).read_bytes())
+    frame = next(pydicom.encaps.generate_frames(dataset.PixelData, number_of_frames=1))
+    return dataset, frame, str(dataset.file_meta.TransferSyntaxUID)
+
+
+def box(kind: bytes, content: bytes) -> bytes:
+    return (8 + len(content)).to_bytes(4, "big") + kind + content
+
+
+def in_boxes(codestream: bytes) -> bytes:
+    """A JP2 file with a header that means nothing, and what people put beside it."""
+    head = box(b"ftyp", b"jp2 \0\0\0\0jp2 ") + box(b"jp2h", box(b"res ", b"\0" * 18))
+    signature = b"\0\0\0\x0cjP  \r\n\x87\n"
+    return signature + head + box(b"xml ", WORD) + box(b"jp2c", codestream) + box(b"uuid", WORD)
+
+
+def with_tile_comment(codestream: bytes) -> bytes:
+    """One in the header of the first tile-part, whose length is told in two places."""
+    at = codestream.index(b"\xff\x90\0\x0a")
+    comment = b"\xff\x64" + (len(WORD) + 4).to_bytes(2, "big") + b"\0\1" + WORD
+    told = codestream[at + 6 : at + 10]
+    length = (int.from_bytes(told, "big") + len(comment)).to_bytes(4, "big") if any(told) else told
+    lengths = b"\xff\x55\0\x08\0\x40" + length
+    part = codestream[at : at + 6] + length + codestream[at + 10 : at + 12] + comment + codestream[at + 12 :]
+    return codestream[:at] + lengths + part
+
+
+WORD = b"Nguyen Thi Hong"
+BASELINE = "1.2.840.10008.1.2.4.50"
+
+
+@pytest.mark.parametrize(
+    ("name", "spoil"),
+    [
+        ("SC_rgb_jpeg_gdcm.dcm", lambda frame: frame + WORD),
+        ("SC_rgb_jpeg_gdcm.dcm", lambda frame: frame + frame[:2] + b"\xff\xfe\0\x11" + WORD + frame[2:]),
+        ("MR_small_jpeg_ls_lossless.dcm", lambda frame: frame + WORD),
+        ("JPEG2000.dcm", lambda frame: frame[: frame.rindex(b"\xff\xd9") + 2] + WORD),
+        ("JPEG2000.dcm", in_boxes),
+        ("JPEG2000.dcm", with_tile_comment),
+        ("693_J2KR.dcm", with_tile_comment),
+    ],
+)
+def test_nothing_stays_beside_or_behind_the_pixels(name: str, spoil: Callable[[bytes], bytes]) -> None:
+    dataset, frame, syntax = frame_of(name)
+    spoken = spoil(frame)
+    assert WORD in spoken
+    assert without_comments(spoken, syntax) == without_comments(frame, syntax)
+    before = dataset.pixel_array
+    dataset.PixelData = pydicom.encaps.encapsulate([spoken])
+    made = copy_of(file_of(dataset))
+    assert WORD not in made
+    assert np.array_equal(read(made).pixel_array, before)
+
+
+@pytest.mark.parametrize(
+    ("name", "spoil"),
+    [
+        ("SC_rgb_jpeg_gdcm.dcm", lambda frame: WORD + frame),
+        ("SC_rgb_jpeg_gdcm.dcm", lambda frame: frame[:2] + WORD + frame[2:]),
+        ("SC_rgb_jpeg_gdcm.dcm", lambda frame: frame[:2] + b"\xff\xfe\0\x01" + WORD + frame[2:]),
+        ("SC_rgb_jpeg_gdcm.dcm", lambda frame: frame[:2] + b"\xff\xf0\0\x11" + WORD + frame[2:]),
+        ("SC_rgb_jpeg_gdcm.dcm", lambda frame: frame[: frame.rindex(b"\xff\xd9")] + WORD),
+        ("SC_rgb_jpeg_gdcm.dcm", lambda frame: frame[:40]),
+        ("SC_rgb_jpeg_gdcm.dcm", lambda frame: b""),
+        ("JPEG2000.dcm", lambda frame: WORD + frame),
+        ("JPEG2000.dcm", lambda frame: frame[:2] + WORD + frame[2:]),
+        ("JPEG2000.dcm", lambda frame: frame[:2] + b"\xff\x65\0\x11" + WORD + frame[2:]),
+        ("JPEG2000.dcm", lambda frame: frame[: frame.rindex(b"\xff\xd9")] + WORD + b"\xff\xd9"),
+        ("JPEG2000.dcm", lambda frame: frame[:60]),
+        ("JPEG2000.dcm", lambda frame: in_boxes(frame).replace(b"res ", b"pclr")),
+        ("JPEG2000.dcm", lambda frame: in_boxes(frame).replace(b"jp2c", b"jp2x")),
+        ("JPEG2000.dcm", lambda frame: in_boxes(frame)[:40]),
+    ],
+)
+def test_a_picture_that_cannot_be_followed_to_its_end_is_not_copied(
+    name: str, spoil: Callable[[bytes], bytes]
+) -> None:
+    dataset, frame, syntax = frame_of(name)
+    with pytest.raises(DicomError):
+        without_comments(spoil(frame), syntax)
+    dataset.PixelData = pydicom.encaps.encapsulate([spoil(frame) or b"\0\0"])
+    with pytest.raises(DicomError):
+        copy_of(file_of(dataset))
+
+
+def test_a_picture_in_a_syntax_that_cannot_be_searched_is_not_copied() -> None:
+    with pytest.raises(DicomError, match="cannot be searched"):
+        without_comments(b"\xff\x0a" + WORD, "1.2.840.10008.1.2.4.110")
 
 
 def test_overlays_are_taken_out_also_from_between_the_bits_of_pixels() -> None:

@@ -61,7 +61,7 @@ def _clean_frames(dataset: FileDataset, syntax: str) -> None:
     count = int(dataset.get("NumberOfFrames") or 1)
     extended = tuple(dataset[name].value for name in _OFFSETS) if _OFFSETS[0] in dataset else None
     frames = [
-        without_comments(frame)
+        without_comments(frame, syntax)
         for frame in generate_frames(dataset.PixelData, number_of_frames=count, extended_offsets=extended)
     ]
     for name in _OFFSETS:
