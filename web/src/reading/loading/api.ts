@@ -5,7 +5,8 @@ import { ApiError } from "../../api";
 import { asErrorCode } from "../../protocol";
 import { inOrder, seriesHead, seriesOf, studyHead } from "../model";
 import type { Picture, Series, SeriesHead, StudyHead } from "../model";
-import { number, text } from "../dataset";
+import { NEEDED } from "../attributes";
+import { text } from "../dataset";
 import type { Dataset } from "../dataset";
 import { ANSWERED_MS, STALLED_MS, allPieces, eachPiece, patiently } from "./patience";
 
@@ -37,9 +38,9 @@ export interface FrameAnswer {
 
 export interface StudyApi {
   studies(signal?: AbortSignal): Promise<readonly StudyHead[]>;
-  study(uid: string): Promise<StudyHead>;
-  series(study: string): Promise<readonly SeriesHead[]>;
-  open(head: SeriesHead): Promise<Series>;
+  study(uid: string, signal?: AbortSignal): Promise<StudyHead>;
+  series(study: string, signal?: AbortSignal): Promise<readonly SeriesHead[]>;
+  open(head: SeriesHead, signal?: AbortSignal): Promise<Series>;
   thumbnail(study: string, series: string, signal: AbortSignal): Promise<Blob>;
   /** All that the metadata say of one object. */
   dataset(study: string, series: string, instance: string): Promise<Dataset>;
@@ -83,26 +84,18 @@ export function createStudyApi(token: string, request: typeof fetch = (...args) 
     throw new ApiError("internal", "unreadable answer");
   }
 
-  /** Which instances are a video is not said by their metadata. Only colour loops can be, so only they are asked about. */
-  async function videosAmong(path: string, metadata: readonly Dataset[]): Promise<ReadonlySet<string>> {
-    const isLoop = (each: Dataset): boolean => (number(each, "00280008") ?? 1) > 1 && number(each, "00280002") === 3;
-    if (!metadata.some(isLoop)) return new Set();
-    const found = await rows(`${path}/instances?includefield=00083002`);
-    return new Set(found.filter((each) => VIDEO_SYNTAX.test(text(each, "00083002"))).map((each) => text(each, "00080018")));
-  }
-
   return {
     studies: async (signal) => (await rows(`${BASE}/studies?includefield=00081030&limit=500`, signal)).map(studyHead),
-    async study(uid) {
-      const [row] = await rows(`${BASE}/studies?StudyInstanceUID=${uid}&includefield=00081030`);
+    async study(uid, signal) {
+      const [row] = await rows(`${BASE}/studies?StudyInstanceUID=${uid}&includefield=00081030`, signal);
       if (!row) throw new ApiError("notFound", "no such study");
       return studyHead(row);
     },
-    series: async (study) => inOrder((await rows(`${BASE}/studies/${study}/series?includefield=00180015`)).map((row) => seriesHead(row, study))),
-    async open(head) {
-      const path = seriesPath(head.study, head.uid);
-      const metadata = await rows(`${path}/metadata`);
-      return seriesOf(head, metadata, await videosAmong(path, metadata));
+    series: async (study, signal) => inOrder((await rows(`${BASE}/studies/${study}/series?includefield=00180015`, signal)).map((row) => seriesHead(row, study))),
+    async open(head, signal) {
+      const metadata = await rows(`${seriesPath(head.study, head.uid)}/metadata?includefield=${NEEDED.join(",")}`, signal);
+      const videos = metadata.filter((each) => VIDEO_SYNTAX.test(text(each, "00083002")));
+      return seriesOf(head, metadata, new Set(videos.map((each) => text(each, "00080018"))));
     },
     thumbnail(study, series, signal) {
       return whole(`${seriesPath(study, series)}/thumbnail?viewport=${THUMBNAIL},${THUMBNAIL}`, "image/jpeg", signal);
