@@ -22,6 +22,7 @@ from bridge.config import ConfigError, Settings
 from bridge.consent import wording
 from bridge.dicomweb import DicomWeb, Imaging, SendingDesk, open_imaging
 from bridge.doors import RoomDoors
+from bridge.eventapi import EventApi
 from bridge.guard import BadTokens, Clients, Handler, errors_middleware, security_headers
 from bridge.health import Health
 from bridge.http import Api
@@ -32,6 +33,7 @@ from bridge.media._native import RelayStats
 from bridge.media.addresses import reachable_addresses
 from bridge.media.engine import Engine, MediaSettings
 from bridge.media.recorder import DiskRecorder
+from bridge.media.snapshots import Stills
 from bridge.metrics import Metrics, metrics_handler
 from bridge.office import (
     SERVER_LOCK_FILE,
@@ -56,6 +58,7 @@ from bridge.studies import Studies
 from bridge.studynews import StudyNews
 from bridge.tls import Tls, open_tls
 from bridge.vault import Vault
+from bridge.wall import Wall
 
 BACKLOG = 1024
 """Connections that wait to be accepted: a whole event comes back within the same seconds after a restart."""
@@ -148,8 +151,20 @@ async def running(settings: Settings) -> AsyncIterator[Server]:
         )
         newcomers = _Newcomers()
         desk = SendingDesk(imaging, studies.announce)
+        wall = rooms.open_wall(Stills(engine, imaging.still))
         web_app = _web_app(
-            settings, office, rooms, library, imaging, desk, upkeep, signaling, metrics, health, newcomers
+            settings,
+            office,
+            rooms,
+            library,
+            imaging,
+            desk,
+            upkeep,
+            wall,
+            signaling,
+            metrics,
+            health,
+            newcomers,
         )
         runner = web.AppRunner(
             web_app,
@@ -167,6 +182,7 @@ async def running(settings: Settings) -> AsyncIterator[Server]:
             _keep_going("housekeeping", lambda: _keep_house(health, newcomers, runner)),
             _keep_going("certificate", lambda: _watch_certificate(tls)),
             _keep_going("library", library.run),
+            _keep_going("walls", wall.run),
             _keep_going("imaging", imaging.run),
             _keep_going("study jobs", upkeep.jobs.run),
             _keep_going("retention of studies", upkeep.keeping.keep_sweeping),
@@ -205,6 +221,7 @@ def _web_app(
     imaging: Imaging,
     sending_desk: SendingDesk,
     upkeep: Upkeep,
+    wall: Wall,
     signaling: Signaling,
     metrics: Metrics,
     health: Health,
@@ -230,6 +247,7 @@ def _web_app(
     DicomWeb(imaging, clients.base_url, settings.allowed_origins).add_routes(app)
     sending_desk.add_routes(app)
     Studies(imaging.archive, imaging.access, upkeep).add_routes(app)
+    EventApi(office.auth, wall).add_routes(app)
     app.on_shutdown.append(library.break_off)
     api.add_routes(app)
     app.router.add_get("/metrics", metrics_handler(metrics, clients, settings.metrics_allow))

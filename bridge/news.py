@@ -112,6 +112,7 @@ class News:
             return
         session, publication = found
         publication.flowing = event.flowing
+        publication.level_dbov = None
         if not event.flowing and publication.track.source is Source.MICROPHONE:
             session.speakers.forget(publication.participant)
         session.tell_track_changed(publication)
@@ -123,6 +124,7 @@ class News:
             if (found := self._wiring.publication(track)) is None:
                 continue
             session, publication = found
+            publication.level_dbov = level_dbov
             heard = publication.participant in session.floor and not publication.silent
             if heard and publication.track.source is Source.MICROPHONE:
                 session.speakers.hear(publication.participant, level_dbov, now_ms)

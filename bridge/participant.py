@@ -102,6 +102,8 @@ class Publication:
     muted: bool
     blocked: bool
     flowing: bool = False
+    level_dbov: int | None = None
+    """Of sound, how loud it is now; None before anything was heard."""
     layers_told: tuple[str, ...] = field(init=False)
     """What its publisher was told to send; all of them until then."""
 

@@ -21,7 +21,7 @@ from bridge.forwarding import Forwarding, require_publishable
 from bridge.ids import InviteId, SessionId
 from bridge.livesession import LiveSession, require_moderator
 from bridge.lobby import Lobby
-from bridge.media.contract import Description, Media, MediaEvent, Source
+from bridge.media.contract import Description, Media, MediaEvent, Snapshots, Source
 from bridge.news import News
 from bridge.participant import Outlet, Participant, state_of
 from bridge.players import Player
@@ -30,6 +30,7 @@ from bridge.recorddesk import RecordDesk
 from bridge.recordkeeping import RecordKeeper
 from bridge.store import Store
 from bridge.studynews import StudyNews
+from bridge.wall import Wall
 from bridge.wiring import Wiring
 
 RESUME_WITHIN_S = 30
@@ -282,6 +283,10 @@ class Rooms:
         require_moderator(actor)
         await self._store.end_session(session.id, self._now_ms())
         self._errands.start("close session", self._lobby.close_session_soon(session.id))
+
+    def open_wall(self, snapshots: Snapshots) -> Wall:
+        """The walls of this server's events; what runs it is the caller's."""
+        return Wall(self._lobby, snapshots, self._now_ms)
 
     # Players
 

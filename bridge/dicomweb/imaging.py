@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 import structlog
 
 from bridge.audit import Audit
@@ -34,6 +35,8 @@ HOUSEKEEPING_S = 1.0
 REFRESH_ROUNDS = 10
 DECODING_LIMIT = 256
 """Requests that wait for a picture to be made."""
+STILL_WITHIN_S = 5.0
+STILL_MEMORY_BYTES = 256 << 20
 
 _log = structlog.get_logger(__name__)
 
@@ -58,6 +61,21 @@ class Imaging:
         """As of one that is shredded: whatever is open or was made of it. Waits for the disk."""
         self.shelf.forget(study)
         self.frames.store.forget(study)
+
+    async def still(self, codec: str, keyframe: bytes, record: bytes) -> bytes:
+        """A small JPEG of a live picture's keyframe, made where studies are decoded: it comes from strangers, too.
+
+        Raises BridgeError."""
+        arguments = msgspec.msgpack.encode((codec, record))
+        return await self.decoding.run(
+            lambda: self.workers.call(
+                "bridge.imaging.still:still",
+                keyframe,
+                arguments,
+                timeout_s=STILL_WITHIN_S,
+                memory_bytes=STILL_MEMORY_BYTES,
+            )
+        )
 
     async def run(self) -> None:
         """Closes what nobody reads or writes any more, and looks for what other servers took in."""

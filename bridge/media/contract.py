@@ -217,6 +217,17 @@ class Media(Protocol):
         """Ends a peer and its tracks; unknown ones are ignored."""
 
 
+class Snapshots(Protocol):
+    """Small still pictures of live tracks."""
+
+    async def take(self, track: TrackId) -> bytes:
+        """A JPEG of what the track shows now, by its lowest layer; the publisher is asked for a keyframe.
+
+        Raises NotFound for a track that is gone or of which none came within three seconds, and BridgeError for one
+        that cannot be decoded.
+        """
+
+
 # Recording
 
 
