@@ -84,21 +84,21 @@ class FrameStore:
 
     def put(self, study: str, key: FrameKey, known: Known, data: bytes) -> None:
         """Keeps what was made; `data` is empty if the frame lies in the study as it is, or was refused."""
-        if len(data) > FRAME_LIMIT_BYTES or not self._has_room(study, len(data)):
+        if not self._limit_bytes or len(data) > FRAME_LIMIT_BYTES or not self._has_room(study, len(data)):
             return
         with self._kept(study) as kept:
             there = kept.index.get(key)
             if there is not None and there.tag == known.tag and there.refused == known.refused:
                 return
             try:
-                kept.write(key, known, data)
+                written_bytes = kept.write(key, known, data)
             except (VaultError, ConfigError) as error:
                 _log.warning("a picture was not kept", study=study, reason=type(error).__name__)
                 kept.close()
                 return
         with self._lock:
             sizes = self._known_sizes()
-            sizes[study] = sizes.get(study, 0) + len(data)
+            sizes[study] = sizes.get(study, 0) + written_bytes
 
     def forget(self, study: str) -> None:
         """As of one that was shredded, or is to be made anew."""
@@ -118,6 +118,25 @@ class FrameStore:
         except VaultError:
             return
         for study in lost:
+            self.forget(study)
+
+    def tidy(self) -> None:
+        """To be called at the start and now and then: counts what lies on the disk, where others write and drop too,
+        and drops what is more than may be kept."""
+        try:
+            on_disk: dict[str, int] = {each.id: each.size_bytes for each in self._derived.kept()}
+        except VaultError:
+            return
+        with self._lock:
+            known = self._sizes or OrderedDict[str, int]()
+            # What nobody here has looked at goes first.
+            counted = OrderedDict[str, int](
+                (study, size) for study, size in on_disk.items() if study not in known
+            )
+            counted.update((study, on_disk[study]) for study in known if study in on_disk)
+            self._sizes = counted
+            going = self._surplus(0) if self._limit_bytes else list(counted)
+        for study in going:
             self.forget(study)
 
     def let_idle_go(self) -> None:
@@ -178,17 +197,23 @@ class FrameStore:
             sizes = self._known_sizes()
             if sizes.get(study, 0) + more_bytes > self._limit_bytes:
                 return False
-            surplus = sum(sizes.values()) + more_bytes - self._limit_bytes
-            going: list[str] = []
-            for other, size_bytes in sizes.items():
-                if surplus <= 0:
-                    break
-                if other != study:
-                    going.append(other)
-                    surplus -= size_bytes
+            going = self._surplus(more_bytes, study)
         for other in going:
             self.forget(other)
         return True
+
+    def _surplus(self, more_bytes: int, spared: str = "") -> list[str]:
+        """The studies that have to go for so much more."""
+        sizes = self._known_sizes()
+        surplus = sum(sizes.values()) + more_bytes - self._limit_bytes
+        going: list[str] = []
+        for study, size_bytes in sizes.items():
+            if surplus <= 0:
+                break
+            if study != spared:
+                going.append(study)
+                surplus -= size_bytes
+        return going
 
     def _known_sizes(self) -> OrderedDict[str, int]:
         if self._sizes is None:

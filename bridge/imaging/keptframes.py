@@ -139,8 +139,9 @@ class KeptFrames:
             pieces.append(self._body(known.stream, known.part + 1)[max(0, start - head) : stop - head])
         return b"".join(pieces)
 
-    def write(self, key: FrameKey, known: Known, data: bytes) -> None:
-        """Not durable: after a crash it is made again. Raises VaultError."""
+    def write(self, key: FrameKey, known: Known, data: bytes) -> int:
+        """How many bytes that takes on the disk. Not durable: after a crash it is made again. Raises VaultError."""
+        before_bytes = self._out.size_bytes if self._out is not None else 0
         if self._out is None:
             self._out = self._derived.writer(self._study).new_stream()
         note = FrameNote(
@@ -159,6 +160,7 @@ class KeptFrames:
             rest = memoryview(data)[head:]
             self._out.append(rest, _encoder.encode(RestNote(frame_part=part)), durable=False)
         self.index[key] = replace(known, stream=self._out.stream, part=part)
+        return self._out.size_bytes - before_bytes
 
     def _body(self, stream: int, part: int) -> bytes:
         reader = self._readers.get(stream)

@@ -232,6 +232,62 @@ def test_without_room_frames_are_made_each_time_and_nothing_is_kept(
             assert place.derived_bytes() == 0
 
 
+def test_what_is_counted_is_what_lies_on_the_disk(place: Place, tmp_path: Path, workers: Workers) -> None:
+    place.get(everything)
+    assert place.store.size_bytes == place.derived_bytes()
+    # Another server, or the command line, writes and drops too.
+    other = take_in(place.archive, *slices(2))
+    with place_in(tmp_path / "data", place.archive, workers, other) as beside:
+        beside.get(everything)
+        place.store.tidy()
+        assert place.store.size_bytes == place.derived_bytes() > len(place.get(everything))
+        beside.store.forget(place.study)
+        place.store.tidy()
+        assert place.store.size_bytes == place.derived_bytes()
+    assert len(place.get(everything)) > 0
+
+
+def test_a_refusal_counts_with_what_it_takes(tmp_path: Path, archive: Archive, workers: Workers) -> None:
+    study = take_in(archive, files_with_pixels()["JPEG2000.dcm"].read_bytes())
+    with place_in(tmp_path / "data", archive, workers, study) as place:
+        with pytest.raises(Refused):
+            place.get(preview)
+        assert place.store.size_bytes == place.derived_bytes() > 0
+
+
+def test_a_smaller_limit_drops_what_is_too_much_the_longest_unused_first(
+    tmp_path: Path, archive: Archive, workers: Workers
+) -> None:
+    studies = [take_in(archive, *slices(1)) for _ in range(3)]
+    with place_in(tmp_path / "data", archive, workers, studies[0]) as place:
+        for place.study in (studies[1], studies[0], studies[2]):
+            place.get(everything)
+        limit_bytes = place.derived_bytes() - 1
+    with place_in(tmp_path / "data", archive, workers, studies[0], limit_bytes=limit_bytes) as place:
+        place.store.tidy()
+        assert {each.id for each in place.vault.derived.kept()} == {studies[0], studies[2]}
+
+
+def test_a_limit_of_nothing_frees_everything_and_keeps_nothing(
+    tmp_path: Path, archive: Archive, workers: Workers
+) -> None:
+    lossy = take_in(archive, files_with_pixels()["JPEG2000.dcm"].read_bytes())
+    study = take_in(archive, *slices(1))
+    with place_in(tmp_path / "data", archive, workers, study) as place:
+        place.get(everything)
+        place.study = lossy
+        with pytest.raises(Refused):
+            place.get(preview)
+    with place_in(tmp_path / "data", archive, workers, study, limit_bytes=0) as place:
+        place.store.tidy()
+        assert place.vault.derived.kept() == []
+        assert len(place.get(preview)) > 0
+        place.study = lossy
+        with pytest.raises(Refused):
+            place.get(preview)
+        assert place.vault.derived.kept() == []
+
+
 def test_nothing_is_left_or_kept_again_of_a_study_that_is_shredded(place: Place) -> None:
     place.get(everything)
     audit = Audit(place.folder / AUDIT_FOLDER)
