@@ -121,7 +121,7 @@ class SendingDesk:
 
     async def forget(self, request: web.Request) -> web.Response:
         visitor, unfinished = await self._found(request)
-        self._imaging.pieces.forget(visitor.who, unfinished.id)
+        await self._imaging.pieces.forget(visitor.who, unfinished.id)
         return web.Response(status=204)
 
     async def _found(self, request: web.Request) -> tuple[Visitor, Unfinished]:

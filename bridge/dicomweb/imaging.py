@@ -33,6 +33,7 @@ from bridge.vault import ObjectKind, Vault
 
 HOUSEKEEPING_S = 1.0
 REFRESH_ROUNDS = 10
+TIDY_ROUNDS = 60
 DECODING_LIMIT = 256
 """Requests that wait for a picture to be made."""
 STILL_WITHIN_S = 5.0
@@ -83,15 +84,21 @@ class Imaging:
         while True:
             await asyncio.sleep(HOUSEKEEPING_S)
             rounds += 1
-            self.shelf.let_idle_go()
-            self.frames.store.let_idle_go()
+            await asyncio.to_thread(self._let_idle_go)
             await self.uploads.let_idle_go()
-            self.pieces.let_old_go()
+            await self.pieces.let_old_go()
+            if rounds % TIDY_ROUNDS == 1:
+                await asyncio.to_thread(self.frames.store.tidy)
             if rounds % REFRESH_ROUNDS == 0:
                 try:
                     await self.reading.run(self.archive.catalogue.refresh)
                 except BridgeError as error:
                     _log.warning("index of studies not read", code=error.code)
+
+    def _let_idle_go(self) -> None:
+        """Waits for the disk, and for threads that are at what it closes."""
+        self.shelf.let_idle_go()
+        self.frames.store.let_idle_go()
 
 
 @asynccontextmanager

@@ -69,16 +69,18 @@ class Pieces:
         unfinished, is_new = self._objects.begin(who, key, size_bytes, free_bytes)
         if is_new:
             self._work[unfinished.id] = _Work()
+        await self._close_gone()
         return unfinished, is_new
 
     def find(self, who: str, id: str) -> Unfinished:
         """Raises NotFound."""
         return self._objects.find(who, id)
 
-    def forget(self, who: str, id: str) -> None:
+    async def forget(self, who: str, id: str) -> None:
         """Raises NotFound."""
         self._objects.forget(self.find(who, id))
         self._work.pop(id, None)
+        await self._close_gone()
 
     async def take(self, request: web.Request, unfinished: Unfinished) -> None:
         """The piece that a request brings. Raises Conflict, ProtocolError, BridgeError (`damaged`, `storageFailed`)."""
@@ -107,21 +109,27 @@ class Pieces:
             raise BridgeError(result.text, result.code)
         work.done = upload
         self._objects.use(unfinished)
-        unfinished.close()
+        self._objects.end(unfinished)
+        await self._close_gone()
         return upload
 
-    def let_old_go(self) -> None:
+    async def let_old_go(self) -> None:
         """To be called now and then."""
         self._objects.let_old_go()
         for id in self._work.keys() - self._objects.ids():
             del self._work[id]
+        await self._close_gone()
 
     async def close(self) -> None:
         keeping = [work.keeping for work in self._work.values() if work.keeping is not None]
         if keeping:
             await asyncio.wait(keeping)
-        self._objects.close()
+        await asyncio.to_thread(self._objects.close)
         await asyncio.to_thread(self._threads.close)
+
+    async def _close_gone(self) -> None:
+        if gone := self._objects.gone():
+            await self._threads.run(lambda: _close(gone))
 
     def _at_work(self, unfinished: Unfinished) -> _Work:
         """Raises NotFound if it was forgotten while a request brought something for it."""
@@ -167,6 +175,11 @@ def _append(unfinished: Unfinished, offset: int, content: bytes, digest: bytes) 
     if hashlib.sha256(content).digest() != digest:
         raise BridgeError("The piece did not arrive as it was sent.", "damaged")
     unfinished.append(offset, content)
+
+
+def _close(gone: list[Unfinished]) -> None:
+    for each in gone:
+        each.close()
 
 
 def _copy(unfinished: Unfinished, arriving: Arriving) -> None:

@@ -44,7 +44,7 @@ _NONCE_BYTES = 12
 
 
 class Unfinished:
-    """One object. `append` and `read` block, for one thread at a time; `close` never does."""
+    """One object. `append` and `read` block, for one thread at a time; so may `close`, which frees much at once."""
 
     def __init__(self, folder: Path, who: str, key: str, size_bytes: int) -> None:
         self.id = new_id()
@@ -115,9 +115,13 @@ class Unfinished:
                     raise disk_failed() from None
                 yield content
 
+    def give_up(self) -> None:
+        """Nothing more is done with it. Never blocks; a thread that works on it closes it when it is through."""
+        self._is_closed = True
+
     def close(self) -> None:
         """It is gone for ever, at the latest when a thread that works on it is through; may be repeated."""
-        self._is_closed = True
+        self.give_up()
         self._close_if_idle()
 
     @contextmanager
@@ -145,12 +149,13 @@ class Unfinished:
 
 
 class UnfinishedObjects:
-    """All of them, within bounds. For one thread; only `Unfinished` itself blocks."""
+    """All of them, within bounds. For one thread; only `close` and `Unfinished` itself block."""
 
     def __init__(self, folder: Path, now_s: Callable[[], float] = time.monotonic) -> None:
         self._folder = folder
         self._now_s = now_s
         self._known: dict[str, Unfinished] = {}
+        self._gone: list[Unfinished] = []
 
     def begin(self, who: str, key: str, size_bytes: int, free_bytes: int) -> tuple[Unfinished, bool]:
         """The one that this sender began with the same key and size, or a new one (True). `free_bytes`: of the disk.
@@ -186,9 +191,19 @@ class UnfinishedObjects:
         """It is not forgotten for a while."""
         unfinished.used_s = self._now_s()
 
+    def end(self, unfinished: Unfinished) -> None:
+        """Of its content nothing is needed any more."""
+        unfinished.give_up()
+        self._gone.append(unfinished)
+
     def forget(self, unfinished: Unfinished) -> None:
         self._known.pop(unfinished.id, None)
-        unfinished.close()
+        self.end(unfinished)
+
+    def gone(self) -> list[Unfinished]:
+        """Those that are still to be closed, by a thread that may block. Each is given once."""
+        gone, self._gone = self._gone, []
+        return gone
 
     def let_old_go(self) -> None:
         """To be called now and then."""
@@ -199,6 +214,8 @@ class UnfinishedObjects:
     def close(self) -> None:
         for each in list(self._known.values()):
             self.forget(each)
+        for each in self.gone():
+            each.close()
 
     def _make_room(self, among: list[Unfinished], limit: int) -> None:
         """What was left lying the longest goes. Raises LimitExceeded if all of them are being worked on."""

@@ -214,6 +214,25 @@ def test_room_is_not_kept_for_who_stopped_sending(objects: UnfinishedObjects, cl
     assert objects.find("one", left.id).received_bytes == 2 * PIECE
 
 
+def test_what_is_forgotten_leaves_nothing_open(objects: UnfinishedObjects, tmp_path: Path) -> None:
+    def count_open() -> int:
+        return sum(str(tmp_path) in _target(each) for each in os.listdir("/proc/self/fd"))
+
+    kept, ended, forgotten = (begun(objects, key=key) for key in "abc")
+    for each in (kept, ended, forgotten):
+        each.append(0, b"a" * PIECE)
+    objects.end(ended)
+    objects.forget(forgotten)
+    assert ended.is_closed
+    assert forgotten.is_closed
+    for each in objects.gone():
+        each.close()
+    assert count_open() == 1
+    assert objects.gone() == []
+    objects.close()
+    assert count_open() == 0
+
+
 def test_letting_go_waits_for_a_thread_at_work(
     objects: UnfinishedObjects, monkeypatch: pytest.MonkeyPatch
 ) -> None:
