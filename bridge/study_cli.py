@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import secrets
+import signal
+import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
@@ -22,11 +24,12 @@ import typer
 from bridge.audit import Audit, Entry, Event, Outcome
 from bridge.commands import WHERE, with_settings
 from bridge.config import Settings
-from bridge.errors import BridgeError
+from bridge.errors import BridgeError, Conflict
 from bridge.ids import SessionId
 from bridge.imaging import gathering
 from bridge.imaging.archive import Archive
 from bridge.imaging.catalogue import Catalogue, StoreEntries, StudyEntry
+from bridge.imaging.jobs import Stopped
 from bridge.imaging.taking_out import NewFolder, take_out
 from bridge.imaging.teaching.making import KEY_BYTES, Copied, Copies, Options, remark_of
 from bridge.imaging.upkeep import Upkeep, open_upkeep
@@ -145,7 +148,7 @@ def export_study(
     async def work() -> int:
         async with _opened(settings) as here:
             entry = here.entry(id)
-            return await asyncio.to_thread(_export, here, entry, output)
+            return await _stoppable(lambda check: _export(here, entry, output, check))
 
     count = run_to_end(work())
     typer.echo(f"Wrote {count} objects to {output}.")
@@ -251,23 +254,24 @@ async def _copy_to(settings: Settings, id: str, options: Options, folder: Path) 
         entry = here.entry(id)
         on, who = f"study/{entry.id}", operator()
 
-        def work() -> Copied:
+        def work(check: Callable[[], None]) -> Copied:
             copied = Copied(0, 0, 0)
             with (
                 progress_bar(f"Copying {entry.id}") as bar,
                 here.archive.open(entry.id) as reader,
-                NewFolder(folder) as out,
+                NewFolder(folder, check) as out,
             ):
                 copies = Copies(here.archive)
                 # Nobody needs to make the same copy again: its key is thrown away.
                 key, number = secrets.token_bytes(KEY_BYTES), secrets.randbelow(900_000) + 100_000
                 for copied in copies.make(reader, options, key, number, lambda file: out.put("", file)):
                     bar(copied.done, copied.total)
+                    check()
             return copied
 
         here.audit.record(Entry(Event.OBJECT_EXPORTED, who, on, Outcome.BEGUN, {"deidentified": 1}))
         try:
-            copied = await asyncio.to_thread(work)
+            copied = await _stoppable(work)
         except BaseException:
             here.audit.record(Entry(Event.OBJECT_EXPORTED, who, on, Outcome.FAILED, {"deidentified": 1}))
             raise
@@ -418,7 +422,8 @@ async def _done_here(here: _Here, job: JobRecord, bar: Callable[[int, int], None
             bar(now.done + now.failed, now.total)
         return working.result()
     except asyncio.CancelledError:
-        await jobs.stop(job.id)
+        with suppress(Conflict):  # It is over, or a study is being shredded: that comes to its end.
+            await jobs.stop(job.id)
         raise
 
 
@@ -458,12 +463,43 @@ def _set_hold(settings: Settings, id: str, held: bool) -> str:
     return run_to_end(work())
 
 
-def _export(here: _Here, entry: StudyEntry, folder: Path) -> int:
+async def _stoppable(work: Callable[[Callable[[], None]], _Result]) -> _Result:
+    """Does it in a thread; what it is given raises when somebody stops the command. Then it clears away and ends.
+
+    Raises BridgeError if it was told to end.
+    """
+    stopped = threading.Event()
+
+    def check() -> None:
+        if stopped.is_set():
+            raise Stopped
+
+    loop = asyncio.get_running_loop()
+    signals = (signal.SIGTERM, signal.SIGHUP)
+    for number in signals:
+        loop.add_signal_handler(number, stopped.set)
+    working = loop.run_in_executor(None, work, check)
+    try:
+        return await asyncio.shield(working)
+    except Stopped:
+        raise BridgeError("It was stopped; nothing of it was left behind.", "conflict") from None
+    except asyncio.CancelledError:  # By Ctrl-C.
+        stopped.set()
+        await asyncio.wait([working])
+        with suppress(Exception):
+            working.result()
+        raise
+    finally:
+        for number in signals:
+            loop.remove_signal_handler(number)
+
+
+def _export(here: _Here, entry: StudyEntry, folder: Path, check: Callable[[], None]) -> int:
     on, who = f"study/{entry.id}", operator()
     here.audit.record(Entry(Event.OBJECT_EXPORTED, who, on, Outcome.BEGUN))
     try:
         with progress_bar(f"Exporting {entry.id}") as bar, here.archive.open(entry.id) as reader:
-            count = take_out(reader, folder, bar)
+            count = take_out(reader, folder, bar, check)
     except BaseException:
         here.audit.record(Entry(Event.OBJECT_EXPORTED, who, on, Outcome.FAILED))
         raise

@@ -73,6 +73,11 @@ class Progress:
         self._stopped.set()
         self.on_stop()
 
+    def pause(self) -> None:
+        """The server stops. What somebody stopped before stays so, and is cleared away."""
+        self.is_paused = not self._stopped.is_set()
+        self.stop()
+
 
 @dataclass(frozen=True, slots=True)
 class Ending:
@@ -205,8 +210,7 @@ class Jobs:
         """What is under way is to be done again at the next start; what does not hear of it is broken off."""
         running = list(self._running.values())
         for _, progress in running:
-            progress.is_paused = True
-            progress.stop()
+            progress.pause()
         tasks = [task for task, _ in running]
         if tasks:
             _, late = await asyncio.wait(tasks, timeout=CLOSE_S)

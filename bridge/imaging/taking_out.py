@@ -17,9 +17,14 @@ from bridge.imaging.study import StudyReader
 FILE_MODE, FOLDER_MODE = 0o600, 0o700
 
 
-def take_out(reader: StudyReader, folder: Path, progress: Callable[[int, int], None]) -> int:
-    """As they came; gives how many. Raises Conflict, BridgeError (`storageFailed`), VaultError."""
-    with NewFolder(folder) as out:
+def take_out(
+    reader: StudyReader, folder: Path, progress: Callable[[int, int], None], check: Callable[[], None]
+) -> int:
+    """As they came; gives how many. `check` raises to break off.
+
+    Raises Conflict, BridgeError (`storageFailed`), VaultError.
+    """
+    with NewFolder(folder, check) as out:
         instances = reader.instances()
         for number, instance in enumerate(instances):
             out.write(instance.note.series, reader.iterate(instance))
@@ -30,8 +35,10 @@ def take_out(reader: StudyReader, folder: Path, progress: Callable[[int, int], N
 class NewFolder:
     """A folder that files are written to, or that is as it was before."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, check: Callable[[], None]) -> None:
+        """`check` raises to break off, also within a file."""
         self._folder = folder
+        self._check = check
         self._series: dict[str, int] = {}
         self._counts: dict[str, int] = {}
         self._is_new = False
@@ -68,6 +75,7 @@ class NewFolder:
             opened = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE)
             with os.fdopen(opened, "wb") as file:
                 for piece in content:
+                    self._check()
                     file.write(piece)
                 file.flush()
                 os.fsync(file.fileno())

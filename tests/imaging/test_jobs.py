@@ -269,6 +269,16 @@ async def test_a_server_that_stops_leaves_its_work_to_the_next_one(shop: Shop) -
     assert (await running(shop, job, lambda told: told.state is JobState.DONE)).done == 3
 
 
+async def test_what_was_stopped_is_not_taken_for_paused_when_the_server_stops_right_after(shop: Shop) -> None:
+    paused, ended = Progress(await shop.add(), set()), Progress(await shop.add(), set())
+    ended.stop()
+    for progress in (paused, ended):
+        progress.pause()
+        with pytest.raises(Stopped):
+            progress.check()
+    assert (paused.is_paused, ended.is_paused) == (True, False)
+
+
 async def test_jobs_of_a_kind_are_numbered_without_a_gap(shop: Shop) -> None:
     made = [
         await shop.rows.add_job(JobKind.COPY, STUDY, "staff", now_ms=1, options={"x": 1}, numbered=True)

@@ -15,7 +15,7 @@ import pydicom
 import pytest
 import requests
 
-from bridge.audit import read_lines
+from bridge.audit import Outcome, read_lines
 from bridge.audit.log import load_key
 from tests.imaging.corpus import ct_slice
 from tests.imaging.dimse import until
@@ -48,10 +48,13 @@ def server(tmp_path: Path) -> Iterator[Server]:
             server.process.wait()
 
 
-def audited(server: Server) -> list[tuple[str, str, str | None]]:
+def all_audited(server: Server) -> list[dict[str, Any]]:
     folder = server.data_dir / "audit"
-    lines = [line.content for line in read_lines(folder, load_key(folder, make=False))]
-    return [(line["who"].partition(":")[0], line["event"], line.get("on")) for line in lines]
+    return [line.content for line in read_lines(folder, load_key(folder, make=False))]
+
+
+def audited(server: Server) -> list[tuple[str, str, str | None]]:
+    return [(line["who"].partition(":")[0], line["event"], line.get("on")) for line in all_audited(server)]
 
 
 def only(server: Server) -> dict[str, object]:
@@ -84,6 +87,47 @@ def test_an_export_is_what_came_and_never_over_anything(server: Server, tmp_path
     assert "not empty" in server.refused("study", "export", STUDY, "-o", str(folder))
     assert [path.read_bytes() for path in files] == slices()
     assert ("operator", "objectExported", f"study/{only(server)['id']}") in audited(server)
+
+
+@pytest.mark.parametrize(
+    ("command", "number", "is_there"),
+    [
+        ("export", signal.SIGINT, False),
+        ("export", signal.SIGTERM, True),
+        ("deidentify", signal.SIGINT, True),
+    ],
+)
+def test_who_stops_an_export_finds_nothing_half_written(
+    server: Server, tmp_path: Path, command: str, number: signal.Signals, is_there: bool
+) -> None:
+    study = "1.2.826.0.1.3680043.8.498.95"
+    many = [ct_slice(each, study, study + ".1", side=256) for each in range(1, 201)]
+    assert Web(server, staff_token(server)).send(*many).status_code == 200
+    server.stop()
+    folder = tmp_path / "out"
+    if is_there:
+        folder.mkdir(mode=0o700)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "bridge", "study", command, study, "-o", str(folder)],
+        cwd=ROOT,
+        env=server.environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    try:
+        until(lambda: len(list(folder.rglob("I*"))) > 3, "it is being written")
+        process.send_signal(number)
+        said, wrong = process.communicate(timeout=30)
+    finally:
+        process.kill()
+        process.wait()
+    assert process.returncode != 0
+    assert b"Wrote" not in said
+    assert b"Traceback" not in wrong
+    assert folder.exists() is is_there
+    assert not list(folder.rglob("*"))
+    outcomes = [line["outcome"] for line in all_audited(server) if line["event"] == "objectExported"]
+    assert outcomes == [Outcome.BEGUN, Outcome.FAILED]
 
 
 def test_what_is_damaged_is_named(server: Server) -> None:
