@@ -5,7 +5,6 @@ Small objects come by STOW-RS like everybody else's. Everything passes `Access`.
 
 from __future__ import annotations
 
-import asyncio
 import gzip
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Any
@@ -86,6 +85,7 @@ class SendingDesk:
     async def begin(self, request: web.Request) -> web.Response:
         visitor = await self._access.sender(bearer(request))
         wish = await read_body(request, _NewUpload)
+        await self._imaging.ledger.settle()
         unfinished, is_new = await self._imaging.pieces.begin(visitor.who, wish.key, wish.size_bytes)
         told = {
             "upload": unfinished.id,
@@ -112,7 +112,9 @@ class SendingDesk:
         outcome: dict[str, Any] | None = None
         if unfinished.is_whole:
             upload = await pieces.keep(
-                unfinished, lambda: self._access.gate(visitor), lambda upload: self._record(visitor, upload)
+                unfinished,
+                lambda: self._access.gate(visitor),
+                lambda upload: self._imaging.ledger.record(*upload.entries(visitor.who)),
             )
             outcome = _told(upload)
         response = json_answer({"offset": unfinished.received_bytes, "outcome": outcome})
@@ -127,10 +129,6 @@ class SendingDesk:
     async def _found(self, request: web.Request) -> tuple[Visitor, Unfinished]:
         visitor = await self._access.sender(bearer(request))
         return visitor, self._imaging.pieces.find(visitor.who, request.match_info["upload"])
-
-    async def _record(self, visitor: Visitor, upload: Upload) -> None:
-        if entries := upload.entries(visitor.who):
-            await asyncio.shield(asyncio.ensure_future(self._access.record(*entries)))
 
 
 def _place(unfinished: Unfinished) -> dict[str, str]:

@@ -14,6 +14,7 @@ import structlog
 
 from bridge.audit import Audit
 from bridge.auth import Auth
+from bridge.dicomweb.ledger import Ledger
 from bridge.dicomweb.pieces import Pieces
 from bridge.dicomweb.uploads import Uploads
 from bridge.errors import BridgeError
@@ -49,6 +50,7 @@ class Imaging:
     archive: Archive
     workers: Workers
     access: Access
+    ledger: Ledger
     shelf: Shelf
     retriever: Retriever
     frames: Frames
@@ -90,6 +92,7 @@ class Imaging:
             if rounds % TIDY_ROUNDS == 1:
                 await asyncio.to_thread(self.frames.store.tidy)
             if rounds % REFRESH_ROUNDS == 0:
+                await _settle(self.ledger)
                 try:
                     await self.reading.run(self.archive.catalogue.refresh)
                 except BridgeError as error:
@@ -129,11 +132,13 @@ async def open_imaging(
         uploads = Uploads(archive)
         pieces = Pieces(folder, uploads)
         access = Access(auth, archive.catalogue, accesses, audit, reading.run)
+        ledger = Ledger(access.record)
         frames = Frames(FrameStore(vault.derived, limit_bytes=cache_bytes), workers)
         imaging = Imaging(
             archive=archive,
             workers=workers,
             access=access,
+            ledger=ledger,
             shelf=shelf,
             retriever=Retriever(shelf, workers),
             frames=frames,
@@ -158,10 +163,18 @@ async def open_imaging(
             await asyncio.to_thread(premaker.close)
             await pieces.close()
             await uploads.close()
+            await _settle(ledger)
             for close in (reading.close, decoding.close, shelf.close, frames.store.close):
                 await asyncio.to_thread(close)
     finally:
         await asyncio.to_thread(workers.close)
+
+
+async def _settle(ledger: Ledger) -> None:
+    try:
+        await ledger.settle()
+    except BridgeError as error:
+        _log.error("objects that were kept are not in the audit yet", code=error.code, entries=ledger.owed)
 
 
 def _open_archive(vault: Vault, entries: StoreEntries, workers: Workers) -> Archive:

@@ -6,7 +6,6 @@ how is `bridge.imaging`'s business; errors are raised, and `bridge.guard` puts t
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import gzip
 from collections.abc import Awaitable, Callable, Iterable
@@ -21,7 +20,6 @@ from bridge.dicomweb.thin import Thin, send_part
 from bridge.dicomweb.uploads import Upload
 from bridge.errors import ProtocolError
 from bridge.exchange import bearer
-from bridge.imaging.access import Visitor
 from bridge.imaging.catalogue import StudyEntry
 from bridge.imaging.dicomweb.accepting import (
     ANY,
@@ -115,13 +113,14 @@ class DicomWeb:
         visitor = await self._access.sender(bearer(request))
         require_json(_accepted(request))
         study = request.match_info.get("study", "")
+        await self._imaging.ledger.settle()
         upload = Upload()
         try:
             gate = functools.partial(self._access.gate, visitor, study)
             await self._imaging.uploads.take(request, visitor.who, gate, upload)
         finally:
             # What is kept is kept, so it is in the audit too if the rest never came.
-            await asyncio.shield(asyncio.ensure_future(self._record(visitor, upload)))
+            await self._imaging.ledger.record(*upload.entries(visitor.who))
         stored = upload.stored
         if not upload.results:
             raise ProtocolError("Nothing was sent.")
@@ -131,10 +130,6 @@ class DicomWeb:
         if stored.status == 503:
             headers["Retry-After"] = "10"
         return await send_whole(request, body, headers, stored.status)
-
-    async def _record(self, visitor: Visitor, upload: Upload) -> None:
-        if entries := upload.entries(visitor.who):
-            await self._access.record(*entries)
 
     # --- search ----------------------------------------------------------------------------------------------------
 
