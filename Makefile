@@ -11,6 +11,8 @@ BIN := $(VENV)/bin
 NATIVE := bridge/media/native
 NATIVE_MANIFEST := $(NATIVE)/Cargo.toml
 PYTEST_ARGS ?=
+# Tests marked `alone` run while no other does, however many processes there are.
+PYTEST_PROCESSES ?= $(shell nproc | awk '{ print $$1 < 4 ? $$1 : 4 }')
 LOCK_ARGS ?=
 # The build backend looks for its own command there.
 export PATH := $(abspath $(BIN)):$(PATH)
@@ -111,7 +113,7 @@ test-web: web/node_modules/.package-lock.json ## the page's unit tests
 .PHONY: test-python
 test-python: build/dev.stamp build/ohif.stamp bridge/static/index.html test-tools ## pytest: units, scenarios, interop and real browsers
 	mkdir -p build/screens
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n $(PYTEST_PROCESSES) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 .PHONY: kill-imaging
 kill-imaging: build/dev.stamp bridge/static/index.html test-tools ## kills the server thirty times while studies arrive; prints what it saw

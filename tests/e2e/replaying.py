@@ -55,7 +55,7 @@ async def keep(data: Path, **more: Any) -> Made:
 
 
 def staff_token(server: Server) -> str:
-    return server.command("staff", "link").strip().partition("#")[2]
+    return server.staff_token()
 
 
 async def open_replay(browser: Browser, link: str, **page_options: Any) -> Page:

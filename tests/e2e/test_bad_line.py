@@ -16,7 +16,7 @@ from tests.e2e.looking import NEW_FRAME, is_heard, moves, picture, until, watch
 from tests.e2e.people import by_id, hub_joins, in_session, satellite_joins
 from tests.netns.hosts import Line
 
-pytestmark = [pytest.mark.browser, pytest.mark.netns, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.browser, pytest.mark.netns, pytest.mark.alone, pytest.mark.timeout(300)]
 
 
 @dataclass

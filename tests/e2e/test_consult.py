@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import pytest
@@ -30,11 +30,18 @@ from tests.e2e.people import (
     satellite_joins,
     who,
 )
-from tests.serving import Server
+from tests.serving import Server, running_server
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.browser, pytest.mark.alone, pytest.mark.timeout(240)]
 
 Shoot = Callable[[Page, str], Awaitable[None]]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """One for all: every test has a session of its own."""
+    with running_server(tmp_path_factory.mktemp("server") / "data") as server:
+        yield server
 
 
 async def consult(server: Server, launch: Launch) -> tuple[dict[str, Any], Page, Page]:

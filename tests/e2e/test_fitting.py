@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
 
 import pytest
@@ -13,7 +13,7 @@ from bridge.client import Participant
 from tests.e2e.conftest import Launch
 from tests.e2e.looking import until
 from tests.e2e.people import by_id, hub_joins, in_session, satellite_joins
-from tests.serving import Server
+from tests.serving import Server, running_server
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
 
@@ -57,6 +57,14 @@ words => {
 """
 
 
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """One for all: every test has a session of its own."""
+    with running_server(tmp_path_factory.mktemp("server") / "data") as server:
+        yield server
+
+
+@pytest.mark.alone
 async def test_full_stage_with_long_names_and_much_chat_fits(
     server: Server, launch: Launch, shoot: Shoot
 ) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 from playwright.async_api import Page, expect
 
@@ -9,11 +11,18 @@ from tests.e2e.conftest import Launch, new_page
 from tests.e2e.hearing import focus, tab_to
 from tests.e2e.looking import until
 from tests.e2e.people import JOIN_TIMEOUT_MS, by_id, in_session, open_join, person, press_join, who
-from tests.serving import Server
+from tests.serving import Server, running_server
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
 
 HAS_FOCUS = "selector => document.activeElement?.matches(selector) === true"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """One for all: every test has a session of its own."""
+    with running_server(tmp_path_factory.mktemp("server") / "data") as server:
+        yield server
 
 
 async def joins_by_keyboard(page: Page, link: str, name: str) -> None:

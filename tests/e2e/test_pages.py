@@ -74,6 +74,7 @@ async def test_session_page_fits_every_screen(
         await shoot(page, f"{name}-{width}")
 
 
+@pytest.mark.alone
 async def test_demo_hub_sees_the_ultrasound_within_two_seconds(
     server: Server, launch: Launch, shoot: Shoot
 ) -> None:

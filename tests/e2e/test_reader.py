@@ -301,6 +301,7 @@ async def test_compares_side_by_side_at_the_same_place(
     await shoot(page, "reader-compared")
 
 
+@pytest.mark.alone
 async def test_an_ultrasound_loop_runs_at_its_own_rate(
     browser: Browser, reading: Reading, shoot: Shoot
 ) -> None:

@@ -30,6 +30,7 @@ Shoot = Callable[[Page, str], Awaitable[None]]
 SLICES = 40
 
 
+@pytest.mark.alone
 async def test_points_read_a_ct_together(server: Server, launch: Launch, shoot: Shoot) -> None:
     made = server.create_session()
     tokens, links = made["tokens"], made["links"]

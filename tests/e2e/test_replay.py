@@ -15,7 +15,7 @@ from tests.e2e.replaying import LARGE, MEDIA_TIMES, SECONDS, Kept, at_s, keep, o
 from tests.recordings.making import CLINIC, HUB
 from tests.serving import running_server
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.browser, pytest.mark.alone, pytest.mark.timeout(240)]
 
 
 Shoot = Callable[[Page, str], Awaitable[None]]

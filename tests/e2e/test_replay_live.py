@@ -17,7 +17,7 @@ from tests.e2e.people import by_id
 from tests.e2e.replaying import LARGE
 from tests.serving import Server
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.browser, pytest.mark.alone, pytest.mark.timeout(240)]
 
 
 Shoot = Callable[[Page, str], Awaitable[None]]

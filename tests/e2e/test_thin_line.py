@@ -24,7 +24,7 @@ from tests.e2e.people import (
 )
 from tests.e2e.visualclock import SHOW_CLOCK_JS, filmed_delay_ms
 
-pytestmark = [pytest.mark.browser, pytest.mark.netns, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.browser, pytest.mark.netns, pytest.mark.alone, pytest.mark.timeout(240)]
 
 ULTRASOUND = picture("ultrasound")
 FULL = [ULTRASOUND, *CINE_SIZE]

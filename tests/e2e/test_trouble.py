@@ -24,7 +24,7 @@ from tests.e2e.people import (
 )
 from tests.serving import Server
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.browser, pytest.mark.alone, pytest.mark.timeout(240)]
 
 
 async def test_reloaded_pages_go_on_by_themselves(server: Server, launch: Launch) -> None:

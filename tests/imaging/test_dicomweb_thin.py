@@ -323,6 +323,7 @@ print(json.dumps(told))
 """
 
 
+@pytest.mark.alone
 @pytest.mark.netns
 @pytest.mark.timeout(120)
 def test_the_first_picture_of_a_ct_is_there_within_a_second_at_512_kbit(tmp_path: Path) -> None:

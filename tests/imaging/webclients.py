@@ -18,7 +18,7 @@ PARTS = 'multipart/related; type="application/dicom"'
 
 def staff_token(server: Server) -> str:
     """A token of who runs this server."""
-    return server.command("staff", "link").strip().rpartition("#")[2]
+    return server.staff_token()
 
 
 def body_of(objects: Iterable[bytes], type: str = "application/dicom") -> tuple[bytes, str]:

@@ -233,6 +233,7 @@ async def test_what_a_sync_could_not_confirm_is_written_again(tmp_path: Path) ->
         assert told(tape) == ["storageFailed", "storageRecovered"]
 
 
+@pytest.mark.alone
 async def test_a_hanging_disk_is_noticed_while_it_hangs_and_live_pictures_go_on(ext4_disk: Disk) -> None:
     async with running_engine() as (engine, news):
         vault = Vault(ext4_disk.folder / "data")
@@ -279,6 +280,7 @@ async def longest_lag_s() -> float:
     return longest_s
 
 
+@pytest.mark.alone
 async def test_closing_does_not_wait_for_a_disk_that_hangs(ext4_disk: Disk) -> None:
     async with session(ext4_disk, video("vp8", 90)) as running:
         await running.sending

@@ -9,7 +9,7 @@ import pytest
 
 from tests.netns.hosts import FAR_ADDRESS, two_hosts
 
-pytestmark = pytest.mark.netns
+pytestmark = [pytest.mark.netns, pytest.mark.alone]
 
 
 def ping(command: list[str]) -> tuple[float, float]:

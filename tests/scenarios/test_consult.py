@@ -41,6 +41,7 @@ async def test_hub_sees_the_ultrasound_move_and_hears_the_satellite(
     assert speaking
 
 
+@pytest.mark.alone
 async def test_viewer_who_joins_midway_sees_a_picture_within_two_seconds(server: Server, cine: Cine) -> None:
     tokens = server.create_session()["tokens"]
     clinic = satellite(server, tokens["satellite"], cine)
@@ -115,6 +116,7 @@ async def test_second_join_on_a_link_tells_the_older(server: Server) -> None:
         assert newer.id == older.id
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGKILL])
 async def test_all_are_back_within_five_seconds_of_a_restart(
     server: Server, cine: Cine, sign: signal.Signals

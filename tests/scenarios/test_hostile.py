@@ -32,7 +32,7 @@ from tests.scenarios.hostile import (
 from tests.scenarios.receiving import receive
 from tests.serving import Server
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = [pytest.mark.alone, pytest.mark.timeout(60)]
 
 FRAMES_PER_S = 30
 LEAST_SHARE = 0.5

@@ -114,6 +114,7 @@ def memory_mb(server: Server) -> float:
     return float(psutil.Process(server.process.pid).memory_info().rss) / 1e6
 
 
+@pytest.mark.alone
 async def test_hostile_objects_by_every_way_leave_a_live_session_alone(
     tmp_path: Path, cine: Cine, sound: Samples
 ) -> None:

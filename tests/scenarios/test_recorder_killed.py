@@ -99,6 +99,7 @@ def kill_one(folder: Path, seed: int) -> tuple[Arrived, Tape]:
     return arrived, play_back(vault, recording)
 
 
+@pytest.mark.alone
 @pytest.mark.timeout(240)
 def test_a_kill_at_any_moment_costs_two_seconds_at_most(tmp_path: Path) -> None:
     folder = tmp_path / "data"
