@@ -7,22 +7,30 @@ is made at once by a worker and kept then; nobody makes the same frame at the sa
 from __future__ import annotations
 
 import threading
+import time
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from bridge.errors import BridgeError
+from bridge.errors import BridgeError, LimitExceeded
 from bridge.imaging.dicomweb.shelf import OpenStudy
 from bridge.imaging.errors import DicomError
 from bridge.imaging.framejobs import frame_job
 from bridge.imaging.framestore import FrameStore
-from bridge.imaging.keptframes import FrameKey, Known
+from bridge.imaging.keptframes import REFUSED, FrameKey, Known
 from bridge.imaging.layout import InstanceNote
 from bridge.imaging.pixels.format import HTJ2K_LOSSLESS_RPCL
 from bridge.imaging.pixels.jobs import STEPWISE, stepwise_of
 from bridge.imaging.pixels.stepwise import may_pay
 from bridge.imaging.study import Instance
 from bridge.imaging.workers import WorkerLost, Workers
+
+TURN_TIMEOUT_S = 30.0
+"""So long one waits for somebody else who makes the same frame: as long as a worker may take for it."""
+FAILED_S = 60.0
+"""So long a frame that could not be made is not tried again: what was short may be there then."""
+FAILED_LIMIT = 10_000
 
 Wish = Callable[["Outline"], tuple[int, int]]
 """From where to where. It may raise what it has against the frame."""
@@ -63,9 +71,14 @@ class Refused(BridgeError):
 class Frames:
     """Safe for use by several threads."""
 
-    def __init__(self, store: FrameStore, workers: Workers) -> None:
+    def __init__(
+        self, store: FrameStore, workers: Workers, now_s: Callable[[], float] = time.monotonic
+    ) -> None:
         self.store = store
         self._workers = workers
+        self._now_s = now_s
+        self._failed: OrderedDict[FrameKey, float] = OrderedDict()
+        """When it was, the longest ago first."""
         self._lock = threading.Lock()
         self._making: dict[FrameKey, _Turn] = {}
 
@@ -79,9 +92,9 @@ class Frames:
         return self._cut(opened, instance, key, known, wish) if known is not None else None
 
     def are_known(self, opened: OpenStudy, instances: Iterable[Instance]) -> bool:
-        """Whether the first frames of these were all made or refused before."""
+        """Whether the first frames of these were all made or refused before, or failed just now."""
         keys = [key_of(instance, 0) for instance in instances if may_pay(instance.note)]
-        return not self.store.missing(opened.reader.id, keys)
+        return all(self._has_failed(key) for key in self.store.missing(opened.reader.id, keys))
 
     def get(self, opened: OpenStudy, instance: Instance, index: int, wish: Wish) -> Cut:
         """As `ready`, but made now if it was not. Raises DicomError, LimitExceeded too."""
@@ -90,6 +103,8 @@ class Frames:
             ready = self.ready(opened, instance, index, wish)
             if ready is not None:
                 return ready
+            if self._has_failed(key):
+                raise _refused(instance.note)
             outline, data = self._made(opened, instance, key, self._workers)
         start, stop = wish(outline)
         if not data:
@@ -128,23 +143,42 @@ class Frames:
             made = stepwise_of(workers.call(STEPWISE, job))
             if not made.data and len(opened.frame(instance, key.frame)) != made.ends[-1]:
                 raise DicomError("The frame could not be read.")
-        except WorkerLost:
-            raise  # Perhaps for want of memory or time just now.
         except DicomError as error:
-            self.store.put(opened.reader.id, key, Known((), "", error.code, False), b"")
+            if error.code == REFUSED:
+                self.store.put(opened.reader.id, key, Known((), "", REFUSED, False), b"")
+            elif workers is self._workers:
+                # Perhaps for want of memory or time just now: that is no reason for ever.
+                self._note_failed(key)
+            if isinstance(error, WorkerLost):
+                raise
             raise _refused(instance.note) from None
         self.store.put(opened.reader.id, key, Known(made.ends, made.tag, "", not made.data), made.data)
         return Outline(made.ends, made.tag), made.data
 
+    def _note_failed(self, key: FrameKey) -> None:
+        with self._lock:
+            self._failed.pop(key, None)
+            self._failed[key] = self._now_s()
+            if len(self._failed) > FAILED_LIMIT:
+                self._failed.popitem(last=False)
+
+    def _has_failed(self, key: FrameKey) -> bool:
+        with self._lock:
+            return self._now_s() - self._failed.get(key, -FAILED_S) < FAILED_S
+
     @contextmanager
     def _turn(self, key: FrameKey) -> Iterator[None]:
-        """One after the other with whoever makes the same frame."""
+        """One after the other with whoever makes the same frame. Raises LimitExceeded if that takes too long."""
         with self._lock:
             turn = self._making.setdefault(key, _Turn())
             turn.users += 1
         try:
-            with turn.lock:
+            if not turn.lock.acquire(timeout=TURN_TIMEOUT_S):
+                raise LimitExceeded("This picture is being made; try again in a moment.")
+            try:
                 yield
+            finally:
+                turn.lock.release()
         finally:
             with self._lock:
                 turn.users -= 1

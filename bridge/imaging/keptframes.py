@@ -21,6 +21,8 @@ MAKER = 1
 """What other makers made is not used: it might be another codestream, and its halves would not fit."""
 STREAMS_LIMIT = 16
 """Each is an open file. Who looks at a study now and then for months leaves more: then all is made anew."""
+REFUSED = "unsupported"
+"""The only refusal that stands: what failed otherwise may not fail the next time."""
 _PREVIEW = 2
 
 
@@ -188,7 +190,7 @@ def _index(reader: StreamReader) -> Iterator[tuple[FrameKey, Known]]:
             note = _decoder.decode(part.note)
         except (msgspec.DecodeError, UnicodeError):
             continue  # Of a later version.
-        if not isinstance(note, FrameNote) or note.maker != MAKER:
+        if not isinstance(note, FrameNote) or note.maker != MAKER or note.refused not in ("", REFUSED):
             continue
         known = Known(note.ends, note.tag, note.refused, note.as_stored, reader.stream, part.number)
         if not (note.refused or note.as_stored):

@@ -8,21 +8,27 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from pydicom.uid import generate_uid
 
 from bridge.audit import AUDIT_FOLDER, Audit
-from bridge.errors import NotFound
+from bridge.errors import BridgeError, LimitExceeded, NotFound
+from bridge.imaging import frames as frames_module
 from bridge.imaging.archive import Archive
+from bridge.imaging.catalogue import StudyEntry
+from bridge.imaging.dicomweb.sharpening import PREVIEWS_WITHIN_S, Sharpener
 from bridge.imaging.dicomweb.shelf import OpenStudy, Shelf
-from bridge.imaging.frames import Frames, Outline, Refused
+from bridge.imaging.errors import DicomError
+from bridge.imaging.frames import FAILED_S, Frames, Outline, Refused, key_of
 from bridge.imaging.framestore import FrameStore
+from bridge.imaging.keptframes import Known
 from bridge.imaging.pixels.progressive import decode_preview
 from bridge.imaging.premaking import NICENESS, Premaker
 from bridge.imaging.study import Instance
-from bridge.imaging.workers import Workers
+from bridge.imaging.workers import WorkerLost, Workers
 from bridge.vault import ObjectKind, Vault
 from tests.imaging.corpus import archive_in, ct_slice
 from tests.imaging.pictures import files_with_pixels
@@ -31,14 +37,17 @@ SIDE = 128
 
 
 class CountingWorkers:
-    """Counts what workers are asked for."""
+    """Counts what workers are asked for, and fails as they do if it is told to."""
 
     def __init__(self, workers: Workers) -> None:
         self._workers = workers
         self.calls = 0
+        self.failure: BridgeError | None = None
 
     def call(self, *arguments: object, **more: object) -> bytes:
         self.calls += 1
+        if self.failure is not None:
+            raise self.failure
         return self._workers.call(*arguments, **more)  # type: ignore[arg-type]
 
 
@@ -98,7 +107,7 @@ def archive(tmp_path: Path, workers: Workers) -> Iterator[Archive]:
 
 
 @contextmanager
-def place_in(folder: Path, archive: Archive, workers: Workers, study: str, **more: int) -> Iterator[Place]:
+def place_in(folder: Path, archive: Archive, workers: Workers, study: str, **more: Any) -> Iterator[Place]:
     shelf, vault, counting = Shelf(archive), Vault(folder), CountingWorkers(workers)
     store = FrameStore(vault.derived, **more)
     frames = Frames(store, counting)  # type: ignore[arg-type]
@@ -199,6 +208,124 @@ def test_a_refusal_is_remembered(tmp_path: Path, archive: Archive, workers: Work
         with pytest.raises(Refused):
             place.get(preview)
         assert place.workers.calls == 1
+
+
+@dataclass
+class Clock:
+    now_s: float = 1000.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+@pytest.mark.parametrize(
+    ("failure", "told"),
+    [
+        (DicomError("The object needs more memory than it may have.", "tooLarge"), Refused),
+        (DicomError("The object cannot be read."), Refused),
+        (WorkerLost("Reading the object took too long.", "tooLarge"), WorkerLost),
+        (LimitExceeded("Too many objects are being read just now; try again in a moment."), LimitExceeded),
+    ],
+)
+def test_what_failed_once_is_tried_again_later(
+    place: Place, monkeypatch: pytest.MonkeyPatch, failure: BridgeError, told: type[BridgeError]
+) -> None:
+    clock = Clock()
+    monkeypatch.setattr(place.frames, "_now_s", clock)
+    place.workers.failure = failure
+    with pytest.raises(told):
+        place.get(preview)
+    assert place.derived_bytes() == 0
+    if told is not LimitExceeded:
+        # Not at once: a reader who turns the pages would have it tried each time.
+        with pytest.raises(Refused):
+            place.get(preview)
+        assert place.workers.calls == 1
+    place.workers.failure = None
+    clock.now_s += FAILED_S
+    assert len(place.get(preview)) > 0
+
+
+def test_a_refusal_of_another_sort_that_was_kept_does_not_stand(place: Place) -> None:
+    with place.first() as (_, instance):
+        key = key_of(instance, 0)
+    place.store.put(place.study, key, Known((), "", "tooLarge", False), b"")
+    place.store.close()
+    assert len(place.get(preview)) > 0
+
+
+def test_nobody_waits_for_ever_for_who_makes_the_same_frame(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(frames_module, "TURN_TIMEOUT_S", 0.05)
+    at_work, go_on = threading.Event(), threading.Event()
+    real = place.workers.call
+
+    def slow(*arguments: object, **more: object) -> bytes:
+        at_work.set()
+        assert go_on.wait(20)
+        return real(*arguments, **more)
+
+    monkeypatch.setattr(place.workers, "call", slow)
+    first = threading.Thread(target=lambda: place.get(everything))
+    first.start()
+    try:
+        assert at_work.wait(20)
+        with pytest.raises(LimitExceeded):
+            place.get(everything)
+    finally:
+        go_on.set()
+        first.join()
+    assert len(place.get(everything)) > 0
+
+
+@pytest.mark.parametrize(
+    ("failure", "calls"),
+    [
+        (WorkerLost("Reading the object failed; it may be damaged on purpose."), 1),
+        (LimitExceeded("Too many objects are being read just now; try again in a moment."), 1),
+        (DicomError("The object cannot be read."), 4),
+    ],
+)
+def test_previews_end_where_workers_are_lost_or_short_but_not_at_a_damaged_object(
+    tmp_path: Path, archive: Archive, workers: Workers, failure: BridgeError, calls: int
+) -> None:
+    study = take_in(archive, *slices(5))
+    with place_in(tmp_path / "data", archive, workers, study) as place:
+        entry, uids = series_of(place)
+        with place.shelf.study(study) as opened:
+            place.frames.get(opened, opened.reader.instance(uids[-1]), 0, everything)
+        place.workers.failure, place.workers.calls = failure, 0
+        sharpener = Sharpener(place.shelf, place.frames)
+        got = [piece.location for piece in sharpener.previews(entry, "", uids, 2)]
+        assert place.workers.calls == calls
+        # What is there already is given nevertheless.
+        assert got == [f"instances/{uids[-1]}/frames/1"]
+
+
+def test_previews_that_take_too_long_to_make_are_left_out(
+    tmp_path: Path, archive: Archive, workers: Workers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study, clock = take_in(archive, *slices(5)), Clock()
+    with place_in(tmp_path / "data", archive, workers, study) as place:
+        real = place.workers.call
+
+        def slow(*arguments: object, **more: object) -> bytes:
+            clock.now_s += PREVIEWS_WITHIN_S / 2
+            return real(*arguments, **more)
+
+        monkeypatch.setattr(place.workers, "call", slow)
+        entry, uids = series_of(place)
+        sharpener = Sharpener(place.shelf, place.frames, clock)
+        for shown in (2, 4, 5):
+            assert len(list(sharpener.previews(entry, "", uids, 2))) == shown
+
+
+def series_of(place: Place) -> tuple[StudyEntry, list[str]]:
+    """The study's entry, and its objects in their order."""
+    (entry,) = [each for each in place.archive.catalogue.all() if each.id == place.study]
+    with place.shelf.study(place.study) as opened:
+        return entry, [each.note.sop_instance for each in opened.reader.instances()]
 
 
 def test_the_studies_not_looked_at_for_longest_make_room(

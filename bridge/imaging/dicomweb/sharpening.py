@@ -5,9 +5,10 @@ For threads; it knows neither who asks nor HTTP.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 
-from bridge.errors import BridgeError
+from bridge.errors import BridgeError, LimitExceeded
 from bridge.imaging.catalogue import StudyEntry
 from bridge.imaging.dicomweb.accepting import ANY, Range
 from bridge.imaging.dicomweb.shelf import OpenStudy, Shelf
@@ -15,12 +16,15 @@ from bridge.imaging.dicomweb.wado import Piece, Target, selected
 from bridge.imaging.frames import Cut, Frames, Outline, Wish
 from bridge.imaging.pixels.format import HTJ2K_LOSSLESS_RPCL
 from bridge.imaging.study import Instance
+from bridge.imaging.workers import WorkerLost
 
 TYPE = "image/jphc"
 PREVIEW_LEVEL = 2
 """Where none is said."""
 PREVIEWS_LIMIT = 100
 """Of one request."""
+PREVIEWS_WITHIN_S = 20.0
+"""So long previews that have to be made first keep a thread; the rest is asked for again."""
 CONTENT_TYPE = f"{TYPE}; transfer-syntax={HTJ2K_LOSSLESS_RPCL}"
 
 
@@ -55,9 +59,10 @@ def content_range(start: int, length: int, size_bytes: int) -> str:
 class Sharpener:
     """For threads."""
 
-    def __init__(self, shelf: Shelf, frames: Frames) -> None:
+    def __init__(self, shelf: Shelf, frames: Frames, now_s: Callable[[], float] = time.monotonic) -> None:
         self._shelf = shelf
         self._frames = frames
+        self._now_s = now_s
 
     def ready(self, entry: StudyEntry, target: Target, number: int, wish: Wish) -> Cut | None:
         """A piece of a frame, by its number from 1 on, if it was made before. Raises NotFound, Refused, VaultError, and
@@ -80,17 +85,25 @@ class Sharpener:
     ) -> Iterator[Piece]:
         """The first frame of each of these instances at a level, in their order.
 
-        Those that are not given so, or fail, are left out: who asks for them alone is told why. Raises NotFound before
-        the first.
+        Those that are not given so, or fail, are left out: who asks for them alone is told why. So are all that are
+        left where workers are short or lost, or it takes too long. Raises NotFound before the first.
         """
 
         def wish(outline: Outline) -> tuple[int, int]:
             return 0, outline.prefix_bytes(level)
 
+        end_s = self._now_s() + PREVIEWS_WITHIN_S
         with self._shelf.study(entry.id) as opened:
             for instance in _in_series(opened, series, instances):
                 try:
-                    cut = self._frames.get(opened, instance, 0, wish)
+                    cut = self._frames.ready(opened, instance, 0, wish)
+                    if cut is None:
+                        if self._now_s() >= end_s:
+                            continue
+                        cut = self._frames.get(opened, instance, 0, wish)
+                except (WorkerLost, LimitExceeded):
+                    end_s = self._now_s()  # What is made already is given even so.
+                    continue
                 except BridgeError:
                     continue
                 span = content_range(0, len(cut.data), cut.outline.size_bytes)
