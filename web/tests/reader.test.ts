@@ -7,7 +7,7 @@ import { personName } from "../src/reading/dataset";
 import type { Dataset } from "../src/reading/dataset";
 import { enlarged, fromRunLengths, meant, nativeOf, roomFor } from "../src/reading/decoding/form";
 import type { Meaning } from "../src/reading/decoding/form";
-import { Shelf, wayOf } from "../src/reading/loading/held";
+import { Beginning, Shelf, wayOf } from "../src/reading/loading/held";
 import { outwards, wishes } from "../src/reading/loading/plan";
 import { angle, area, distance, valuesIn } from "../src/reading/measure";
 import { picturesOf, seriesOf } from "../src/reading/model";
@@ -205,8 +205,8 @@ describe("slots", () => {
 
 describe("what is fetched", () => {
   const shown = [{ pictures: stack(0, 1, 2, 3, 4), at: 2 }];
-  const order = (isMoving: boolean, sharpLimit = 9): readonly string[] =>
-    [...wishes({ shown, isMoving, sharpLimit })].map(({ picture: each, grade }) => `${grade} ${each.instanceNumber}`);
+  const order = (isMoving: boolean, sharpLimit = 9, smallLimit = 9): readonly string[] =>
+    [...wishes({ shown, isMoving, smallLimit, sharpLimit })].map(({ picture: each, grade }) => `${grade} ${each.instanceNumber}`);
 
   it("begins small where the reader stands, is sharp there, then goes outwards", () => {
     expect(order(false).slice(0, 4)).toEqual(["preview 3", "sharp 3", "preview 3", "preview 4"]);
@@ -217,6 +217,7 @@ describe("what is fetched", () => {
   it("leaves sharp pictures for later while the reader moves, and what has no room for ever", () => {
     expect(order(true).indexOf("sharp 3")).toBeGreaterThan(order(true).lastIndexOf("preview 1"));
     expect(order(false, 2).filter((each) => each.startsWith("sharp"))).toEqual(["sharp 3", "sharp 3", "sharp 4"]);
+    expect(order(false, 0, 2).slice(2)).toEqual(["preview 3", "preview 4"]);
   });
 
   it("has no small picture of what a mean would spoil", () => {
@@ -226,12 +227,63 @@ describe("what is fetched", () => {
     expect(wayOf({ ...large, form: { ...GREY, photometric: "PALETTE COLOR" } })).toBe("stored");
   });
 
-  it("lets go of what lies furthest when memory is full", () => {
-    const pictures = stack(0, 1, 2);
-    const shelf = new Shelf(2 * 20 * 40 * 2);
-    for (const each of pictures) shelf.keep(each, { data: new Int16Array(800), columns: 20, rows: 40, samples: 1 });
-    shelf.trim(outwards([{ pictures, at: 0 }]));
-    expect(pictures.map((each) => shelf.of(each).full !== null)).toEqual([true, true, false]);
+  describe("keeps to its memory", () => {
+    const SHARP_BYTES = 20 * 40 * 2;
+    const sharp = { data: new Int16Array(800), columns: 20, rows: 40, samples: 1 } as const;
+    const small = { data: new Int16Array(50), columns: 5, rows: 10, samples: 1 } as const;
+    const isComing = (): boolean => false;
+
+    it("by letting go of sharp pictures that lie furthest, while their small ones stay", () => {
+      const pictures = stack(0, 1, 2);
+      const shelf = new Shelf(2 * SHARP_BYTES + 3 * small.data.byteLength);
+      for (const each of pictures) {
+        shelf.keepSmall(each, small);
+        shelf.keep(each, sharp);
+      }
+      shelf.trim(outwards([{ pictures, at: 0 }]), 9, isComing);
+      expect(pictures.map((each) => shelf.of(each).full !== null)).toEqual([true, true, false]);
+      expect(pictures.every((each) => shelf.of(each).small !== null)).toBe(true);
+    });
+
+    it("by letting go of all of a study that nobody has before them any more, before anything of the one that is shown", () => {
+      const [former, shown] = [stack(0, 1), stack(0, 1).map((each) => ({ ...each, id: `other ${each.id}` }))];
+      const shelf = new Shelf(2 * SHARP_BYTES + 200);
+      for (const each of former) {
+        const held = shelf.of(each);
+        held.beginning = new Beginning();
+        held.beginning.add(new Uint8Array(100));
+        shelf.keepSmall(each, small);
+      }
+      for (const each of shown) shelf.keep(each, sharp);
+      expect(shelf.usedBytes).toBe(2 * SHARP_BYTES + 400);
+      shelf.trim(outwards([{ pictures: shown, at: 0 }]), 9, isComing);
+      expect(shelf.usedBytes).toBe(2 * SHARP_BYTES + 200);
+      expect(shown.every((each) => shelf.of(each).full !== null)).toBe(true);
+      expect(former.map((each) => shelf.of(each).small !== null)).toEqual([false, true]);
+    });
+
+    it("by letting go of what came of codestreams beyond their small pictures, but not of what is coming", () => {
+      const pictures = stack(0, 1, 2);
+      const shelf = new Shelf(300);
+      for (const each of pictures) {
+        const held = shelf.of(each);
+        held.beginning = new Beginning();
+        held.beginning.add(new Uint8Array(150).fill(7));
+        held.previewEnd = 100;
+        shelf.keepSmall(each, { ...small, data: new Int16Array(0) });
+      }
+      const [first, , last] = pictures;
+      shelf.trim(outwards([{ pictures, at: 0 }]), 9, (id) => id === last?.id);
+      expect(pictures.map((each) => shelf.of(each).beginning?.length)).toEqual([100, 100, 150]);
+      expect(first && shelf.of(first).beginning?.bytes()).toEqual(new Uint8Array(100).fill(7));
+    });
+
+    it("by asking for no more than stays", () => {
+      const large = { ...picture(slice(1, 0)), columns: 512, rows: 512 };
+      const shelf = new Shelf(100 * 512 * 512 * 2);
+      expect(shelf.limits(large, 300)).toEqual({ small: 500, sharp: 60 });
+      expect(shelf.limits(large, 9000)).toEqual({ small: 500, sharp: 40 });
+    });
   });
 });
 

@@ -8,6 +8,7 @@ import type { Picture, Series, SeriesHead, StudyHead } from "../model";
 import { NEEDED } from "../attributes";
 import { text } from "../dataset";
 import type { Dataset } from "../dataset";
+import { Parts } from "./parts";
 import { ANSWERED_MS, STALLED_MS, allPieces, eachPiece, patiently } from "./patience";
 
 const BASE = "/dicom-web";
@@ -16,6 +17,8 @@ const THUMBNAIL = 128;
 const VIDEO_SYNTAX = /^1\.2\.840\.10008\.1\.2\.4\.10[0-8](\.1)?$/;
 export const HTJ2K = "1.2.840.10008.1.2.4.202";
 export const EXPLICIT_LITTLE = "1.2.840.10008.1.2.1";
+const TOGETHER = `multipart/related; type="image/jphc"; transfer-syntax=${HTJ2K}`;
+const CONTENT_RANGE = /^bytes (\d+)-(\d+)\/(\d+)$/;
 
 export interface FrameAsk {
   readonly accept: string;
@@ -36,6 +39,14 @@ export interface FrameAnswer {
   readonly total: number | null;
 }
 
+/** Takes small pictures as they come. */
+export interface PreviewTaker {
+  /** The codestream's first `end` bytes of `total` come. */
+  begins(instance: string, end: number, total: number): void;
+  bytes(piece: Uint8Array): void;
+  ends(): void;
+}
+
 export interface StudyApi {
   studies(signal?: AbortSignal): Promise<readonly StudyHead[]>;
   study(uid: string, signal?: AbortSignal): Promise<StudyHead>;
@@ -48,6 +59,8 @@ export interface StudyApi {
   video(study: string, series: string, instance: string, signal: AbortSignal): Promise<Blob>;
   /** `onBytes` gets what comes as it comes, after `onAnswer`. Raises ApiError. */
   frame(picture: Picture, ask: FrameAsk, signal: AbortSignal, onAnswer: (answer: FrameAnswer) => void, onBytes: (bytes: Uint8Array) => void): Promise<void>;
+  /** Of the first frames of some instances of a series, in this order; those that cannot be had so are left out. Raises ApiError. */
+  previews(study: string, series: string, instances: readonly string[], level: number, signal: AbortSignal, taker: PreviewTaker): Promise<void>;
 }
 
 export function createStudyApi(token: string, request: typeof fetch = (...args) => fetch(...args)): StudyApi {
@@ -123,6 +136,25 @@ export function createStudyApi(token: string, request: typeof fetch = (...args) 
         await eachPiece(response, came, onBytes);
       });
     },
+    async previews(study, series, instances, level, signal, taker) {
+      const path = `${seriesPath(study, series)}/previews?level=${level}&instances=${instances.join(",")}`;
+      const parts = new Parts({
+        begins: (headers) => {
+          const [, instance = ""] = /^instances\/([0-9.]+)\/frames\/1$/.exec(headers.get("content-location") ?? "") ?? [];
+          const range = CONTENT_RANGE.exec(headers.get("content-range") ?? "");
+          if (instance === "" || range?.[1] !== "0") throw new ApiError("internal", "a part of which nobody knows what it is");
+          taker.begins(instance, Number(range[2]) + 1, Number(range[3]));
+        },
+        bytes: (piece) => taker.bytes(piece),
+        ends: () => taker.ends(),
+      });
+      // They may all have to be made first.
+      await patiently(signal, ANSWERED_MS, async (both, came) => {
+        const response = await ask(path, TOGETHER, both);
+        await eachPiece(response, came, (piece) => parts.feed(piece));
+      });
+      if (!parts.isWhole) throw new ApiError("network", "the answer broke off");
+    },
   };
 }
 
@@ -133,7 +165,7 @@ function seriesPath(study: string, series: string): string {
 function answerOf(response: Response): FrameAnswer {
   const [type = "", ...parameters] = (response.headers.get("Content-Type") ?? "").split(";").map((part) => part.trim());
   const syntax = parameters.find((part) => part.startsWith("transfer-syntax="))?.slice("transfer-syntax=".length).replaceAll('"', "");
-  const range = /^bytes (\d+)-(\d+)\/(\d+)$/.exec(response.headers.get("Content-Range") ?? "");
+  const range = CONTENT_RANGE.exec(response.headers.get("Content-Range") ?? "");
   const length = Number(response.headers.get("Content-Length"));
   return {
     status: response.status,

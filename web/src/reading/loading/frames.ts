@@ -1,4 +1,5 @@
-// Owns how pictures come to this browser: a few at once, the most wanted first, no byte twice, again after the line broke.
+// Owns which pictures are asked for now: a few at once, the most wanted first, small ones many in one answer, what nobody waits for
+// any more given up; and again after the line broke.
 
 import { signal } from "@preact/signals";
 import type { ReadonlySignal } from "@preact/signals";
@@ -6,10 +7,10 @@ import { ApiError } from "../../api";
 import type { ErrorCode } from "../../protocol";
 import type { DecoderPool } from "../decoding/pool";
 import type { Decoded } from "../decoding/form";
-import { EXPLICIT_LITTLE, HTJ2K } from "./api";
-import type { FrameAnswer, FrameAsk, StudyApi } from "./api";
-import { Beginning, Shelf, sharpBytes } from "./held";
-import { meaningOf } from "./meaning";
+import type { PreviewTaker, StudyApi } from "./api";
+import { BATCHES_AT_ONCE, Batch, FIRST_TOGETHER, TOGETHER, nearest } from "./batches";
+import { Fetcher, PREVIEW_LEVEL } from "./fetcher";
+import { Shelf } from "./held";
 import { outwards, wishes } from "./plan";
 import type { Grade, Plan, Wish } from "./plan";
 import type { Picture } from "../model";
@@ -18,14 +19,9 @@ const AT_ONCE = 6;
 const PREVIEWS_AT_ONCE = 4;
 /** Few, so that a thin line has room for what somebody turns to. */
 const SHARP_AT_ONCE = 2;
-const PREVIEW_LEVEL = 2;
 const RETRY_MS = [500, 1000, 2000, 4000, 8000] as const;
 const MEBIBYTE = 1024 * 1024;
 const USUAL_MEMORY_GIB = 4;
-const AS_STORED = "image/*; transfer-syntax=*, application/octet-stream; transfer-syntax=*";
-const DECODED = `application/octet-stream; transfer-syntax=${EXPLICIT_LITTLE}`;
-const LOSSY_JPEG: readonly string[] = ["1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.51"];
-const CODESTREAM = `image/jphc; transfer-syntax=${HTJ2K}`;
 
 export interface Best {
   readonly grade: Grade;
@@ -33,14 +29,25 @@ export interface Best {
 }
 
 interface Fetching {
-  readonly wish: Wish;
+  readonly picture: Picture;
+  readonly grade: Grade;
   readonly stop: AbortController;
+  /** All of it has come, and is decoded. */
+  hasCome: boolean;
 }
 
 export class Frames {
-  private readonly shelf = new Shelf(budgetBytes());
+  private readonly shelf: Shelf;
+  private readonly fetcher: Fetcher;
   private readonly fetching = new Map<string, Fetching>();
-  private plan: Plan = { shown: [], isMoving: false, sharpLimit: 0 };
+  private readonly batches = new Set<Batch>();
+  /** Came in an answer with others, and are decoded. */
+  private readonly opening = new Set<string>();
+  /** Left out of an answer with others: asked for alone, they are told why. */
+  private readonly alone = new Set<string>();
+  private comesTogether = true;
+  private together = FIRST_TOGETHER;
+  private plan: Plan = { shown: [], isMoving: false, smallLimit: 0, sharpLimit: 0 };
   private failures = 0;
   private pausedUntil = 0;
   private timer: ReturnType<typeof setTimeout> | undefined;
@@ -51,14 +58,23 @@ export class Frames {
 
   constructor(
     private readonly api: StudyApi,
-    private readonly pool: DecoderPool,
+    pool: DecoderPool,
     private readonly onCame: (picture: Picture) => void,
-  ) {}
+    budgetBytes = usualBudgetBytes(),
+  ) {
+    this.shelf = new Shelf(budgetBytes);
+    this.fetcher = new Fetcher(api, pool, this.shelf);
+  }
 
   want(shown: Plan["shown"], isMoving: boolean): void {
     const [first] = shown.flatMap(({ pictures, at }) => pictures[at] ?? []);
-    const sharpLimit = first ? Math.max(1, Math.floor((this.shelf.budgetBytes * 0.9) / sharpBytes(first))) : 0;
-    this.plan = { shown, isMoving, sharpLimit };
+    const count = shown.reduce((sum, { pictures }) => sum + pictures.length, 0);
+    const limits = first ? this.shelf.limits(first, count) : { small: 0, sharp: 0 };
+    const before = this.plan.shown;
+    this.plan = { shown, isMoving, smallLimit: limits.small, sharpLimit: limits.sharp };
+    const isOther = shown.length !== before.length || shown.some(({ pictures }, cell) => pictures !== before[cell]?.pictures);
+    if (isOther) this.leave();
+    if (!isMoving) this.turn();
     this.go();
   }
 
@@ -82,7 +98,7 @@ export class Frames {
   close(): void {
     this.isClosed = true;
     clearTimeout(this.timer);
-    for (const { stop } of this.fetching.values()) stop.abort();
+    for (const { stop } of [...this.fetching.values(), ...this.batches]) stop.abort();
     this.shelf.clear();
   }
 
@@ -95,175 +111,213 @@ export class Frames {
       return;
     }
     let whole = 0;
+    const gathered: Picture[] = [];
+    /** Series of which nearer pictures wait for their turn. */
+    const waiting = new Set<string>();
     for (const wish of wishes(this.plan)) {
       // Of these there is no small picture: what does not stay in memory would come again and again.
       const isWhole = wish.grade === "preview" && !wish.isUrgent && this.shelf.way(wish.picture) === "stored";
       if (isWhole && ++whole > this.plan.sharpLimit) continue;
       if (this.isDone(wish)) continue;
-      if (!this.hasRoom(wish)) {
-        if (!wish.isUrgent) return;
-        this.makeRoom();
-        if (this.fetching.size >= AT_ONCE) return;
+      // The line is theirs who see nothing yet.
+      if (!wish.isUrgent && this.isAwaited()) break;
+      if (this.goesTogether(wish)) {
+        if (!this.gather(gathered, wish.picture)) waiting.add(wish.picture.series);
+        continue;
       }
+      if (wish.grade === "sharp" && !wish.isUrgent && (gathered.length > 0 || this.batches.size > 0)) break;
+      if (!wish.isUrgent && waiting.has(wish.picture.series)) continue;
+      if (wish.isUrgent) this.makeRoom();
+      if (!this.hasRoom(wish)) break;
       void this.fetch(wish);
     }
+    const [first] = gathered;
+    if (gathered.length === 1 && first) void this.fetch({ picture: first, grade: "preview", isUrgent: false });
+    else if (first) this.begin(new Batch(gathered));
   }
 
-  private isDone({ picture, grade }: Wish): boolean {
-    const held = this.shelf.of(picture);
-    if (held.failed !== null || held.full || this.fetching.has(picture.id)) return true;
-    return grade === "preview" && held.small !== null;
+  /** Whether there is nothing to do for it just now. */
+  private isDone({ picture, grade, isUrgent }: Wish): boolean {
+    const { failed, full, small } = this.shelf.of(picture);
+    if (failed !== null || full || this.fetching.has(picture.id) || this.opening.has(picture.id)) return true;
+    if (grade === "preview" && small !== null) return true;
+    return [...this.batches].some((batch) => (isUrgent ? batch.isSoon(picture) : batch.has(picture)));
+  }
+
+  /** Somebody has no picture before them, and it is on its way. */
+  private isAwaited(): boolean {
+    return this.plan.shown.some(({ pictures, at }) => {
+      const picture = pictures[at];
+      if (!picture) return false;
+      const { failed, full, small } = this.shelf.of(picture);
+      return failed === null && !full && !small && this.fetching.get(picture.id)?.hasCome === false;
+    });
   }
 
   private hasRoom({ grade, isUrgent }: Wish): boolean {
     if (isUrgent) return this.fetching.size < AT_ONCE;
     let same = 0;
-    for (const { wish } of this.fetching.values()) same += wish.grade === grade ? 1 : 0;
+    for (const each of this.fetching.values()) same += each.grade === grade ? 1 : 0;
     return this.fetching.size < PREVIEWS_AT_ONCE && same < (grade === "sharp" ? SHARP_AT_ONCE : PREVIEWS_AT_ONCE);
   }
 
-  /** What came of it so far is kept, and goes on from there later. */
+  /** What came so far of sharp pictures that nobody looks at is kept, and goes on from there later. */
   private makeRoom(): void {
-    for (const { wish, stop } of this.fetching.values()) {
-      if (!wish.isUrgent && wish.grade === "sharp") {
-        stop.abort();
-        return;
-      }
+    const seen = new Set(this.plan.shown.map(({ pictures, at }) => pictures[at]?.id));
+    for (const { picture, grade, stop, hasCome } of this.fetching.values()) {
+      if (grade === "sharp" && !hasCome && !seen.has(picture.id) && this.shelf.way(picture) === "progressive") stop.abort();
     }
   }
 
-  private async fetch(wish: Wish): Promise<void> {
-    const { picture } = wish;
+  /** What is no longer shown is for nothing. */
+  private leave(): void {
+    const shown = new Set(this.plan.shown.flatMap(({ pictures }) => pictures.map(({ id }) => id)));
+    for (const { picture, stop } of this.fetching.values()) if (!shown.has(picture.id)) stop.abort();
+    for (const batch of this.batches) if (!batch.pictures.some(({ id }) => shown.has(id))) batch.stop.abort();
+  }
+
+  /** Who stands somewhere else waits for what is there. */
+  private turn(): void {
+    if (this.batches.size === 0) return;
+    const near = nearest(outwards(this.plan.shown), (picture) => {
+      const { small, full, failed } = this.shelf.of(picture);
+      return !small && !full && failed === null;
+    });
+    for (const batch of this.batches) if (!batch.isOfUse(near)) batch.stop.abort();
+  }
+
+  // ---- one picture
+
+  private async fetch({ picture, grade }: Wish): Promise<void> {
     const stop = new AbortController();
-    this.fetching.set(picture.id, { wish, stop });
+    const own: Fetching = { picture, grade, stop, hasCome: false };
+    this.fetching.set(picture.id, own);
     try {
-      if (this.shelf.way(picture) === "progressive") await this.progressive(wish, stop.signal);
-      else await this.stored(picture, stop.signal);
-      this.failures = 0;
-      if (this.troubled.peek() === "network") this.troubled.value = null;
-      if (!this.isClosed) this.onCame(picture);
+      await this.fetcher.fetch(picture, grade, stop.signal, () => {
+        own.hasCome = true;
+        queueMicrotask(() => this.go());
+      });
+      this.came(picture);
     } catch (error) {
       if (!stop.signal.aborted) this.failed(picture, error);
     } finally {
       this.fetching.delete(picture.id);
-      this.shelf.trim(outwards(this.plan.shown));
+      this.trim();
       this.go();
     }
   }
 
+  private came(picture: Picture): void {
+    this.failures = 0;
+    if (this.troubled.peek() === "network") this.troubled.value = null;
+    if (!this.isClosed) this.onCame(picture);
+  }
+
   private failed(picture: Picture, error: unknown): void {
     const code = error instanceof ApiError ? error.code : "internal";
-    if (code === "network" || code === "tooMany" || code === "shuttingDown") {
-      this.pausedUntil = performance.now() + (RETRY_MS[Math.min(this.failures, RETRY_MS.length - 1)] ?? 0);
-      this.failures += 1;
-      this.troubled.value = "network";
-      return;
-    }
+    if (this.isOfLine(code)) return;
     if (code === "notAuthorised" || code === "notAllowed" || code === "tokenExpired" || code === "inviteRevoked") this.troubled.value = code;
     this.shelf.of(picture).failed = code;
     this.onCame(picture);
   }
 
-  private async progressive({ picture, grade }: Wish, stop: AbortSignal): Promise<void> {
-    const held = this.shelf.of(picture);
-    const beginning = (held.beginning ??= new Beginning());
+  /** Nothing is asked for a while then. */
+  private isOfLine(code: string): boolean {
+    if (code !== "network" && code !== "tooMany" && code !== "shuttingDown") return false;
+    this.pausedUntil = performance.now() + (RETRY_MS[Math.min(this.failures, RETRY_MS.length - 1)] ?? 0);
+    this.failures += 1;
+    this.troubled.value = "network";
+    return true;
+  }
+
+  private trim(): void {
+    this.shelf.trim(outwards(this.plan.shown), this.plan.smallLimit, (id) => this.fetching.has(id) || this.opening.has(id));
+  }
+
+  // ---- many small ones in one answer
+
+  private goesTogether({ picture, grade, isUrgent }: Wish): boolean {
+    if (!this.comesTogether || isUrgent || grade === "sharp" || picture.frame !== 1 || this.alone.has(picture.id)) return false;
+    return this.shelf.way(picture) === "progressive" && (this.shelf.of(picture).beginning?.length ?? 0) === 0;
+  }
+
+  private gather(gathered: Picture[], picture: Picture): boolean {
+    const [first = picture] = gathered;
+    const fits = first.series === picture.series && first.study === picture.study;
+    if (!fits || this.batches.size >= BATCHES_AT_ONCE || gathered.length >= this.together) return false;
+    gathered.push(picture);
+    return true;
+  }
+
+  private begin(batch: Batch): void {
+    this.together = TOGETHER;
+    this.batches.add(batch);
+    void this.fetchTogether(batch);
+    this.go();
+  }
+
+  private async fetchTogether(batch: Batch): Promise<void> {
+    const [first] = batch.pictures;
+    if (!first) return;
+    const instances = batch.pictures.map(({ instance }) => instance);
     try {
-      if (grade === "preview" && beginning.length < (held.previewEnd ?? Infinity)) await this.read(picture, beginning, PREVIEW_LEVEL, stop);
-      else if (grade === "sharp" && !beginning.isWhole) await this.read(picture, beginning, null, stop);
+      await this.api.previews(first.study, first.series, instances, PREVIEW_LEVEL, batch.stop.signal, this.taker(batch));
+      for (const { id } of batch.left) this.alone.add(id);
     } catch (error) {
-      if (!(error instanceof ApiError && error.code === "unsupported")) throw error;
-      this.shelf.asStored(picture);
-      return this.stored(picture, stop);
+      const code = error instanceof ApiError ? error.code : "internal";
+      // What is refused to all of them may not be to each.
+      if (!batch.stop.signal.aborted && !this.isOfLine(code)) this.comesTogether = false;
+    } finally {
+      this.batches.delete(batch);
+      this.keepBeginning(batch);
+      this.trim();
+      this.go();
     }
-    const level = beginning.isWhole ? 0 : PREVIEW_LEVEL;
-    const decoded = await this.decode(picture, beginning.bytes(), HTJ2K, level);
-    if (!decoded) {
-      this.shelf.asStored(picture);
-      return this.stored(picture, stop);
-    }
-    if (level === 0) this.shelf.keep(picture, decoded);
-    else held.small = decoded;
   }
 
-  private async read(picture: Picture, beginning: Beginning, level: number | null, stop: AbortSignal): Promise<void> {
+  private taker(batch: Batch): PreviewTaker {
+    return {
+      begins: (instance, end, total) => {
+        for (const { id } of batch.begins(instance, end, total)) this.alone.add(id);
+      },
+      bytes: (piece) => batch.current?.bytes.add(piece.slice()),
+      ends: () => {
+        const picture = batch.current?.picture;
+        const isNew = this.keepBeginning(batch);
+        batch.current = null;
+        if (picture && isNew) void this.open(picture);
+      },
+    };
+  }
+
+  /** What came of the one that was coming; false if it is there already. */
+  private keepBeginning({ current }: Batch): boolean {
+    if (!current || this.isClosed || current.bytes.length === 0) return false;
+    const { picture, bytes, end } = current;
     const held = this.shelf.of(picture);
-    const ask: FrameAsk = {
-      accept: CODESTREAM,
-      ...(level !== null && beginning.length === 0 ? { level } : {}),
-      ...(beginning.length > 0 ? { from: beginning.length } : {}),
-      ...(beginning.length > 0 && level !== null && held.previewEnd !== null ? { to: held.previewEnd - 1 } : {}),
-    };
-    const onAnswer = (answer: FrameAnswer): void => {
-      // A server that gives no ranges begins anew; so does one whose codestream is another by now.
-      if (answer.from !== beginning.length || (beginning.total !== null && beginning.total !== answer.total)) beginning.clear();
-      if (answer.from !== beginning.length) throw new ApiError("network", "bytes that nobody asked for");
-      beginning.total = answer.total;
-      if (ask.level !== undefined) held.previewEnd = answer.end;
-    };
-    await this.api.frame(picture, ask, stop, onAnswer, (bytes) => beginning.add(bytes));
-    if (ask.to === undefined && ask.level === undefined) beginning.total = beginning.length;
-    // Without its length said, what came is all there is.
-    beginning.total ??= beginning.length;
+    if (held.full || held.small || this.fetching.has(picture.id) || (held.beginning?.length ?? 0) >= bytes.length) return false;
+    held.beginning = bytes;
+    held.previewEnd = end;
+    return true;
   }
 
-  private async stored(picture: Picture, stop: AbortSignal): Promise<void> {
-    for (const accept of isDrawnOnly(picture) ? [] : [AS_STORED, DECODED]) {
-      try {
-        const { bytes, answer } = await this.bytes(picture, { accept }, stop);
-        if (isOfDoubtfulColour(picture, answer.transferSyntax)) break;
-        const decoded = await this.decode(picture, bytes, answer.transferSyntax, 0);
-        if (decoded) {
-          this.shelf.keep(picture, decoded);
-          return;
-        }
-      } catch (error) {
-        if (!(error instanceof ApiError && ["unsupported", "internal", "damaged"].includes(error.code))) throw error;
-      }
+  private async open(picture: Picture): Promise<void> {
+    const { beginning } = this.shelf.of(picture);
+    if (!beginning) return;
+    this.opening.add(picture.id);
+    try {
+      if (await this.fetcher.see(picture, beginning)) this.came(picture);
+    } catch (error) {
+      this.failed(picture, error);
+    } finally {
+      this.opening.delete(picture.id);
+      this.go();
     }
-    // Whatever the server can draw can be seen at least, though not measured.
-    const { bytes } = await this.bytes(picture, { accept: "image/png", rendered: true }, stop);
-    this.shelf.keep(picture, await drawn(bytes));
   }
-
-  private async bytes(picture: Picture, ask: FrameAsk, stop: AbortSignal): Promise<{ bytes: Uint8Array; answer: FrameAnswer }> {
-    const all = new Beginning();
-    const answers: FrameAnswer[] = [];
-    await this.api.frame(picture, ask, stop, (answer) => answers.push(answer), (bytes) => all.add(bytes));
-    const [answer] = answers;
-    if (!answer) throw new ApiError("network", "no answer");
-    return { bytes: all.bytes(), answer };
-  }
-
-  private async decode(picture: Picture, bytes: Uint8Array, transferSyntax: string, level: number): Promise<Decoded | null> {
-    const { columns, rows } = picture;
-    const meaning = await meaningOf(picture, this.api);
-    return this.pool.decode({ bytes, transferSyntax, columns, rows, level, meaning });
-  }
-}
-
-/** Its palette is told in segments (PS3.3 C.7.9.2), which only the server reads. */
-const isDrawnOnly = ({ form, palette }: Picture): boolean => form.photometric === "PALETTE COLOR" && palette === null;
-
-/** A JPEG decoder takes three colours for luminance and chrominance; where the object says otherwise, the server knows which it is. */
-function isOfDoubtfulColour({ form }: Picture, transferSyntax: string): boolean {
-  return form.photometric === "RGB" && LOSSY_JPEG.includes(transferSyntax);
 }
 
 /** Half of what a tablet can spare: it has other pages, and the session's videos, too. */
-function budgetBytes(): number {
+function usualBudgetBytes(): number {
   const { deviceMemory = USUAL_MEMORY_GIB } = navigator as { readonly deviceMemory?: number };
   return Math.min(768, Math.max(192, deviceMemory * 96)) * MEBIBYTE;
-}
-
-async function drawn(bytes: Uint8Array): Promise<Decoded> {
-  const picture = await createImageBitmap(new Blob([bytes.slice()], { type: "image/png" }));
-  const { width, height } = picture;
-  const pen = new OffscreenCanvas(width, height).getContext("2d");
-  if (!pen) throw new ApiError("internal", "nothing to draw on");
-  pen.drawImage(picture, 0, 0);
-  picture.close();
-  const { data } = pen.getImageData(0, 0, width, height);
-  const colours = new Uint8Array(width * height * 3);
-  for (let at = 0; at < width * height; at++) colours.set(data.subarray(at * 4, at * 4 + 3), at * 3);
-  return { data: colours, columns: width, rows: height, samples: 3 };
 }

@@ -17,6 +17,14 @@ export class Beginning {
     this.length += piece.length;
   }
 
+  /** Lets go of what comes after so many bytes. */
+  cut(length: number): void {
+    if (this.length <= length) return;
+    const kept = this.bytes().slice(0, length);
+    this.pieces.splice(0, this.pieces.length, kept);
+    this.length = length;
+  }
+
   clear(): void {
     this.pieces.length = 0;
     this.length = 0;
@@ -57,11 +65,19 @@ export function wayOf({ form, isLossy, columns, rows, modalityLut }: Picture): W
   return isSimple && pays && !isLossy && !form.isFloat && !modalityLut && !NO_MEANS.includes(form.photometric) ? "progressive" : "stored";
 }
 
+/** Of the budget: what all small pictures may take, and what is left free so that nothing comes and goes in turns. */
+const SMALL_SHARE = 0.5;
+const USED_SHARE = 0.9;
+/** Of a sharp picture: its small one, a sixteenth, and the codestream of that. */
+const SMALL_SIZE = 0.1;
+/** What is there is counted anew when so much of the budget came. */
+const COUNTED_SHARE = 1 / 64;
+
 export class Shelf {
   private readonly all = new Map<string, Held>();
   /** Instances of which the server has no codestream. */
   private readonly stored = new Set<string>();
-  sharpBytes = 0;
+  private newBytes = 0;
 
   constructor(readonly budgetBytes: number) {}
 
@@ -85,27 +101,68 @@ export class Shelf {
 
   keep(picture: Picture, decoded: Decoded): void {
     const held = this.of(picture);
-    this.sharpBytes += decoded.data.byteLength - (held.full?.data.byteLength ?? 0);
+    this.newBytes += decoded.data.byteLength;
     held.full = decoded;
     held.beginning = null;
   }
 
-  /** Lets sharp pictures go, those first that come last in `order`, until the budget is kept. */
-  trim(order: Iterable<Picture>): void {
-    if (this.sharpBytes <= this.budgetBytes) return;
-    let left = this.budgetBytes;
-    const staying = new Set<string>();
-    for (const picture of order) {
-      left -= sharpBytes(picture);
-      if (left < 0) break;
-      staying.add(picture.id);
-    }
+  keepSmall(picture: Picture, decoded: Decoded): void {
+    const held = this.of(picture);
+    this.newBytes += decoded.data.byteLength + (held.beginning?.length ?? 0);
+    held.small = decoded;
+  }
+
+  /** How many pictures like this one are kept at most, if so many are shown: small and in full. */
+  limits(like: Picture, shown: number): { readonly small: number; readonly sharp: number } {
+    const one = sharpBytes(like);
+    const small = Math.max(1, Math.floor((this.budgetBytes * SMALL_SHARE) / (one * SMALL_SIZE)));
+    const left = this.budgetBytes * USED_SHARE - Math.min(shown, small) * one * SMALL_SIZE;
+    return { small, sharp: Math.max(1, Math.floor(left / one)) };
+  }
+
+  /**
+   * Keeps to the budget. First goes what nobody has before them any more, the oldest first; then, of what is shown, what is
+   * furthest by `order`: what came of codestreams beyond their small pictures, sharp pictures, and small ones beyond the limit.
+   * What is coming just now stays.
+   */
+  trim(order: Iterable<Picture>, smallLimit: number, isComing: (id: string) => boolean): void {
+    if (this.newBytes <= this.budgetBytes * COUNTED_SHARE) return;
+    this.newBytes = 0;
+    let over = this.usedBytes - this.budgetBytes;
+    if (over <= 0) return;
+    const shown = [...order];
+    const ids = new Set(shown.map(({ id }) => id));
     for (const [id, held] of this.all) {
-      if (this.sharpBytes <= this.budgetBytes) return;
-      if (!held.full || staying.has(id)) continue;
-      this.sharpBytes -= held.full.data.byteLength;
-      held.full = null;
+      if (over <= 0) return;
+      if (ids.has(id) || isComing(id)) continue;
+      over -= bytesOf(held);
+      this.all.delete(id);
     }
+    const furthest = shown.map(({ id }) => (isComing(id) ? undefined : this.all.get(id))).reverse();
+    const near = shown.length - smallLimit;
+    const ways: readonly ((held: Held, at: number) => void)[] = [
+      (held) => held.beginning?.cut(held.previewEnd ?? 0),
+      (held) => (held.full = null),
+      (held, at) => {
+        if (at < near) Object.assign(held, { small: null, beginning: null, previewEnd: null });
+      },
+    ];
+    for (const free of ways) {
+      for (const [at, held] of furthest.entries()) {
+        if (over <= 0) return;
+        if (!held) continue;
+        over -= bytesOf(held);
+        free(held, at);
+        over += bytesOf(held);
+      }
+    }
+  }
+
+  /** All that is kept of all pictures. */
+  get usedBytes(): number {
+    let used = 0;
+    for (const held of this.all.values()) used += bytesOf(held);
+    return used;
   }
 
   forgetFailures(): void {
@@ -114,8 +171,11 @@ export class Shelf {
 
   clear(): void {
     this.all.clear();
-    this.sharpBytes = 0;
   }
+}
+
+function bytesOf({ small, full, beginning }: Held): number {
+  return (small?.data.byteLength ?? 0) + (full?.data.byteLength ?? 0) + (beginning?.length ?? 0);
 }
 
 /** What a picture takes in memory when it is sharp. */

@@ -21,7 +21,8 @@ export interface Plan {
   readonly shown: readonly Shown[];
   /** The reader scrolls: sharp pictures of places that are left at once are for nothing. */
   readonly isMoving: boolean;
-  /** So many pictures are kept at most in full, the nearest. */
+  /** So many pictures are kept at most small, the nearest, and so many in full. */
+  readonly smallLimit: number;
   readonly sharpLimit: number;
 }
 
@@ -30,11 +31,15 @@ export function* wishes(plan: Plan): Generator<Wish> {
   const current = plan.shown.flatMap(({ pictures, at }) => pictures[at] ?? []);
   for (const picture of current) yield { picture, grade: "preview", isUrgent: true };
   if (!plan.isMoving) for (const picture of current) yield { picture, grade: "sharp", isUrgent: true };
-  for (const picture of outwards(plan.shown)) yield { picture, grade: "preview", isUrgent: false };
-  let left = plan.sharpLimit;
-  for (const picture of outwards(plan.shown)) {
+  for (const picture of nearest(plan.shown, plan.smallLimit)) yield { picture, grade: "preview", isUrgent: false };
+  for (const picture of nearest(plan.shown, plan.sharpLimit)) yield { picture, grade: "sharp", isUrgent: false };
+}
+
+function* nearest(shown: readonly Shown[], limit: number): Generator<Picture> {
+  let left = limit;
+  for (const picture of outwards(shown)) {
     if (left-- <= 0) return;
-    yield { picture, grade: "sharp", isUrgent: false };
+    yield picture;
   }
 }
 
