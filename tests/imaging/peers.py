@@ -37,10 +37,12 @@ class Store:
 
 
 @contextmanager
-def storescp(folder: Path, *options: str, tls: Certificates | None = None) -> Iterator[Store]:
+def storescp(
+    folder: Path, *options: str, tls: Certificates | None = None, port: int | None = None
+) -> Iterator[Store]:
     """`tls` is what it is asked by whether it is there, if its options say that it speaks TLS."""
     folder.mkdir(exist_ok=True)
-    port = free_port()
+    port = free_port() if port is None else port
     command = [DCMTK + "storescp", "-aet", STORE_TITLE, "-od", str(folder), *options, str(port)]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:

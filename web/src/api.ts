@@ -129,8 +129,11 @@ export interface Api {
   createPoint(wish: NewPoint): Promise<Point>;
 }
 
-export function createApi(token: string, request: typeof fetch = (...args) => fetch(...args)): Api {
-  async function call<T>(method: string, path: string, body?: unknown): Promise<T> {
+/** One question to the server: method, path, and a body that is written as JSON. Rejects with ApiError. */
+export type Call = <T>(method: string, path: string, body?: unknown) => Promise<T>;
+
+export function createCall(token: string, request: typeof fetch = (...args) => fetch(...args)): Call {
+  return async function call<T>(method: string, path: string, body?: unknown): Promise<T> {
     const headers: Record<string, string> = { Authorization: `Bearer ${token}`, Accept: JSON_TYPE };
     if (body !== undefined) headers["Content-Type"] = JSON_TYPE;
     let response: Response;
@@ -152,7 +155,11 @@ export function createApi(token: string, request: typeof fetch = (...args) => fe
     const answer = parse(text);
     if (response.status !== 204 && answer === undefined) throw new ApiError("internal", "unreadable answer");
     return answer as T;
-  }
+  };
+}
+
+export function createApi(token: string, request: typeof fetch = (...args) => fetch(...args)): Api {
+  const call = createCall(token, request);
   const session = (id: SessionId) => `/api/sessions/${encodeURIComponent(id)}`;
   const invite = (id: SessionId, which: InviteId) => `${session(id)}/invites/${encodeURIComponent(which)}`;
 

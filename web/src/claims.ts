@@ -23,6 +23,11 @@ export function sessionOf(token: string): SessionId | null {
   return typeof ses === "string" ? ses : null;
 }
 
+/** Of who runs the installation. */
+export function isStaff(token: string): boolean {
+  return claimsOf(token).use === "staff";
+}
+
 function claimsOf(token: string): Readonly<Record<string, unknown>> {
   const payload = token.split(".")[1] ?? "";
   try {

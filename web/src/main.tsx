@@ -18,6 +18,7 @@ import "./styles/reader.css";
 import "./styles/reading.css";
 import "./styles/studies.css";
 import "./styles/waveform.css";
+import "./styles/keeping.css";
 import { render } from "preact";
 import { createClient } from "./client";
 import { keepFocus } from "./components/focus";

@@ -83,6 +83,11 @@ export function formatWhen(atMs: number, nowMs: number): string {
   }).format(atMs);
 }
 
+/** The day alone, with its year: for what lies far off. */
+export function formatDate(atMs: number): string {
+  return new Intl.DateTimeFormat(language.value, { dateStyle: "long" }).format(atMs);
+}
+
 /** A day as DICOM writes it (YYYYMMDD); what is no day stays as it was written. */
 export function formatDay(day: string): string {
   const parts = /^(\d{4})(\d{2})(\d{2})$/.exec(day);
