@@ -12,7 +12,7 @@ from bridge import messages, policy
 from bridge.errors import Conflict, NotAuthorised
 from bridge.eventstate import EventState, Question
 from bridge.forwarding import Forwarding
-from bridge.ids import ParticipantId, Role
+from bridge.ids import ParticipantId, Role, SessionId
 from bridge.livesession import LiveSession, require_moderator
 from bridge.lobby import Lobby
 from bridge.media.contract import Source
@@ -28,6 +28,12 @@ class EventDesk:
         self._lobby = lobby
         self._forwarding = forwarding
         self._now_ms = now_ms
+
+    def agenda_changed(self, id: SessionId, version: int) -> None:
+        """Somebody changed the run of show: other moderators fetch it."""
+        session = self._lobby.find(id)
+        if session is not None:
+            session.tell_to(_moderators(session), messages.AgendaChanged(version=version))
 
     # Who is next
 

@@ -98,6 +98,7 @@ from bridge.messages.objects import (
     Wish,
 )
 from bridge.messages.server import (
+    AgendaChanged,
     Answer,
     AnyServerMessage,
     AudienceChanged,
@@ -154,6 +155,7 @@ __all__ = [
     "TOKEN_LIMIT",
     "TRACKS_LIMIT",
     "AddMark",
+    "AgendaChanged",
     "Answer",
     "AnswerConsent",
     "AnyClientMessage",

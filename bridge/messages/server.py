@@ -156,6 +156,12 @@ class NoticeReceived(Change):
     notice: NoticeObject
 
 
+class AgendaChanged(Change):
+    """The run of show has another version: it is asked for over HTTP."""
+
+    version: int
+
+
 class LayersWanted(Change):
     """`layers`: rids, "" of a track without simulcast."""
 
@@ -253,6 +259,7 @@ AnyServerMessage = (
     | PermissionsChanged
     | MarksChanged
     | NoticeReceived
+    | AgendaChanged
     | LayersWanted
     | SubscribeOffer
     | SpeakersChanged

@@ -114,6 +114,7 @@ const CHANGES: Readonly<Record<string, Check>> = {
   permissionsChanged: object({ permissions: ids }),
   marksChanged: object({ marks: list(mark) }),
   noticeReceived: object({ notice }),
+  agendaChanged: object({ version: count }),
   layersWanted: object({ track: text, layers: ids }),
 };
 /** A missed change of a newer server's kind is passed over, as it would be when live. */

@@ -176,6 +176,7 @@ export type Change = { readonly seq: number } & (
   | { readonly type: "permissionsChanged"; readonly permissions: readonly Permission[] }
   | { readonly type: "marksChanged"; readonly marks: readonly Mark[] }
   | { readonly type: "noticeReceived"; readonly notice: Notice }
+  | { readonly type: "agendaChanged"; readonly version: number }
   /** Rids, "" of a track without simulcast. It may come before the answer that names the track. */
   | { readonly type: "layersWanted"; readonly track: TrackId; readonly layers: readonly string[] }
 );
