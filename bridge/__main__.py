@@ -16,6 +16,7 @@ from typing import Annotated, Any, NoReturn, TypeVar
 import typer
 
 from bridge import config, logs
+from bridge.bench_cli import bench_cli
 from bridge.commands import SERVING, WHERE, seconds, with_settings
 from bridge.config import ConfigError, Settings
 from bridge.desk import InviteWish, SessionWish
@@ -47,6 +48,7 @@ cli.add_typer(recording_cli, name="recording")
 cli.add_typer(study_cli, name="study")
 cli.add_typer(vault_cli, name="vault")
 cli.add_typer(audit_cli, name="audit")
+cli.add_typer(bench_cli, name="bench")
 
 _Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 _ExpiresIn = Annotated[

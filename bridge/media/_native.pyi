@@ -255,3 +255,95 @@ class Relay:
     def request_keyframe(self, track: int) -> None: ...
     def set_tap(self, track: int, on: bool) -> None: ...
     def set_probe_limit(self, peer: int, bitrate_bps: int) -> None: ...
+
+@final
+class FirstFrame:
+    """The first frame of an incoming track that could be shown: its last packet came at `at_us` (`time.monotonic`)."""
+
+    peer: int
+    ssrc: int
+    at_us: int
+
+@final
+class CrowdCounts:
+    """What a crowd has counted since it began, all members together; who left still counts."""
+
+    members: int
+    """Now there; of these `connected` have their checks answered. `pictures` come to them, of which `flowing` do."""
+    connected: int
+    pictures: int
+    flowing: int
+    received: int
+    """Media packets, each counted once; bytes of all datagrams with media, headers and tags included."""
+    received_bytes: int
+    recovered: int
+    """Lost at first, came by retransmission."""
+    duplicates: int
+    lost: int
+    """Given up after asking again and again."""
+    early: int
+    """Came before our half of the DTLS handshake was through; `strange` belongs to no track."""
+    strange: int
+    checked: int
+    """Decrypted and authenticated: all of a track until its first frame is whole, then one in sixteen; `wrong` failed."""
+    wrong: int
+    sent: int
+    sent_bytes: int
+    resent: int
+    unsent: int
+    lost_up: int
+    """Of what was sent, as the relay reports it."""
+    nacks_sent: int
+    keyframes_asked: int
+    keyframe_requests: int
+    keyframe_apart_us: int
+    """The shortest time between two requests for one layer; 0 while there were no two."""
+    keyframes_sent: int
+    thread_cpu_us: int
+    lateness: list[int]
+    """How late packets were sent: how many per bucket of `TRANSIT_BOUNDS_US`, and one more for the rest."""
+
+CrowdEvent = PeerConnected | DtlsReceived | FirstFrame | CrowdCounts
+
+@final
+class Crowd:
+    """Clients of a relay that load it, on one native thread: ICE checks, SRTP, what browsers send and report.
+
+    Each member has a UDP socket. It publishes (VP8 from the reel by simulcast, Opus-shaped sound) or receives, from
+    `set_keys` on. `reel`: its layers as (rid, frames a second, frames as (is a keyframe, encoded picture)), each
+    beginning with a keyframe. Members are numbered by the caller, below 65536; commands that name an unknown one are
+    ignored. All methods raise ValueError for arguments out of range.
+    """
+
+    def __new__(cls, reel: Sequence[tuple[str, int, Sequence[tuple[bool, bytes]]]]) -> Crowd: ...
+    def event_fd(self) -> int:
+        """A file descriptor that is readable while events wait."""
+    def drain(self) -> list[CrowdEvent]:
+        """All events that wait, oldest first; clears the file descriptor."""
+    def close(self) -> None:
+        """Stops the thread and closes the sockets; may be repeated."""
+    def add(self, peer: int, host: str, port: int, ufrag: str, pwd: str, local_ufrag: str) -> None:
+        """A new member, with the relay's address and ICE credentials. Raises OSError where there is no socket for it."""
+    def remove(self, peer: int) -> None: ...
+    def send_dtls(self, peer: int, datagram: bytes) -> None: ...
+    def set_keys(self, peer: int, profile: Profile, local: bytes, remote: bytes) -> None:
+        """`local` and `remote`: master key followed by master salt; what we and what the relay encrypts with."""
+    def publish(
+        self,
+        peer: int,
+        extensions: ExtensionIds,
+        *,
+        audio: tuple[str, int, int] | None = None,
+        video: tuple[str, int, int, Sequence[tuple[str, int, int]]] | None = None,
+    ) -> None:
+        """`audio`: mid, payload type, SSRC; `video`: mid, payload type, that of RTX, layers as (rid, SSRC, RTX SSRC)."""
+    def set_layers(self, peer: int, rids: Sequence[str]) -> None:
+        """Only these layers are sent from now on; at first all are."""
+    def set_speaking(self, peer: int, speaking: bool) -> None:
+        """Whether its sound is speech; at first it is silence, which is sent, too."""
+    def receive(
+        self, peer: int, extensions: ExtensionIds, tracks: Sequence[tuple[Kind, Codec, int, int]]
+    ) -> None:
+        """All tracks that come from now on, as (kind, codec, SSRC, RTX SSRC or 0)."""
+    def count(self) -> None:
+        """Tells `CrowdCounts` as an event."""

@@ -38,7 +38,7 @@ impl Driver {
             stop: AtomicBool::new(false),
         });
         let worker = Worker::new(Arc::clone(&shared), socket, backend)?;
-        let thread = spawn_without_signals(worker)?;
+        let thread = spawn_without_signals("bridge-relay", move || worker.run())?;
         Ok(Self { shared, port, thread: Mutex::new(Some(thread)) })
     }
 
@@ -84,14 +84,17 @@ impl Drop for Driver {
 }
 
 /// Signals belong to the owner's threads: the new one is made while all are blocked, and inherits that.
-fn spawn_without_signals(worker: Worker) -> io::Result<JoinHandle<()>> {
+pub(crate) fn spawn_without_signals(
+    name: &str,
+    run: impl FnOnce() + Send + 'static,
+) -> io::Result<JoinHandle<()>> {
     // SAFETY: both sets are plain data, filled before they are read.
     unsafe {
         let mut all: libc::sigset_t = std::mem::zeroed();
         let mut before: libc::sigset_t = std::mem::zeroed();
         libc::sigfillset(&raw mut all);
         libc::pthread_sigmask(libc::SIG_SETMASK, &raw const all, &raw mut before);
-        let thread = Builder::new().name("bridge-relay".into()).spawn(move || worker.run());
+        let thread = Builder::new().name(name.into()).spawn(run);
         libc::pthread_sigmask(libc::SIG_SETMASK, &raw const before, std::ptr::null_mut());
         thread
     }

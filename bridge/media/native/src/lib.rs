@@ -1,8 +1,9 @@
 //! Drives the relay core: one UDP port, one thread, the queues to and from it, and the Python module around them.
-//! Knows nothing of RTP, STUN or SRTP; that is `bridge_relay_core`.
+//! Knows nothing of RTP, STUN or SRTP; that is `bridge_relay_core`. Only `crowd`, the clients that measure a relay, does.
 
 mod address;
 pub mod clock;
+pub mod crowd;
 pub mod driver;
 mod outbox;
 pub mod poll;

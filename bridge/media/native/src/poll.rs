@@ -49,7 +49,8 @@ pub struct Poll {
 }
 
 impl Poll {
-    const BATCH: usize = 16;
+    /// A relay waits for two descriptors, a crowd of clients for a thousand.
+    pub const BATCH: usize = 64;
     /// Never sleep longer: it bounds what a clock mistake in the core can cost.
     const MAX_WAIT_US: u64 = 1_000_000;
 

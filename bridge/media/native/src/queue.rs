@@ -60,24 +60,27 @@ impl News {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CommandsFull;
 
+pub type CommandQueue = Handover<Command>;
+
+/// Things that one side leaves for the other, in order.
 #[derive(Debug)]
-pub struct CommandQueue {
-    waiting: Mutex<Vec<Command>>,
+pub struct Handover<T> {
+    waiting: Mutex<Vec<T>>,
     wake_up: WakeUp,
 }
 
-impl CommandQueue {
+impl<T> Handover<T> {
     pub fn new() -> io::Result<Self> {
         Ok(Self { waiting: Mutex::new(Vec::new()), wake_up: WakeUp::new()? })
     }
 
-    pub fn push(&self, command: Command) -> Result<(), CommandsFull> {
+    pub fn push(&self, item: T) -> Result<(), CommandsFull> {
         let was_empty = {
             let mut waiting = lock(&self.waiting);
             if waiting.len() >= MAX_COMMANDS {
                 return Err(CommandsFull);
             }
-            waiting.push(command);
+            waiting.push(item);
             waiting.len() == 1
         };
         if was_empty {
@@ -86,13 +89,13 @@ impl CommandQueue {
         Ok(())
     }
 
-    /// Wakes the thread without a command.
+    /// Wakes the other side with nothing.
     pub fn wake(&self) {
         self.wake_up.raise();
     }
 
     /// Exchanges what waits for the (emptied) `batch`, so that both keep their memory.
-    pub fn take(&self, batch: &mut Vec<Command>) {
+    pub fn take(&self, batch: &mut Vec<T>) {
         batch.clear();
         // Cleared first: a push after the swap raises it again.
         self.wake_up.clear();
@@ -100,7 +103,7 @@ impl CommandQueue {
     }
 }
 
-impl AsRawFd for CommandQueue {
+impl<T> AsRawFd for Handover<T> {
     fn as_raw_fd(&self) -> RawFd {
         self.wake_up.as_raw_fd()
     }

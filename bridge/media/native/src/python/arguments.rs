@@ -32,6 +32,8 @@ pub const CODECS: [(&str, api::Codec); 5] = [
     ("av1", api::Codec::Av1),
 ];
 
+const UNKNOWN_CODEC: &str = "codec must be opus, vp8, vp9, h264 or av1";
+
 pub const PROFILES: [(&str, api::SrtpProfile); 3] = [
     ("SRTP_AEAD_AES_128_GCM", api::SrtpProfile::AeadAes128Gcm),
     ("SRTP_AEAD_AES_256_GCM", api::SrtpProfile::AeadAes256Gcm),
@@ -103,6 +105,10 @@ pub fn kind(name: &str) -> PyResult<api::MediaKind> {
     named(&KINDS, name, "kind must be audio or video")
 }
 
+pub fn codec(name: &str) -> PyResult<api::Codec> {
+    named(&CODECS, name, UNKNOWN_CODEC)
+}
+
 /// How Python calls a codec.
 pub fn codec_name(codec: api::Codec) -> &'static str {
     CODECS.iter().find(|(_, known)| *known == codec).map_or("", |(name, _)| name)
@@ -117,16 +123,17 @@ fn key_len(profile: api::SrtpProfile) -> usize {
     }
 }
 
-pub fn keys(peer: u32, name: &str, local: &[u8], remote: &[u8]) -> PyResult<api::Command> {
+/// The profile, and what we and what the other side encrypts with.
+pub fn keying(name: &str, local: &[u8], remote: &[u8]) -> PyResult<(api::SrtpProfile, Vec<u8>, Vec<u8>)> {
     let profile = named(&PROFILES, name, "unknown SRTP profile")?;
     let len = key_len(profile);
     require(local.len() == len && remote.len() == len, "key material has the wrong length for the profile")?;
-    Ok(api::Command::SetKeys {
-        peer: api::PeerId(peer),
-        profile,
-        local: local.to_vec(),
-        remote: remote.to_vec(),
-    })
+    Ok((profile, local.to_vec(), remote.to_vec()))
+}
+
+pub fn keys(peer: u32, name: &str, local: &[u8], remote: &[u8]) -> PyResult<api::Command> {
+    let (profile, local, remote) = keying(name, local, remote)?;
+    Ok(api::Command::SetKeys { peer: api::PeerId(peer), profile, local, remote })
 }
 
 pub fn dtls(datagram: &[u8]) -> PyResult<Vec<u8>> {
@@ -227,7 +234,7 @@ impl PayloadType {
         clock_rate_hz: Number<u32>,
         #[pyo3(from_py_with = number)] rtx_payload_type: u8,
     ) -> PyResult<Self> {
-        let codec = named(&CODECS, codec, "codec must be opus, vp8, vp9, h264 or av1")?;
+        let codec = self::codec(codec)?;
         require(payload_type.0 < 128 && rtx_payload_type < 128, "payload types are 0 to 127")?;
         require(clock_rate_hz.0 > 0, "clock rate must be positive")?;
         Ok(Self(api::PayloadType {

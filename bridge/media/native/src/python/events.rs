@@ -13,7 +13,7 @@ macro_rules! event_classes {
     ($($name:ident { $($field:ident: $type:ty),* $(,)? })*) => {
         $(
             #[pyclass(frozen, get_all, module = "bridge.media._native")]
-            struct $name { $($field: $type),* }
+            pub(super) struct $name { $(pub(super) $field: $type),* }
         )*
 
         pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {

@@ -2,6 +2,7 @@
 //! interpreter lock is never taken by the relay thread; what is declared in `_native.pyi` is what is here.
 
 mod arguments;
+mod crowd;
 mod events;
 mod relay;
 
@@ -15,6 +16,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<relay::Relay>()?;
     arguments::register(module)?;
     events::register(module)?;
+    crowd::register(module)?;
     add_aliases(module)?;
     // PyO3 makes one of all names; the stub has none, and without it every public name is exported just the same.
     module.delattr("__all__")
@@ -27,7 +29,10 @@ fn add_aliases(module: &Bound<'_, PyModule>) -> PyResult<()> {
     add_names(module, "Profile", &arguments::PROFILES)?;
     let [first, rest @ ..] = events::kinds(module.py());
     let event = rest.iter().try_fold(first.into_any(), |union, kind| union.bitor(kind))?;
-    module.add("Event", event)
+    module.add("Event", event)?;
+    let [first, rest @ ..] = crowd::kinds(module.py());
+    let event = rest.iter().try_fold(first.into_any(), |union, kind| union.bitor(kind))?;
+    module.add("CrowdEvent", event)
 }
 
 /// A `Literal` of the table's names, in the form of a union: the one that stubtest takes for the same.
