@@ -4,7 +4,7 @@ import { expect, test } from "vitest";
 import calibration from "../src/reading/calibration.ts?raw";
 import { NEEDED } from "../src/reading/attributes";
 import type { Dataset } from "../src/reading/dataset";
-import { createStudyApi } from "../src/reading/loading/api";
+import { createStudyApi, videosAmong } from "../src/reading/loading/api";
 import api from "../src/reading/loading/api.ts?raw";
 import { seriesOf } from "../src/reading/model";
 import model from "../src/reading/model.ts?raw";
@@ -51,6 +51,7 @@ test("a video is known by how it is stored, without a second question", async ()
     const object = { ...OBJECTS.ultrasound, "00080018": element("1.2.3"), "00083002": element("1.2.840.10008.1.2.4.102") };
     return Promise.resolve(new Response(JSON.stringify([object])));
   });
-  expect((await studies.open(HEAD)).kind).toBe("video");
+  const metadata = await studies.metadata("1", "1.2");
+  expect(seriesOf(HEAD, metadata, videosAmong(metadata)).kind).toBe("video");
   expect(asked).toEqual([`/dicom-web/studies/1/series/1.2/metadata?includefield=${NEEDED.join(",")}`]);
 });

@@ -4,7 +4,7 @@ import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { ApiError } from "../src/api";
 import type { DecoderPool } from "../src/reading/decoding/pool";
 import type { FrameAnswer, FrameAsk, PreviewTaker, StudyApi } from "../src/reading/loading/api";
-import { FIRST_TOGETHER, TOGETHER } from "../src/reading/loading/batches";
+import { FIRST_TOGETHER as FIRST } from "../src/reading/loading/batches";
 import { Frames } from "../src/reading/loading/frames";
 import { picturesOf } from "../src/reading/model";
 import type { Picture } from "../src/reading/model";
@@ -145,7 +145,7 @@ test("the line is the first picture's alone until its bytes are there; then smal
   expect(manies).toEqual([]);
   await singles[0]?.gives(END);
   expect(frames.get(nth(pictures, 100))?.grade).toBe("preview");
-  expect(manies.map(({ instances }) => instances.length)).toEqual([FIRST_TOGETHER, TOGETHER]);
+  expect(manies.map(({ instances }) => instances.length)).toEqual([FIRST, 2 * FIRST]);
   expect(manies[0]?.instances).toEqual(["5.101", "5.99", "5.102", "5.98", "5.103", "5.97", "5.104", "5.96"]);
   // What somebody looks at becomes sharp meanwhile, by the rest of its bytes.
   expect(singles.slice(1).map(({ picture, ask }) => [picture.instance, ask.from])).toEqual([["5.100", END]]);
@@ -161,8 +161,8 @@ test("each picture of an answer is there as it comes, and the next answer is ask
   expect(manies).toHaveLength(2);
   await first.ends();
   expect(manies).toHaveLength(3);
-  expect(manies[2]?.instances).toHaveLength(TOGETHER);
-  expect(new Set(manies.flatMap(({ instances }) => instances)).size).toBe(FIRST_TOGETHER + 2 * TOGETHER);
+  expect(manies[2]?.instances).toHaveLength(4 * FIRST);
+  expect(new Set(manies.flatMap(({ instances }) => instances)).size).toBe(7 * FIRST);
 });
 
 test("no other picture is fetched in full before all are there small", async () => {
@@ -202,7 +202,7 @@ test("who turns to a far place gets it at once: answers for the place before are
   await settle();
   expect([first?.isGivenUp, second?.isGivenUp]).toEqual([true, true]);
   await singles.at(-1)?.gives(END);
-  expect(manies.slice(2).map(({ instances }) => instances[0])).toEqual(["5.201", "5.216"]);
+  expect(manies.slice(2).map(({ instances }) => instances[0])).toEqual(["5.201", "5.217"]);
   frames.want([{ pictures, at: 2 }], false);
   await settle();
   expect(singles.at(-1)).toMatchObject({ picture: { instance: "5.2" }, ask: { from: 4, to: END - 1 } });

@@ -81,9 +81,10 @@ export class StudyViewer implements Viewer {
   constructor({ api, name = "" }: ViewerOptions) {
     this.api = api;
     this.name = name;
-    this.library = new Library(api);
+    this.library = new Library(api, (picture) => this.expect(picture));
     this.pool.prepare("htj2k");
     this.frames = new Frames(api, this.pool, () => {
+      this.library.pictureCame();
       this.came.value += 1;
       this.countSoon();
     });
@@ -263,6 +264,16 @@ export class StudyViewer implements Viewer {
       this.isMoving = false;
       this.want();
     }, STANDING_MS);
+  }
+
+  /** The first object of a series that is opened at its beginning is most likely what is seen first. */
+  private expect(picture: Picture): void {
+    const view = this.slots.peek();
+    const isDue = (cell: number): boolean => {
+      const content = contentIn(view, cell);
+      return content?.series === picture.series && content.plane === undefined && (atIn(view, cell) ?? 0) === 0;
+    };
+    if (Array.from({ length: CELLS[layoutIn(view)] }, (_, cell) => cell).some(isDue)) this.frames.expect(picture);
   }
 
   private want(): void {

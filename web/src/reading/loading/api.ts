@@ -3,16 +3,18 @@
 
 import { ApiError } from "../../api";
 import { asErrorCode } from "../../protocol";
-import { inOrder, seriesHead, seriesOf, studyHead } from "../model";
-import type { Picture, Series, SeriesHead, StudyHead } from "../model";
+import { inOrder, seriesHead, studyHead } from "../model";
+import type { Picture, SeriesHead, StudyHead } from "../model";
 import { NEEDED } from "../attributes";
 import { text } from "../dataset";
 import type { Dataset } from "../dataset";
+import { FIRST_LIMIT, firstObject } from "./beginning";
 import { Parts } from "./parts";
 import { ANSWERED_MS, STALLED_MS, allPieces, eachPiece, patiently } from "./patience";
 
 const BASE = "/dicom-web";
 const JSON_TYPE = "application/dicom+json";
+const SERIES_LIMIT = 5000;
 const THUMBNAIL = 128;
 const VIDEO_SYNTAX = /^1\.2\.840\.10008\.1\.2\.4\.10[0-8](\.1)?$/;
 export const HTJ2K = "1.2.840.10008.1.2.4.202";
@@ -39,6 +41,11 @@ export interface FrameAnswer {
   readonly total: number | null;
 }
 
+export interface OpenStudy {
+  readonly head: StudyHead;
+  readonly series: readonly SeriesHead[];
+}
+
 /** Takes small pictures as they come. */
 export interface PreviewTaker {
   /** The codestream's first `end` bytes of `total` come. */
@@ -49,9 +56,9 @@ export interface PreviewTaker {
 
 export interface StudyApi {
   studies(signal?: AbortSignal): Promise<readonly StudyHead[]>;
-  study(uid: string, signal?: AbortSignal): Promise<StudyHead>;
-  series(study: string, signal?: AbortSignal): Promise<readonly SeriesHead[]>;
-  open(head: SeriesHead, signal?: AbortSignal): Promise<Series>;
+  openStudy(uid: string, signal?: AbortSignal): Promise<OpenStudy>;
+  /** What the pictures of a series are made of. `onFirst` is told of the first object before the others have come. */
+  metadata(study: string, series: string, signal?: AbortSignal, onFirst?: (first: Dataset) => void): Promise<readonly Dataset[]>;
   thumbnail(study: string, series: string, signal: AbortSignal): Promise<Blob>;
   /** All that the metadata say of one object. */
   dataset(study: string, series: string, instance: string): Promise<Dataset>;
@@ -82,12 +89,12 @@ export function createStudyApi(token: string, request: typeof fetch = (...args) 
   }
 
   /** Large or slow as it may be: given up only when nothing comes any more. */
-  function whole(path: string, accept: string, wanted?: AbortSignal): Promise<Blob> {
-    return patiently(wanted, ANSWERED_MS, async (signal, came) => allPieces(await ask(path, accept, signal), came));
+  function whole(path: string, accept: string, wanted?: AbortSignal, onPiece?: (piece: Uint8Array) => void): Promise<Blob> {
+    return patiently(wanted, ANSWERED_MS, async (signal, came) => allPieces(await ask(path, accept, signal), came, onPiece));
   }
 
-  async function rows(path: string, wanted?: AbortSignal): Promise<readonly Dataset[]> {
-    const answer = await whole(path, JSON_TYPE, wanted);
+  async function rows(path: string, wanted?: AbortSignal, onPiece?: (piece: Uint8Array) => void): Promise<readonly Dataset[]> {
+    const answer = await whole(path, JSON_TYPE, wanted, onPiece);
     try {
       const rows = JSON.parse(await answer.text()) as unknown;
       if (Array.isArray(rows)) return rows as readonly Dataset[];
@@ -99,16 +106,25 @@ export function createStudyApi(token: string, request: typeof fetch = (...args) 
 
   return {
     studies: async (signal) => (await rows(`${BASE}/studies?includefield=00081030&limit=500`, signal)).map(studyHead),
-    async study(uid, signal) {
-      const [row] = await rows(`${BASE}/studies?StudyInstanceUID=${uid}&includefield=00081030`, signal);
-      if (!row) throw new ApiError("notFound", "no such study");
-      return studyHead(row);
+    async openStudy(uid, signal) {
+      // One question for both: on a line with long delays a second one would cost another way there and back.
+      const found = await rows(`${BASE}/series?StudyInstanceUID=${uid}&includefield=00180015&limit=${SERIES_LIMIT}`, signal);
+      const [first = (await rows(`${BASE}/studies?StudyInstanceUID=${uid}`, signal))[0]] = found;
+      if (!first) throw new ApiError("notFound", "no such study");
+      return { head: studyHead(first), series: inOrder(found.map((row) => seriesHead(row, uid))) };
     },
-    series: async (study, signal) => inOrder((await rows(`${BASE}/studies/${study}/series?includefield=00180015`, signal)).map((row) => seriesHead(row, study))),
-    async open(head, signal) {
-      const metadata = await rows(`${seriesPath(head.study, head.uid)}/metadata?includefield=${NEEDED.join(",")}`, signal);
-      const videos = metadata.filter((each) => VIDEO_SYNTAX.test(text(each, "00083002")));
-      return seriesOf(head, metadata, new Set(videos.map((each) => text(each, "00080018"))));
+    async metadata(study, series, signal, onFirst) {
+      let beginning: string | null = "";
+      const decoder = new TextDecoder();
+      const look = (piece: Uint8Array): void => {
+        if (beginning === null || !onFirst) return;
+        beginning += decoder.decode(piece, { stream: true });
+        const first = firstObject(beginning);
+        if (first === undefined && beginning.length < FIRST_LIMIT) return;
+        beginning = null;
+        if (first !== undefined) onFirst(first as Dataset);
+      };
+      return rows(`${seriesPath(study, series)}/metadata?includefield=${NEEDED.join(",")}`, signal, look);
     },
     thumbnail(study, series, signal) {
       return whole(`${seriesPath(study, series)}/thumbnail?viewport=${THUMBNAIL},${THUMBNAIL}`, "image/jpeg", signal);
@@ -156,6 +172,11 @@ export function createStudyApi(token: string, request: typeof fetch = (...args) 
       if (!parts.isWhole) throw new ApiError("network", "the answer broke off");
     },
   };
+}
+
+/** Those whose pixels are a video stream. */
+export function videosAmong(metadata: readonly Dataset[]): ReadonlySet<string> {
+  return new Set(metadata.filter((each) => VIDEO_SYNTAX.test(text(each, "00083002"))).map((each) => text(each, "00080018")));
 }
 
 function seriesPath(study: string, series: string): string {

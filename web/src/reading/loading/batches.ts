@@ -5,14 +5,14 @@ import { Beginning } from "./held";
 
 /** The first answer is short, so that what lies around where somebody begins to read is there soon. */
 export const FIRST_TOGETHER = 8;
-/** Some seconds of a thin line, so that its delay counts for little. */
-export const TOGETHER = 30;
+/** Each is twice the one before, up to so many: the delay of a line counts for little then. */
+export const MOST_TOGETHER = 60;
 /** While one is on its way, the next is asked for. */
 export const BATCHES_AT_ONCE = 2;
 /** What comes as one of the next so many is not asked for once more by somebody who waits for it. */
 const SOON = 2;
-/** An answer of which nothing soon lies within so many of the nearest is left for one that does. */
-const NEAR = 2 * TOGETHER;
+/** An answer of which none of the next lies within so many of the nearest that are missing is given up for one that does. */
+const NEAR = 30;
 const NEXT = 4;
 
 /** Pictures of one series, each the first frame of its instance, in the order in which they come. */
@@ -56,18 +56,24 @@ export class Batch {
     return this.due;
   }
 
-  /** Whether somebody who stands among these, the nearest, waits for what comes next. */
-  isOfUse(near: ReadonlySet<string>): boolean {
-    return this.due.slice(0, NEXT).some(({ id }) => near.has(id)) || (this.due.length === 0 && this.current !== null);
+  /** All of it has come but for what comes just now. */
+  private get isAtItsEnd(): boolean {
+    return this.due.length === 0;
   }
-}
 
-/** The nearest of those that are missing. */
-export function nearest(order: Iterable<Picture>, isMissing: (picture: Picture) => boolean): ReadonlySet<string> {
-  const found = new Set<string>();
-  for (const picture of order) {
-    if (isMissing(picture)) found.add(picture.id);
-    if (found.size >= NEAR) break;
+  private isNextAmong(near: ReadonlySet<string>): boolean {
+    return this.due.slice(0, NEXT).some(({ id }) => near.has(id));
   }
-  return found;
+
+  /** Which of these answers, in the order in which they were asked for, bring nothing soon to who misses these, the nearest first. */
+  static useless(batches: Iterable<Batch>, missing: Iterable<Picture>): readonly Batch[] {
+    const useless: Batch[] = [];
+    let left = [...missing];
+    for (const batch of batches) {
+      const near = new Set(left.slice(0, NEAR).map(({ id }) => id));
+      if (batch.isAtItsEnd || batch.isNextAmong(near)) left = left.filter((picture) => !batch.has(picture));
+      else useless.push(batch);
+    }
+    return useless;
+  }
 }

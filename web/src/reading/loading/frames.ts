@@ -8,7 +8,7 @@ import type { ErrorCode } from "../../protocol";
 import type { DecoderPool } from "../decoding/pool";
 import type { Decoded } from "../decoding/form";
 import type { PreviewTaker, StudyApi } from "./api";
-import { BATCHES_AT_ONCE, Batch, FIRST_TOGETHER, TOGETHER, nearest } from "./batches";
+import { BATCHES_AT_ONCE, Batch, FIRST_TOGETHER, MOST_TOGETHER } from "./batches";
 import { Fetcher, PREVIEW_LEVEL } from "./fetcher";
 import { Shelf } from "./held";
 import { outwards, wishes } from "./plan";
@@ -76,6 +76,12 @@ export class Frames {
     if (isOther) this.leave();
     if (!isMoving) this.turn();
     this.go();
+  }
+
+  /** Of what is being opened: it will be wanted, most likely, once it is known where it lies. */
+  expect(picture: Picture): void {
+    const wish: Wish = { picture, grade: "preview", isUrgent: true };
+    if (!this.isClosed && this.pausedUntil <= performance.now() && !this.isDone(wish) && this.hasRoom(wish)) void this.fetch(wish);
   }
 
   /** The best that is there. */
@@ -179,11 +185,11 @@ export class Frames {
   /** Who stands somewhere else waits for what is there. */
   private turn(): void {
     if (this.batches.size === 0) return;
-    const near = nearest(outwards(this.plan.shown), (picture) => {
+    const missing = [...outwards(this.plan.shown)].filter((picture) => {
       const { small, full, failed } = this.shelf.of(picture);
       return !small && !full && failed === null;
     });
-    for (const batch of this.batches) if (!batch.isOfUse(near)) batch.stop.abort();
+    for (const batch of Batch.useless(this.batches, missing)) batch.stop.abort();
   }
 
   // ---- one picture
@@ -250,7 +256,7 @@ export class Frames {
   }
 
   private begin(batch: Batch): void {
-    this.together = TOGETHER;
+    this.together = Math.min(MOST_TOGETHER, this.together * 2);
     this.batches.add(batch);
     void this.fetchTogether(batch);
     this.go();
