@@ -120,6 +120,56 @@ study_jobs = sa.Table(
     sa.Index("study_jobs_by_state", "state"),
     sa.Index("study_jobs_by_creation", "created_at_ms"),
 )
+events = sa.Table(
+    "events",
+    metadata,
+    sa.Column("session", sa.String(32), sa.ForeignKey("sessions.id"), primary_key=True),
+    sa.Column("starts_at_ms", sa.BigInteger),
+    sa.Column("points_uploaded_at_ms", sa.BigInteger),
+    sa.Column("agenda_version", sa.Integer, nullable=False),
+    sa.Column("agenda", sa.JSON, nullable=False),
+)
+event_points = sa.Table(
+    "event_points",
+    metadata,
+    sa.Column("id", sa.String(32), primary_key=True),
+    sa.Column("session", sa.String(32), sa.ForeignKey("sessions.id"), nullable=False),
+    sa.Column("province", sa.String(200), nullable=False),
+    sa.Column("organisation", sa.String(200), nullable=False),
+    sa.Column("name", sa.String(200), nullable=False),
+    sa.Column("contact", sa.LargeBinary, nullable=False),
+    sa.Column("invite", sa.String(32), sa.ForeignKey("invites.id"), nullable=False),
+    sa.Column("removed", sa.Boolean, nullable=False),
+    sa.Column("created_at_ms", sa.BigInteger, nullable=False),
+    sa.Index("event_points_by_session", "session"),
+)
+line_checks = sa.Table(
+    "line_checks",
+    metadata,
+    sa.Column("invite", sa.String(32), sa.ForeignKey("invites.id"), primary_key=True),
+    sa.Column("session", sa.String(32), sa.ForeignKey("sessions.id"), nullable=False),
+    sa.Column("at_ms", sa.BigInteger, nullable=False),
+    sa.Column("result", sa.JSON, nullable=False),
+    sa.Index("line_checks_by_session", "session"),
+)
+attendance = sa.Table(
+    "attendance",
+    metadata,
+    sa.Column("id", sa.String(32), primary_key=True),
+    sa.Column("session", sa.String(32), sa.ForeignKey("sessions.id"), nullable=False),
+    sa.Column("participant", sa.String(32), nullable=False),
+    sa.Column("invite", sa.String(32), nullable=False),
+    sa.Column("role", sa.String(16), nullable=False),
+    sa.Column("point", sa.String(200), nullable=False),
+    sa.Column("name", sa.LargeBinary, nullable=False),
+    sa.Column("joined_at_ms", sa.BigInteger, nullable=False),
+    sa.Column("left_at_ms", sa.BigInteger),
+    sa.Column("seen_at_ms", sa.BigInteger, nullable=False),
+    sa.Column("good_ms", sa.BigInteger, nullable=False),
+    sa.Column("weak_ms", sa.BigInteger, nullable=False),
+    sa.Column("bad_ms", sa.BigInteger, nullable=False),
+    sa.Index("attendance_by_session", "session"),
+)
 
 
 @dataclass(frozen=True, slots=True)
