@@ -39,12 +39,19 @@ const FACTORIES: Readonly<Record<CodecName, () => Promise<{ readonly default: un
 };
 const ready = new Map<CodecName, Promise<DecoderClass>>();
 
-export function prepare(name: CodecName, wasm: ArrayBuffer): void {
-  if (!ready.has(name)) ready.set(name, start(name, wasm));
+/** Resolves once the decoder's code has come; rejects where it did not, which says nothing of any frame. */
+export async function prepare(name: CodecName, wasm: ArrayBuffer): Promise<void> {
+  const code = FACTORIES[name]();
+  if (!ready.has(name)) {
+    const starting = code.then((module) => start(name, module.default as Factory, wasm));
+    // Told by each frame that needs it.
+    starting.catch(() => undefined);
+    ready.set(name, starting);
+  }
+  await code;
 }
 
-async function start(name: CodecName, wasm: ArrayBuffer): Promise<DecoderClass> {
-  const factory = (await FACTORIES[name]()).default as Factory;
+async function start(name: CodecName, factory: Factory, wasm: ArrayBuffer): Promise<DecoderClass> {
   const silent = (): void => undefined;
   const module = await factory({ wasmBinary: wasm, print: silent, printErr: silent });
   const made = module[CLASSES[name]];

@@ -8,13 +8,15 @@ import { ApiError } from "../../api";
 import { codecOf } from "./codecnames";
 import type { CodecName } from "./codecnames";
 import type { Decoded } from "./form";
-import type { Job, Order, Outcome } from "./worker";
+import { ANSWERED_MS, allPieces, patiently } from "../loading/patience";
+import type { Arrival, Job, Order, Outcome } from "./worker";
 
 const WORKERS_LIMIT = 4;
 /** A frame that takes longer is hostile, or the worker is gone. */
-const TIMEOUT_MS = 30_000;
-const LOAD_TIMEOUT_MS = 60_000;
-/** So many workers that never did anything are put down to the line; then it is the frame. */
+export const TIMEOUT_MS = 30_000;
+/** For the code of a worker and of its decoder: nobody can see how much of it has come. */
+export const LOAD_TIMEOUT_MS = 120_000;
+/** So many workers whose code did not come are put down to the line; then there are none here, and the server has to decode. */
 const UNPROVEN_MAX = 3;
 const ADDRESSES: Readonly<Record<CodecName, string>> = { jpeg: turbo, jpegls: charls, jpeg2000: openjpeg, htj2k: openjph };
 
@@ -26,11 +28,12 @@ interface Waiting {
 
 interface Hand {
   readonly worker: Worker;
-  /** It has answered once, so its code is there. */
-  isProven: boolean;
+  /** Its code has come. */
+  isThere: boolean;
   busy: Waiting | null;
   timer: ReturnType<typeof setTimeout> | undefined;
-  readonly has: Set<CodecName>;
+  /** Decoders that it was given, and whether their code has come. */
+  readonly has: Map<CodecName, boolean>;
 }
 
 export class DecoderPool {
@@ -86,7 +89,7 @@ export class DecoderPool {
   }
 
   private start(): Hand {
-    const hand: Hand = { worker: open(), isProven: false, busy: null, timer: undefined, has: new Set() };
+    const hand: Hand = { worker: open(), isThere: false, busy: null, timer: undefined, has: new Map() };
     this.listen(hand);
     this.hands.push(hand);
     for (const [codec, loading] of this.codecs) void loading.then((wasm) => this.give(hand, codec, wasm), () => undefined);
@@ -94,16 +97,16 @@ export class DecoderPool {
   }
 
   private listen(hand: Hand): void {
-    hand.worker.onmessage = ({ data }: MessageEvent<Outcome>) => {
-      hand.isProven = true;
-      if (hand.busy?.job.number === data.number) this.finish(hand, data.decoded);
+    hand.worker.onmessage = ({ data }: MessageEvent<Outcome | Arrival>) => {
+      if ("isThere" in data) this.arrived(hand, data);
+      else if (hand.busy?.job.number === data.number) this.finish(hand, data.decoded);
     };
     hand.worker.onerror = () => this.lose(hand);
   }
 
   private give(hand: Hand, codec: CodecName, wasm: ArrayBuffer): void {
     if (hand.has.has(codec)) return;
-    hand.has.add(codec);
+    hand.has.set(codec, false);
     hand.worker.postMessage({ codec, wasm } satisfies Order);
   }
 
@@ -111,12 +114,35 @@ export class DecoderPool {
     const waiting = this.waiting.shift();
     if (!waiting) return;
     hand.busy = waiting;
-    hand.timer = setTimeout(() => this.lose(hand), TIMEOUT_MS);
+    this.watch(hand);
     hand.worker.postMessage({ job: waiting.job } satisfies Order);
+  }
+
+  private arrived(hand: Hand, { codec, isThere }: Arrival): void {
+    if (!isThere) {
+      // It would not ask for it again.
+      this.lose(hand, false);
+      return;
+    }
+    if (codec) hand.has.set(codec, true);
+    else hand.isThere = true;
+    if (hand.busy) this.watch(hand);
+  }
+
+  /** A frame's own time begins when all is there to decode it. */
+  private watch(hand: Hand): void {
+    clearTimeout(hand.timer);
+    hand.timer = setTimeout(() => this.lose(hand), this.isEquipped(hand) ? TIMEOUT_MS : LOAD_TIMEOUT_MS);
+  }
+
+  private isEquipped({ isThere, has, busy }: Hand): boolean {
+    const codec = busy ? codecOf(busy.job.transferSyntax) : null;
+    return isThere && (codec === null || has.get(codec) === true);
   }
 
   private finish(hand: Hand, decoded: Decoded | null): void {
     clearTimeout(hand.timer);
+    this.unproven = 0;
     const { busy } = hand;
     hand.busy = null;
     busy?.done(decoded);
@@ -124,12 +150,12 @@ export class DecoderPool {
   }
 
   /** Another one is opened only for work, so that one that cannot come does not turn in circles. */
-  private lose(hand: Hand): void {
+  private lose(hand: Hand, isFrames = this.isEquipped(hand)): void {
     if (this.isClosed) return;
     clearTimeout(hand.timer);
     hand.worker.terminate();
     this.hands.splice(this.hands.indexOf(hand), 1);
-    if (hand.isProven || ++this.unproven > UNPROVEN_MAX) hand.busy?.done(null);
+    if (isFrames || ++this.unproven > UNPROVEN_MAX) hand.busy?.done(null);
     else hand.busy?.failed(new ApiError("network", "a decoder did not come"));
     if (this.waiting.length > 0) this.next(this.start());
   }
@@ -140,11 +166,9 @@ function open(): Worker {
 }
 
 async function load(address: string): Promise<ArrayBuffer> {
-  try {
-    const response = await fetch(address, { credentials: "omit", signal: AbortSignal.timeout(LOAD_TIMEOUT_MS) });
-    if (response.ok) return await response.arrayBuffer();
-  } catch {
-    // Told as every loss of the line.
-  }
-  throw new ApiError("network", "a decoder did not come");
+  return patiently(undefined, ANSWERED_MS, async (signal, came) => {
+    const response = await fetch(address, { credentials: "omit", signal });
+    if (!response.ok) throw new ApiError("network", "a decoder did not come");
+    return (await allPieces(response, came)).arrayBuffer();
+  });
 }

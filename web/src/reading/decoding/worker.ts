@@ -23,16 +23,27 @@ export interface Outcome {
   /** Null where it cannot be decoded. */
   readonly decoded: Decoded | null;
 }
+/** Its own code is there, and later that of a decoder, or not. */
+export type Arrival = { readonly isThere: true; readonly codec: null } | { readonly isThere: boolean; readonly codec: CodecName };
 
 const scope = self as unknown as {
   onmessage: ((event: MessageEvent<Order>) => void) | null;
-  postMessage(outcome: Outcome, transfer: readonly ArrayBufferLike[]): void;
+  postMessage(told: Outcome | Arrival, transfer?: readonly ArrayBufferLike[]): void;
 };
 
 scope.onmessage = ({ data: order }) => {
-  if ("codec" in order) prepare(order.codec, order.wasm);
+  if ("codec" in order) void fetchDecoder(order.codec, order.wasm);
   else void work(order.job);
 };
+scope.postMessage({ isThere: true, codec: null });
+
+async function fetchDecoder(codec: CodecName, wasm: ArrayBuffer): Promise<void> {
+  const isThere = await prepare(codec, wasm).then(
+    () => true,
+    () => false,
+  );
+  scope.postMessage({ isThere, codec });
+}
 
 async function work(job: Job): Promise<void> {
   let decoded: Decoded | null = null;
