@@ -6,6 +6,7 @@ Exit codes: 0 done, 1 refused or failed, 2 wrong command line or settings.
 from __future__ import annotations
 
 import asyncio
+import importlib
 import json
 import os
 import sys
@@ -14,24 +15,47 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, NoReturn, TypeVar
 
 import typer
+from typer.core import TyperGroup
 
 from bridge import config, logs
-from bridge.bench_cli import bench_cli
 from bridge.commands import SERVING, WHERE, seconds, with_settings
 from bridge.config import ConfigError, Settings
 from bridge.desk import InviteWish, SessionWish
 from bridge.errors import BridgeError
 from bridge.ids import InviteId, RecordMode, Role, SessionFormat, SessionId, SessionKind
 from bridge.office import base_url, open_office
-from bridge.recording_cli import recording_cli
 from bridge.store import InviteRecord
-from bridge.study_cli import study_cli
-from bridge.vault_cli import audit_cli, vault_cli
 
 _Result = TypeVar("_Result")
 
+_ELSEWHERE = {
+    "recording": "bridge.recording_cli:recording_cli",
+    "study": "bridge.study_cli:study_cli",
+    "vault": "bridge.vault_cli:vault_cli",
+    "audit": "bridge.vault_cli:audit_cli",
+    "bench": "bridge.bench_cli:bench_cli",
+}
+"""Groups whose modules are loaded when one of their commands is wanted: pictures and datasets take long to load."""
+
+
+class _Commands(TyperGroup):
+    """What is here, and what is elsewhere."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return [*super().list_commands(ctx), *_ELSEWHERE]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        if cmd_name not in _ELSEWHERE:
+            return super().get_command(ctx, cmd_name)
+        module, group = _ELSEWHERE[cmd_name].split(":")
+        found = typer.main.get_command(getattr(importlib.import_module(module), group))
+        found.name = cmd_name
+        return found
+
+
 cli = typer.Typer(
     name="bridge",
+    cls=_Commands,
     help="Live medical consultation between hospitals.",
     no_args_is_help=True,
     add_completion=False,
@@ -44,11 +68,6 @@ staff_cli = typer.Typer(help="For who runs this installation.", no_args_is_help=
 cli.add_typer(session_cli, name="session")
 cli.add_typer(invite_cli, name="invite")
 cli.add_typer(staff_cli, name="staff")
-cli.add_typer(recording_cli, name="recording")
-cli.add_typer(study_cli, name="study")
-cli.add_typer(vault_cli, name="vault")
-cli.add_typer(audit_cli, name="audit")
-cli.add_typer(bench_cli, name="bench")
 
 _Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 _ExpiresIn = Annotated[
