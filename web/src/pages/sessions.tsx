@@ -13,6 +13,7 @@ import { Problem } from "../components/problem";
 import { t } from "../i18n";
 import type { Key } from "../i18n";
 import type { SessionId } from "../protocol";
+import { studyLink } from "./link";
 import { useLoading } from "./loading";
 import type { Fault } from "./loading";
 import { NewSessionForm } from "./newsession";
@@ -43,7 +44,13 @@ function Sessions({ token }: { readonly token: string }): JSX.Element {
     <Page wide title={t("sessions.title")}>
       <div class="sessions">
         <div class="sessions-list">
-          <h1>{t("sessions.title")}</h1>
+          <div class="sessions-head">
+            <h1>{t("sessions.title")}</h1>
+            <a class="button" href={studyLink(token)} data-testid="to-studies">
+              <Icon name="studies" />
+              {t("reader.title")}
+            </a>
+          </div>
           {fault.value !== null && (
             <Problem code={fault.value}>
               <p>{t(`refused.${toldAs(fault.value)}`)}</p>

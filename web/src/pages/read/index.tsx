@@ -117,6 +117,7 @@ function Row({ study, token, keeping, offered, jobs, open, onToggle, onChanged, 
   const said = [study.modalities.join(", "), study.description, formatDay(study.date), t("reader.objects", { count: study.instances })];
   const facts = said.filter((fact) => fact !== "").join(" · ");
   const name = nameOf(study);
+  const word = t(offered === "all" ? "keep.open" : "keep.send");
   return (
     <li class="card read-item" data-testid="study" data-study={study.uid} data-open={open}>
       <div class="read-row">
@@ -127,9 +128,9 @@ function Row({ study, token, keeping, offered, jobs, open, onToggle, onChanged, 
         </div>
         <div class="read-acts">
           {offered !== null && (
-            <button type="button" class="button" aria-expanded={open} aria-label={t("keep.openOne", { name })} data-testid="keep-study" onClick={onToggle}>
+            <button type="button" class="button" aria-expanded={open} aria-label={`${word}: ${name}`} data-testid="keep-study" onClick={onToggle}>
               <Icon name="down" />
-              {t(offered === "all" ? "keep.open" : "keep.send")}
+              {word}
             </button>
           )}
           <a class="button primary" href={studyLink(token, study.uid)} data-testid="open-study">

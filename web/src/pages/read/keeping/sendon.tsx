@@ -53,7 +53,7 @@ export function SendOn({ uid, ...rest }: SendOnProps): JSX.Element {
               ))}
             </select>
           </label>
-          <button type="submit" class="button primary" data-testid="send-study" aria-disabled={busy.value || isUnderWay}>
+          <button type="submit" class="button" data-testid="send-study" aria-disabled={busy.value || isUnderWay}>
             <Icon name="send" />
             {t("keep.sendNow")}
           </button>
