@@ -1,5 +1,6 @@
 // Owns what the pages can ask of the server about the room: each action is one request and its answer. Knows no state.
 
+import { eventActions } from "./event/actions";
 import { CHAT_MAX_CHARACTERS, MARK_MAX_CHARACTERS } from "./protocol";
 import type { ClientMessage, ViewSlots } from "./protocol";
 import type { AnswerTo } from "./requests";
@@ -13,6 +14,7 @@ export function roomActions(request: Request, viewTaken: (changes: ViewSlots) =>
     await request(message);
   };
   return {
+    ...eventActions(request),
     endSession: () => tell({ type: "endSession" }),
     setHand: (raised, participant) => tell({ type: "setHand", raised, ...(participant === undefined ? {} : { participant }) }),
     sendChat: async (text) => {

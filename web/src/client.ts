@@ -10,6 +10,7 @@ import type { CaptureSurroundings, KeyValueStore } from "./captures";
 import { ServerClock } from "./clock";
 import { Connection } from "./connection";
 import type { ConnectionStatus, ConnectionSurroundings } from "./connection";
+import { EventRoom } from "./event/eventroom";
 import { Measurements } from "./measurements";
 import { OwnTracks } from "./own";
 import { NAME_MAX_CHARACTERS } from "./protocol";
@@ -47,6 +48,7 @@ export function createClient(surroundings: Surroundings = browserSurroundings())
 class Engine {
   readonly #room: Room;
   readonly #reading: ReadingRoom;
+  readonly #event = new EventRoom();
   readonly #captures: Captures;
   readonly #connection: Connection;
   readonly #publisher: Publisher;
@@ -81,6 +83,7 @@ class Engine {
       resumed: (resumed) => this.#onResumed(resumed),
       change: (change) => {
         this.#room.apply(change);
+        this.#event.apply(change);
         if (change.type === "trackUnpublished") this.#viewing.forget(change.track);
         if (change.type === "layersWanted") this.#publisher.setLayers(change.track, change.layers);
       },
@@ -165,6 +168,7 @@ class Engine {
       ...{ self, session, participants, audience, stage, onStage, hands, handRaised },
       ...{ chat, unread, speakers, permissions, consentWording, marks, notices },
       reading: this.#reading,
+      event: this.#event,
       locals: computed(() => this.#own.locals()),
       tracks: computed(() => this.#own.all(this.#streams)),
       devices: this.#captures.devices,
@@ -315,6 +319,7 @@ class Engine {
     else {
       this.#room.hear(news);
       this.#reading.hear(news);
+      this.#event.hear(news);
     }
   }
 

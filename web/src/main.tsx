@@ -19,6 +19,7 @@ import "./styles/reading.css";
 import "./styles/studies.css";
 import "./styles/waveform.css";
 import "./styles/keeping.css";
+import "./styles/event.css";
 import { render } from "preact";
 import { createClient } from "./client";
 import { keepFocus } from "./components/focus";

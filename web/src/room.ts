@@ -168,13 +168,19 @@ export class Room {
   #joined(participant: Participant): void {
     const known = this.byId.value.has(participant.id);
     this.byId.value = withEntry(this.byId.value, participant.id, participant);
-    if (!known && participant.id !== this.selfId.value) this.#noticeOf("joined", participant);
+    if (!known && participant.id !== this.selfId.value && !this.#isEvent()) this.#noticeOf("joined", participant);
   }
 
   #left(id: ParticipantId, reason: LeaveReason): void {
     const participant = this.byId.value.get(id);
     this.byId.value = withoutEntry(this.byId.value, id);
-    if (participant && id !== this.selfId.value) this.#noticeOf(reason === "lost" || reason === "removed" ? reason : "left", participant);
+    const told = !this.#isEvent() || this.stage.value.includes(id);
+    if (participant && told && id !== this.selfId.value) this.#noticeOf(reason === "lost" || reason === "removed" ? reason : "left", participant);
+  }
+
+  /** Hundreds come and go: who runs it has a wall for that. */
+  #isEvent(): boolean {
+    return this.session.value?.format === "event";
   }
 
   #trackChanged(track: Track): void {
@@ -206,7 +212,7 @@ export class Room {
     if (!this.permissions.value.has("moderate")) return;
     for (const id of hands) {
       const participant = this.byId.value.get(id);
-      if (participant && id !== this.selfId.value && !before.includes(id)) this.#noticeOf("handRaised", participant);
+      if (participant && id !== this.selfId.value && !before.includes(id) && !this.#isEvent()) this.#noticeOf("handRaised", participant);
     }
   }
 

@@ -3,18 +3,25 @@
 
 import type { ReadonlySignal } from "@preact/signals";
 import type {
+  Audience,
   ChatLine,
   ErrorCode,
   Language,
+  LowerThird,
   Mark,
   MarkId,
+  Notice as Message,
   Participant,
   ParticipantId,
   Permission,
+  Question,
+  QuestionId,
+  QuestionState,
   Reader,
   Session,
   Source,
   Speaker,
+  StageLayout,
   Study,
   Track,
   TrackId,
@@ -165,6 +172,41 @@ export interface ReadingActions {
   reportReading(progress: Omit<Reader, "participant"> | null): Promise<void>;
 }
 
+// ---- an event
+
+export interface EventFacts {
+  readonly layout: ReadonlySignal<StageLayout>;
+  readonly main: ReadonlySignal<ParticipantId | null>;
+  readonly second: ReadonlySignal<ParticipantId | null>;
+  readonly lowerThird: ReadonlySignal<LowerThird | null>;
+  /** The question that all are shown. */
+  readonly shown: ReadonlySignal<Question | null>;
+  /** We come on the stage next. */
+  readonly next: ReadonlySignal<boolean>;
+  /** Who comes on the stage next; only moderators know. */
+  readonly cue: ReadonlySignal<ParticipantId | null>;
+  /** Moderators: all; others: their own. The oldest first. */
+  readonly questions: ReadonlySignal<readonly Question[]>;
+  /** What the organisers wrote to us, until it is closed. */
+  readonly messages: ReadonlySignal<readonly Message[]>;
+  /** How many points are here. */
+  readonly points: ReadonlySignal<number>;
+  close(message: string): void;
+}
+
+export interface EventActions {
+  setCue(participant: ParticipantId | null): Promise<void>;
+  /** In one step also takes `replacing` from the stage. */
+  takeCue(replacing: ParticipantId | null): Promise<void>;
+  setStageLayout(layout: StageLayout, main: ParticipantId | null, second: ParticipantId | null): Promise<void>;
+  setLowerThird(lowerThird: LowerThird | null): Promise<void>;
+  muteOffStage(): Promise<void>;
+  sendNotice(to: Audience | readonly ParticipantId[], text: string): Promise<void>;
+  askQuestion(text: string): Promise<void>;
+  withdrawQuestion(question: QuestionId): Promise<void>;
+  pickQuestion(question: QuestionId, state: QuestionState): Promise<void>;
+}
+
 // ---- all of it
 
 export interface State {
@@ -192,6 +234,7 @@ export interface State {
   /** In order of time; only for who may `mark`. */
   readonly marks: ReadonlySignal<readonly Mark[]>;
   readonly reading: ReadingState;
+  readonly event: EventFacts;
   readonly locals: ReadonlySignal<ReadonlyMap<Source, LocalTrack>>;
   readonly devices: ReadonlySignal<Devices>;
   /** 0..1, about ten times a second while the microphone (or ultrasound sound) is live. */
@@ -209,7 +252,7 @@ export interface JoinWish {
 }
 
 /** What is asked of the server about the room; rejects with ActionError. */
-export interface RoomActions extends ReadingActions {
+export interface RoomActions extends ReadingActions, EventActions {
   endSession(): Promise<void>;
   setHand(raised: boolean, participant?: ParticipantId): Promise<void>;
   sendChat(text: string): Promise<void>;

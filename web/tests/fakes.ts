@@ -4,12 +4,15 @@
 import { signal } from "@preact/signals";
 import type { ReadonlySignal } from "@preact/signals";
 import type { ConnectionSurroundings, LineEvents } from "../src/connection";
+import { EventRoom } from "../src/event/eventroom";
 import type { ClientMessage, Joined, Participant, Track } from "../src/protocol";
-import type { Phase, ReadingState } from "../src/state";
+import type { EventFacts, Phase, ReadingState } from "../src/state";
 
-/** Of a session in which nobody reads a study. */
-export function nobodyReads(): { readonly reading: ReadingState; readonly phase: ReadonlySignal<Phase> } {
+/** Of a consult in which nobody reads a study. */
+export function nobodyReads(): { readonly reading: ReadingState; readonly event: EventFacts; readonly session: ReadonlySignal<null>; readonly phase: ReadonlySignal<Phase> } {
   return {
+    event: new EventRoom(),
+    session: signal(null),
     reading: { studies: signal([]), leader: signal(null), asking: signal([]), readers: signal([]), view: signal({}), renewed: signal(0) },
     phase: signal<Phase>({ name: "inSession" }),
   };

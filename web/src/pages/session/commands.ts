@@ -20,23 +20,16 @@ export function sessionCommands(room: Room): readonly Command[] {
     ...sourceCommand(room, "camera", "v", "camera-button"),
     ...(flavour.value === "viewer" ? [] : sourceCommand(room, "ultrasound", "u", "ultrasound-button")),
     ...handCommand(room),
+    ...(room.event.value && !client.permissions.value.has("moderate") ? [panelCommand(room, "questions", "a", 0)] : []),
     // A satellite has the written word beside its picture always.
-    ...(satellite ? [] : [panelCommand(room, "chat", "c", client.unread.value)]),
+    ...(satellite && !room.event.value ? [] : [panelCommand(room, "chat", "c", client.unread.value)]),
     { ...panelCommand(room, "people", "p", 0), secondary: satellite || room.narrow.value },
     ...studiesCommand(room),
     ...recordingCommands(room),
     ...(client.permissions.value.has("read") ? [sendCommand(room)] : []),
     ...(flavour.value === "viewer" ? [] : sourceCommand(room, "screen", "s", "screen-button")),
-    {
-      id: "layout",
-      icon: "layout",
-      word: t("control.layout"),
-      note: t(`layout.${room.layout.value}`),
-      key: "l",
-      run: () => room.nextLayout(),
-      secondary: true,
-      testId: "layout-button",
-    },
+    // In an event the organiser chooses it for all.
+    ...(room.event.value ? [] : [layoutCommand(room)]),
     {
       id: "fullScreen",
       icon: "fullScreen",
@@ -73,6 +66,19 @@ export function sessionCommands(room: Room): readonly Command[] {
   ];
 }
 
+function layoutCommand(room: Room): Command {
+  return {
+    id: "layout",
+    icon: "layout",
+    word: t("control.layout"),
+    note: t(`layout.${room.layout.value}`),
+    key: "l",
+    run: () => room.nextLayout(),
+    secondary: true,
+    testId: "layout-button",
+  };
+}
+
 export function leave(room: Room): void {
   // Who can end it for all is asked which of the two is meant; for the others leaving can be undone by coming back.
   if (room.client.permissions.value.has("endSession")) room.question.value = "leave";
@@ -102,14 +108,16 @@ function sourceCommand(room: Room, source: Source, key: string, testId: string):
     disabled: local?.blocked === true,
     marked: withOff && !on,
     secondary: source === "screen" || (source === "ultrasound" && room.flavour.value === "hub"),
-    run: () => toggle(room, source, local),
+    run: () => toggleSource(room, source),
     testId,
   };
   return [command];
 }
 
-function toggle(room: Room, source: Source, local: LocalTrack | undefined): void {
+/** On if it was off, and the other way round. */
+export function toggleSource(room: Room, source: Source): void {
   const { client } = room;
+  const local = client.locals.peek().get(source);
   if (!local || local.state === "off" || local.state === "failed") startSource(room, source);
   else if (source === "microphone" || source === "camera") void client.setMuted(source, !local.muted);
   else void client.stop(source);

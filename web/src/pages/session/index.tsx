@@ -22,8 +22,10 @@ import { Chat } from "./chat";
 import { sessionCommands } from "./commands";
 import { ConsentDialog, ConsentReminder, useConsentQuestion } from "./consent";
 import { MarkNews, MarksPanel } from "./marks";
+import { Messages, NextBanner, QuestionBand } from "./eventbands";
 import { Banner, News } from "./news";
 import { PeoplePanel } from "./people";
+import { QuestionsPanel } from "./questions";
 import { RecordingDialog, RecordingSign, RecordingSpoken, StorageAlarm } from "./recording";
 import { createRoom } from "./room";
 import type { Room } from "./room";
@@ -42,17 +44,20 @@ export function SessionPage({ token }: { readonly token: string }): JSX.Element 
   const keys = [...commands, ...readingKeys(room)];
   useKeys(keys, onEscape);
   return (
-    <div class="session" data-flavour={room.flavour.value} data-panel={room.panel.value ?? "none"} data-layout={room.layout.value} data-reads={room.reads.value}>
+    <div class="session" data-flavour={room.flavour.value} data-panel={room.panel.value ?? "none"} data-layout={room.layout.value} data-reads={room.reads.value} data-event={room.event.value}>
       <h1 class="unseen">{client.session.value?.title}</h1>
       <Stage room={room} />
       <Side room={room} />
       <SidePanel room={room} />
       <div class="news">
+        <Messages room={room} />
         <News room={room} />
         <MarkNews room={room} />
       </div>
       <RecordingSpoken room={room} />
       <div class="banners">
+        <NextBanner room={room} />
+        <QuestionBand room={room} />
         <Banner />
         <StorageAlarm room={room} />
         <ConsentReminder room={room} />
@@ -69,7 +74,7 @@ function SidePanel({ room }: { readonly room: Room }): JSX.Element | null {
   const element = useRef<HTMLElement>(null);
   // Before its button in the order of the page, so the keyboard has to be brought to it; the chat takes it by itself.
   useEffect(() => {
-    const writing = panel === "chat" || (panel === "marks" && room.noting.peek() !== null);
+    const writing = panel === "chat" || panel === "questions" || (panel === "marks" && room.noting.peek() !== null);
     if (panel !== null && !writing) element.current?.focus();
   }, [panel, room]);
   if (panel === null) return null;
@@ -86,6 +91,7 @@ function SidePanel({ room }: { readonly room: Room }): JSX.Element | null {
       </div>
       {panel === "chat" && <Chat room={room} autoFocus />}
       {panel === "people" && <PeoplePanel room={room} />}
+      {panel === "questions" && <QuestionsPanel room={room} />}
       {panel === "marks" && <MarksPanel room={room} />}
       {panel === "studies" && <StudiesPanel room={room} />}
       {panel === "send" && <SendStudies token={room.token} line={() => room.client.line.peek()} />}

@@ -7,13 +7,14 @@ import type { Mark, MarkId, Participant, ParticipantId, TrackId } from "../../pr
 import { ask } from "../../components/context";
 import type { Client, RemoteTrack } from "../../state";
 import type { StudyViewer } from "../../reading";
+import { largeOfEvent } from "../../event/arrangement";
 import { followGrowth } from "../reading/growth";
 import { loadViewer } from "../reading/load";
 import { Together } from "../reading/together";
 import { LAYOUTS, mainPicture, secondPicture, visiblePictures } from "../view";
 import type { Layout } from "../view";
 
-export type Panel = "chat" | "people" | "marks" | "send" | "studies" | null;
+export type Panel = "chat" | "people" | "questions" | "marks" | "send" | "studies" | null;
 export type Flavour = "hub" | "satellite" | "viewer";
 export type Question = "leave" | "keys" | "devices" | "recording" | "consent" | null;
 /** What was just done with a mark, to be taken back by one press. */
@@ -50,6 +51,12 @@ export interface Room {
   readonly noting: Signal<MarkId | null>;
   /** A telephone: fewer controls fit beside each other. */
   readonly narrow: ReadonlySignal<boolean>;
+  /** An event: its organiser decides how the stage is seen. */
+  readonly event: ReadonlySignal<boolean>;
+  /** The organiser's wall is before the eyes instead of the stage. */
+  readonly wall: Signal<boolean>;
+  /** Who comes next is heard, too: only by who asks for it. */
+  readonly hearsCue: Signal<boolean>;
   readonly pictures: ReadonlySignal<readonly RemoteTrack[]>;
   readonly main: ReadonlySignal<RemoteTrack | null>;
   /** The large ones: one, two or all, by layout. */
@@ -80,6 +87,7 @@ export function createRoom(client: Client, token = ""): Room {
     if (role === "satellite" || role === "viewer") return role;
     return "hub";
   });
+  const event = computed(() => client.session.value?.format === "event");
   const pictures = computed(() => visiblePictures(client.tracks.value, client.stage.value));
   const main = computed(() => {
     const found = mainPicture({
@@ -90,6 +98,23 @@ export function createRoom(client: Client, token = ""): Room {
       ownFirst: flavour.value === "satellite",
     });
     last = found?.id ?? null;
+    return found;
+  });
+  let lastLarge: ParticipantId | null = null;
+  const arranged = computed<readonly RemoteTrack[]>(() => {
+    const chosen = pictures.value.find(({ id }) => id === pinned.value);
+    if (chosen) return [chosen];
+    const { layout, main, second } = client.event;
+    const found = largeOfEvent({
+      layout: layout.value,
+      main: main.value,
+      second: second.value,
+      stage: client.stage.value,
+      pictures: pictures.value,
+      speaker: settledSpeaker.value,
+      last: lastLarge,
+    });
+    lastLarge = found[0]?.participant ?? null;
     return found;
   });
   const narrow = watchMedia(NARROW);
@@ -110,8 +135,9 @@ export function createRoom(client: Client, token = ""): Room {
   });
   const reads = computed(() => together.stage.value !== "closed");
   const large = computed<readonly RemoteTrack[]>(() => {
-    const first = main.value;
+    const first = (event.value ? arranged.value[0] : null) ?? main.value;
     if (reads.value) return first && layout.value !== "focus" && !narrow.matches.value ? [first] : [];
+    if (event.value) return arranged.value;
     if (layout.value === "grid") return pictures.value.filter(({ own, source }) => !(own && source === "screen"));
     if (!first) return [];
     const second = layout.value === "pair" ? secondPicture(pictures.value, first) : null;
@@ -145,8 +171,11 @@ export function createRoom(client: Client, token = ""): Room {
     markDeed: signal<MarkDeed | null>(null),
     noting: signal<MarkId | null>(null),
     narrow: narrow.matches,
+    event,
+    wall: signal(false),
+    hearsCue: signal(false),
     pictures,
-    main,
+    main: computed(() => (event.value ? (arranged.value[0] ?? null) : main.value)),
     large,
     people: computed(() => new Map(client.participants.value.map((person) => [person.id, person]))),
     together,

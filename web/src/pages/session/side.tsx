@@ -9,13 +9,15 @@ import { t } from "../../i18n";
 import type { RemoteTrack } from "../../state";
 import { hubFace, initials } from "../view";
 import { Chat } from "./chat";
+import { Counts } from "./eventbands";
 import { PictureFacts } from "./facts";
 import { RecordingSign } from "./recording";
 import { PersonLine, Strip, Tile } from "./strip";
 import type { Room } from "./room";
 
 export function Side({ room }: { readonly room: Room }): JSX.Element {
-  const satellite = room.flavour.value === "satellite";
+  // In an event a point follows the stage as all do.
+  const satellite = room.flavour.value === "satellite" && !room.event.value;
   return (
     <aside class="side" aria-label={t("session.people")}>
       <SessionTitle room={room} />
@@ -35,7 +37,8 @@ function SessionTitle({ room }: { readonly room: Room }): JSX.Element {
     <header class="session-title">
       <RecordingSign room={room} />
       <h2 title={session?.title}>{session?.title}</h2>
-      {audience > 0 && (
+      {room.event.value && <Counts room={room} />}
+      {audience > 0 && !room.event.value && (
         <p class="audience">
           <Icon name="people" />
           {t("session.watching", { count: audience })}

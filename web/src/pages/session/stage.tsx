@@ -10,6 +10,7 @@ import type { RemoteTrack } from "../../state";
 import { initials } from "../view";
 import { ReadingPlace } from "../reading/place";
 import { startSource } from "./commands";
+import { LowerThirdLine } from "./eventbands";
 import type { Room } from "./room";
 
 /** More would be too small to read; the strip has the rest. */
@@ -23,6 +24,7 @@ export function Stage({ room }: { readonly room: Room }): JSX.Element {
       class="stage"
       data-count={shown.length + (room.reads.value ? 1 : 0)}
       data-reads={room.reads.value}
+      data-stage-layout={room.event.value ? room.client.event.layout.value : undefined}
       aria-label={t("session.stage")}
       tabIndex={-1}
     >
@@ -52,6 +54,7 @@ function Figure({ track, room }: { readonly track: RemoteTrack; readonly room: R
       ) : (
         <div class="picture-waiting">{t("connection.connecting")}</div>
       )}
+      <LowerThirdLine track={track} room={room} />
       <figcaption>
         <Icon name={sourceIcon(track.source)} />
         <span class="caption-name">{label}</span>
