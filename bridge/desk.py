@@ -21,6 +21,9 @@ INVITES_LIMIT = 2000
 """Invites of one session: every workstation of the region could have its own, and then some."""
 LEAST_EXPIRY_S = 60
 LONGEST_EXPIRY_S = 366 * 24 * 3600
+POINT_EXPIRY_S = 60 * 24 * 3600
+AFTER_START_S = 7 * 24 * 3600
+"""The links of an event's points are good for so long, and so long after it began."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +115,15 @@ class Desk:
         point = _clean(wish.point, "point", POINT_LIMIT)
         invite = NewInvite(wish.role, point, wish.seats, self._expiry(wish.expires_in_s))
         return await self._store.create_invite(session, invite, self._now_ms())
+
+    def point_invite(self, point: str, starts_at_ms: int | None) -> NewInvite:
+        """What the invite of a point of an event is like: links are sent out long before it begins."""
+        now_ms = self._now_ms()
+        good_until_ms = now_ms + max(self._settings.invite_expires_in_s, POINT_EXPIRY_S) * 1000
+        if starts_at_ms is not None:
+            good_until_ms = max(good_until_ms, starts_at_ms + AFTER_START_S * 1000)
+        good_until_ms = min(good_until_ms, now_ms + LONGEST_EXPIRY_S * 1000)
+        return NewInvite(Role.SATELLITE, point, 1, good_until_ms)
 
     async def invite_of(self, session: SessionId, invite: InviteId) -> InviteRecord:
         """The invite, if it is of this session. Raises NotFound."""

@@ -25,6 +25,7 @@ from bridge.participant import Outlet, Participant
 from bridge.recordkeeping import RecordKeeper
 from bridge.seats import choose_seat
 from bridge.store import Store
+from bridge.witness import Witness
 
 FORGOTTEN_AFTER_MS = 6 * 3600 * 1000
 """A session without anybody is dropped from memory; its chat and its bans are lost then."""
@@ -47,6 +48,8 @@ class Lobby:
         now_ms: Callable[[], int],
     ) -> None:
         self.stopping = False
+        self.witness: Witness = keeper
+        """Who keeps what happens in the sessions that are loaded from now on."""
         self._store = store
         self._forwarding = forwarding
         self._keeper = keeper
@@ -106,7 +109,7 @@ class Lobby:
         record = await self._store.get_session(id)
         if record.state is SessionState.ENDED:
             raise BridgeError("This session is over.", "sessionEnded")
-        session = LiveSession(record, self._keeper, self._now_ms)
+        session = LiveSession(record, self.witness, self._now_ms)
         if session.started_at_ms is None:
             session.started_at_ms = self._now_ms()
             await self._store.start_session(id, session.started_at_ms)

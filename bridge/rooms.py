@@ -32,6 +32,7 @@ from bridge.store import Store
 from bridge.studynews import StudyNews
 from bridge.wall import Wall
 from bridge.wiring import Wiring
+from bridge.witness import Witness, Witnesses
 
 RESUME_WITHIN_S = 30
 DEVICE_WAITS_MS = 30_000
@@ -70,6 +71,7 @@ class Rooms:
         keeper: RecordKeeper,
         studies: StudyNews,
         now_ms: Callable[[], int],
+        witnesses: Sequence[Witness] = (),
     ) -> None:
         self._store = store
         self._now_ms = now_ms
@@ -80,6 +82,7 @@ class Rooms:
         self._forwarding = Forwarding(media, wiring, keeper, self._errands, now_ms)
         self._news = News(wiring, self._forwarding, now_ms)
         self._lobby = Lobby(store, self._forwarding, keeper, self._errands, now_ms)
+        self._lobby.witness = Witnesses(keeper, *witnesses)
         self.records = RecordDesk(self._lobby, keeper, now_ms)
         """What participants ask of the recording."""
         self.readings = ReadingDesk(self._lobby, keeper, studies, self._errands, now_ms)
@@ -350,6 +353,12 @@ class Rooms:
             return 0
         players = sum(player.grant.invite == invite for player in live.players.values())
         return players + sum(p.connected and p.grant.invite == invite for p in live.people.values())
+
+    def invites_connected(self, session: SessionId) -> frozenset[InviteId]:
+        """Those on which somebody is connected, players not counted."""
+        live = self._lobby.find(session)
+        people = () if live is None else live.people.values()
+        return frozenset(participant.grant.invite for participant in people if participant.connected)
 
     def participants(self, session: SessionId) -> list[messages.ParticipantObject]:
         """All of them, as who moderates sees them."""

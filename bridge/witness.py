@@ -43,3 +43,22 @@ class Witness(Protocol):
 
     def said(self, session: LiveSession, line: ChatLine) -> None:
         """A line of chat."""
+
+
+class Witnesses:
+    """Several of them, told in their order."""
+
+    def __init__(self, *witnesses: Witness) -> None:
+        self._witnesses = witnesses
+
+    def changed(self, session: LiveSession) -> None:
+        for witness in self._witnesses:
+            witness.changed(session)
+
+    def left(self, session: LiveSession, whom: ParticipantId, reason: LeaveReason) -> None:
+        for witness in self._witnesses:
+            witness.left(session, whom, reason)
+
+    def said(self, session: LiveSession, line: ChatLine) -> None:
+        for witness in self._witnesses:
+            witness.said(session, line)

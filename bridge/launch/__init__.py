@@ -1,0 +1,1 @@
+"""Launch events before and after they are live: points, run of show, line checks, attendance."""
