@@ -237,13 +237,15 @@ fn replay<O: Outbox>(run: &mut Run<'_, O>, track: &Track, index: usize, slot: &m
     let origin = track.origin(index, layer);
     let highest = source.ring.highest().unwrap_or(0);
     while state.next <= highest {
-        if let Some((head, payload)) = source.ring.get(state.next)
+        let found = source.ring.get(state.next);
+        let cost = found.map_or(0, |(_, payload)| payload.len() as u64);
+        // Before it gets a number: should the layer change while this waits, nobody would ever send that.
+        if state.credit < cost {
+            break;
+        }
+        if let Some((head, payload)) = found
             && let Some(munged) = slot.munger.forward(origin, &head.source())
         {
-            let cost = payload.len() as u64;
-            if state.credit < cost {
-                break;
-            }
             match send::media(run.peer, slot, run.to, Copy { head, payload, munged }, run.turn, run.out) {
                 Sent::Done(len) => run.totals.sent(len),
                 Sent::NoRoom => break,

@@ -95,6 +95,28 @@ fn a_large_replay_is_paced_and_complete() {
 }
 
 #[test]
+fn a_replay_broken_off_by_another_layer_leaves_no_hole() {
+    let mut world = stage(37, |now_us| {
+        let mut publisher = Publisher::video(&["l", "h"], now_us);
+        publisher.streams[1].packets_per_frame = 20;
+        publisher
+    });
+    watch(&mut world, TRACK, MediaKind::Video);
+    world.run_for(1_100_000);
+    let late = watch(&mut world, TRACK, MediaKind::Video);
+    let subscription = slot_of(&mut world, late);
+    while world.subscriber(late).views[0].packets.len() < 40 {
+        world.run_for(5_000);
+        assert!(world.now_us < 5_000_000, "it sees nothing");
+    }
+    world.command(Command::SetLayer { subscription, layer: Some(0) });
+    world.run_for(2_000_000);
+    let last = world.stats().subscriptions.last().map(|subscription| subscription.layer);
+    assert_eq!(last, Some(Some(0)));
+    assert_eq!(holes(&world.subscriber(late).views[0].packets), 0);
+}
+
+#[test]
 fn a_slot_that_cannot_carry_the_codec_gets_nothing() {
     let mut world = stage(35, |now_us| Publisher::video(&[""], now_us));
     let viewer = watch(&mut world, TRACK, MediaKind::Video);
