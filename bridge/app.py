@@ -16,6 +16,7 @@ from typing import IO
 import structlog
 from aiohttp import web
 
+from bridge.attendanceapi import AttendanceApi
 from bridge.audit import AUDIT_FOLDER, Audit, Entry, Event
 from bridge.bus import Bus, LocalBus
 from bridge.config import ConfigError, Settings
@@ -23,11 +24,16 @@ from bridge.consent import wording
 from bridge.dicomweb import DicomWeb, Imaging, SendingDesk, open_imaging
 from bridge.doors import RoomDoors
 from bridge.eventapi import EventApi
+from bridge.eventapi import Parts as EventParts
 from bridge.guard import BadTokens, Clients, Handler, errors_middleware, security_headers
 from bridge.health import Health
 from bridge.http import Api
 from bridge.imaging.gate import open_gate
 from bridge.imaging.upkeep import Upkeep, open_upkeep
+from bridge.launch.access import EventAccess
+from bridge.launch.linecheck import LineChecks
+from bridge.launch.opening import Launch, open_launch
+from bridge.linecheckapi import LineCheckApi
 from bridge.media import whip
 from bridge.media._native import RelayStats
 from bridge.media.addresses import reachable_addresses
@@ -67,6 +73,8 @@ FIRST_REQUEST_S = 15.0
 """A connection that has not sent a whole request by then is closed."""
 HOUSEKEEPING_S = 1.0
 CERTIFICATE_CHECK_S = 10.0
+BUSY_LAG_S = 0.2
+"""An event loop that is usually so late has no room for line checks."""
 RECORDER_STOPS_WITHIN_S = 2.0
 """After recordings had their time to be sealed: a disk that still refuses does so for longer than anybody waits."""
 
@@ -112,7 +120,8 @@ async def running(settings: Settings) -> AsyncIterator[Server]:
             _recording(settings, office, engine, vault, audit, keep_days)
         )
         studies = StudyNews(now_ms)
-        rooms = Rooms(engine, office.store, keeper, studies, now_ms)
+        launch = await stack.enter_async_context(open_launch(office.store, vault, now_ms))
+        rooms = Rooms(engine, office.store, keeper, studies, now_ms, witnesses=(launch.attendance,))
         library = Library(
             vault=vault,
             audit=audit,
@@ -143,6 +152,8 @@ async def running(settings: Settings) -> AsyncIterator[Server]:
         )
         signaling = Signaling(rooms, office.auth, now_ms, _origins(settings))
         metrics = Metrics(lambda: _relay_stats(engine), rooms.counts, keeper.counts, recorder)
+        line_checks = LineChecks(engine, lambda: metrics.loop_lag.usual_s > BUSY_LAG_S, now_ms)
+        stack.push_async_callback(line_checks.close)
         health = Health(
             engine.stats,
             office.store.check_writable,
@@ -161,6 +172,9 @@ async def running(settings: Settings) -> AsyncIterator[Server]:
             desk,
             upkeep,
             wall,
+            launch,
+            line_checks,
+            audit,
             signaling,
             metrics,
             health,
@@ -183,6 +197,8 @@ async def running(settings: Settings) -> AsyncIterator[Server]:
             _keep_going("certificate", lambda: _watch_certificate(tls)),
             _keep_going("library", library.run),
             _keep_going("walls", wall.run),
+            _keep_going("attendance", launch.attendance.run),
+            _keep_going("line checks", line_checks.run),
             _keep_going("imaging", imaging.run),
             _keep_going("study jobs", upkeep.jobs.run),
             _keep_going("retention of studies", upkeep.keeping.keep_sweeping),
@@ -222,6 +238,9 @@ def _web_app(
     sending_desk: SendingDesk,
     upkeep: Upkeep,
     wall: Wall,
+    launch: Launch,
+    line_checks: LineChecks,
+    audit: Audit,
     signaling: Signaling,
     metrics: Metrics,
     health: Health,
@@ -247,7 +266,22 @@ def _web_app(
     DicomWeb(imaging, clients.base_url, settings.allowed_origins).add_routes(app)
     sending_desk.add_routes(app)
     Studies(imaging.archive, imaging.access, upkeep).add_routes(app)
-    EventApi(office.auth, wall).add_routes(app)
+    access = EventAccess(office.auth, office.store, audit)
+    EventApi(
+        EventParts(
+            auth=office.auth,
+            access=access,
+            book=launch.book,
+            desk=office.desk,
+            live=rooms,
+            wall=wall,
+            clients=clients,
+            now_ms=now_ms,
+            agenda_changed=rooms.events.agenda_changed,
+        )
+    ).add_routes(app)
+    AttendanceApi(access, launch.attendance, launch.looking_back).add_routes(app)
+    LineCheckApi(office.auth, line_checks, launch.book, now_ms).add_routes(app)
     app.on_shutdown.append(library.break_off)
     api.add_routes(app)
     app.router.add_get("/metrics", metrics_handler(metrics, clients, settings.metrics_allow))

@@ -67,6 +67,12 @@ def encoded_answer(body: bytes, status: int = 200) -> web.Response:
     return web.Response(status=status, body=body, content_type="application/json")
 
 
+def file_answer(body: bytes, type: str, name: str) -> web.Response:
+    """To be saved under this name, which says nothing of what is in it."""
+    headers = {"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "no-store"}
+    return web.Response(body=body, headers={"Content-Type": type, **headers})
+
+
 def whole_number(request: web.Request, name: str, usual: int | None = None, least: int = 0) -> int:
     """A whole number of the query. Raises ProtocolError."""
     said = request.query.get(name)
@@ -79,3 +85,27 @@ def whole_number(request: web.Request, name: str, usual: int | None = None, leas
     if not least <= number <= NUMBER_LIMIT:
         raise ProtocolError(f"The number {name} is out of bounds.")
     return number
+
+
+def flag(request: web.Request, name: str) -> bool:
+    """Whether the query says `name=1`; it need not say it. Raises ProtocolError."""
+    said = request.query.get(name, "0")
+    if said not in ("0", "1"):
+        raise ProtocolError(f"In the query {name} must be 0 or 1.")
+    return said == "1"
+
+
+async def read_bytes(request: web.Request, limit_bytes: int) -> bytes:
+    """A body of any type, whatever other bodies may have. Raises ProtocolError, LimitExceeded (`tooLarge`)."""
+    body = bytearray()
+    if (request.content_length or 0) > limit_bytes:
+        raise LimitExceeded("The body is too large.", "tooLarge")
+    try:
+        async with asyncio.timeout(BODY_TIMEOUT_S):
+            async for chunk in request.content.iter_chunked(65_536):
+                body += chunk
+                if len(body) > limit_bytes:
+                    raise LimitExceeded("The body is too large.", "tooLarge")
+    except TimeoutError:
+        raise ProtocolError("The body did not arrive in time.", "joinTimeout") from None
+    return bytes(body)

@@ -271,6 +271,11 @@ def _age(entry: StudyEntry) -> tuple[int, int]:
     return entry.last_at_ms, entry.instances
 
 
+def installation_key(vault: Vault, purpose: bytes) -> bytes:
+    """The same as `Catalogue.key_for`, without opening the entries. Raises VaultError, ConfigError."""
+    return _derived(_secret(vault), b"for " + purpose)
+
+
 def _derived(secret: bytes, info: bytes) -> bytes:
     return HKDF(SHA256(), 32, _SALT, info).derive(secret)
 

@@ -10,6 +10,7 @@ from typing import Literal
 
 from xlsxwriter import Workbook
 
+from bridge.errors import ProtocolError
 from bridge.launch.points import FORMULA
 
 Language = Literal["vi", "ru", "en"]
@@ -30,6 +31,14 @@ class Table:
     name: str
     head: Sequence[str]
     rows: Sequence[Sequence[Cell]]
+
+
+def language_named(text: str) -> Language:
+    """Raises ProtocolError."""
+    languages: dict[str, Language] = {"vi": "vi", "ru": "ru", "en": "en"}
+    if text not in languages:
+        raise ProtocolError("The language must be vi, ru or en.")
+    return languages[text]
 
 
 def csv_of(table: Table, language: Language) -> bytes:
