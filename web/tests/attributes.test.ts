@@ -2,7 +2,7 @@
 
 import { expect, test } from "vitest";
 import calibration from "../src/reading/calibration.ts?raw";
-import { NEEDED } from "../src/reading/attributes";
+import { NEEDED, OF_FIRST } from "../src/reading/attributes";
 import type { Dataset } from "../src/reading/dataset";
 import { createStudyApi, videosAmong } from "../src/reading/loading/api";
 import api from "../src/reading/loading/api.ts?raw";
@@ -36,6 +36,11 @@ const ELSEWHERE = [
 test("names every attribute that is read, and no other", () => {
   const read = new Set([api, calibration, model, order].flatMap((source) => [...source.matchAll(/"([0-9A-F]{8})"/g)].map(([, tag]) => tag)));
   expect([...read].filter((tag) => !ELSEWHERE.includes(tag ?? "")).sort()).toEqual([...NEEDED].sort());
+});
+
+test("asks of the first objects of all series for nothing that may be large", () => {
+  const left = NEEDED.filter((tag) => !OF_FIRST.includes(tag));
+  expect(left).toEqual(["00181065", "00186011", "00281101", "00281201", "00281202", "00281203", "00283000", "00283010", "52009229", "52009230", "7FE00008", "7FE00009"]);
 });
 
 test.each(Object.keys(OBJECTS))("a series of %s is the same from these attributes alone", (name) => {

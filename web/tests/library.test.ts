@@ -2,12 +2,10 @@
 
 import { effect } from "@preact/signals";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
-import { Library } from "../src/reading/library";
+import { BEHIND_MS, Library } from "../src/reading/library";
 import { createStudyApi } from "../src/reading/loading/api";
-import { firstObject } from "../src/reading/loading/beginning";
 import { Places } from "../src/reading/loading/places";
 import type { Loading } from "../src/reading/loading/places";
-import type { Picture } from "../src/reading/model";
 
 const element = (...Value: unknown[]) => ({ Value });
 const slice = (number: number) => ({
@@ -17,7 +15,6 @@ const slice = (number: number) => ({
   "00280004": element("MONOCHROME2"),
   "00280010": element(8),
   "00280011": element(8),
-  "00100010": element({ Alphabetic: 'Nguyễn^"Lan"}]' }),
 });
 const series = (uid: string) => ({ "0020000D": element("1"), "0020000E": element(uid), "00100010": element({ Alphabetic: "Lan" }), "00201209": element(2) });
 
@@ -71,27 +68,51 @@ const look = (_shown: unknown): void => undefined;
 beforeEach(() => void vi.useFakeTimers());
 afterEach(() => void vi.useRealTimers());
 
-test("a study and its series are one question, and what is read of a picture is told before the others have come", async () => {
-  const { api, asked, at, answer } = server();
-  const firsts: Picture[] = [];
-  const library = new Library(api, (picture) => firsts.push(picture));
+test("a study and its series are one question, and the first picture of a CT is known with them", async () => {
+  const { api, asked, answer, settle } = server();
+  const library = new Library(api, (uid) => uid === "1.2");
   const study = library.study("1");
-  await answer("/series", [series("1.2"), series("1.3")]);
+  const rescaled = { "00281052": element("-1024"), "00281053": element("1"), "00201209": element(2) };
+  await answer("/series", [{ ...series("1.2"), ...slice(1), ...rescaled }, series("1.3")]);
   expect(study.value).toMatchObject({ state: "ready", value: { head: { uid: "1", patient: "Lan" }, series: [{ uid: "1.2" }, { uid: "1.3" }] } });
   const open = library.seriesOf("1", "1.2");
-  const told = JSON.stringify([slice(1), slice(2)]);
-  const cut = JSON.stringify(slice(1)).length + 10;
-  await at(METADATA).give(told.slice(0, cut));
-  expect(firsts.map(({ instance }) => instance)).toEqual(["1.2.3.1"]);
-  expect(open.value.state).toBe("loading");
-  await at(METADATA).give(told.slice(cut));
-  await at(METADATA).end();
-  expect(open.value).toMatchObject({ state: "ready", value: { kind: "pictures", pictures: [{ instance: "1.2.3.1" }, { instance: "1.2.3.2" }] } });
-  expect(firsts).toHaveLength(1);
+  await settle();
+  expect(open.value).toMatchObject({ state: "ready", value: { kind: "pictures", pictures: [{ instance: "1.2.3.1", intercept: -1024 }] } });
+  // The others are told of behind it.
+  expect(asked).toEqual(["/series"]);
+  library.pictureCame();
+  await settle();
+  expect(asked).toEqual(["/series", METADATA]);
+  await answer(METADATA, [slice(1), slice(2)]);
+  expect(open.value).toMatchObject({ state: "ready", value: { pictures: [{ instance: "1.2.3.1" }, { instance: "1.2.3.2" }] } });
+});
+
+test("the others of a series do not wait long for its first picture", async () => {
+  const { api, asked, answer } = server();
+  const library = new Library(api, () => true);
+  const open = library.seriesOf("1", "1.2");
+  await answer("/series", [{ ...series("1.2"), ...slice(1), "00281052": element(0), "00281053": element(1) }]);
+  expect(open.value.state).toBe("ready");
+  await vi.advanceTimersByTimeAsync(BEHIND_MS);
   expect(asked).toEqual(["/series", METADATA]);
 });
 
-test("who follows asks for study and series at once", async () => {
+test.each([
+  ["may have a table for its values", {}],
+  ["is a loop", { "00281052": element(0), "00281053": element(1), "00280008": element(9) }],
+  ["has colours", { "00281052": element(0), "00281053": element(1), "00280004": element("PALETTE COLOR") }],
+  ["is all there is", { "00281052": element(0), "00281053": element(1), "00201209": element(1) }],
+])("what %s is shown only when all of it is known", async (_what, says) => {
+  const { api, asked, answer, settle } = server();
+  const library = new Library(api, () => true);
+  const open = library.seriesOf("1", "1.2");
+  await answer("/series", [{ ...series("1.2"), ...slice(1), ...says }]);
+  await settle();
+  expect(open.value.state).toBe("loading");
+  expect(asked).toEqual(["/series", METADATA]);
+});
+
+test("who follows to another place asks for study and series at once", async () => {
   const { api, asked, answer, settle } = server();
   const library = new Library(api);
   const open = library.seriesOf("1", "1.2");
@@ -171,16 +192,4 @@ test("what could not be had says why, and is asked for once more", async () => {
   places.again();
   await vi.advanceTimersByTimeAsync(0);
   expect(states).toEqual(["loading", "failed", "loading", "ready"]);
-});
-
-test.each([
-  ['[{"a":"}\\"]"},{', { a: '}"]' }],
-  [' [ {"a":[{"b":1}]}', { a: [{ b: 1 }] }],
-  ['[{"a":[{"b":1}]', undefined],
-  ['[{"a":"\\', undefined],
-  ['{"error":{}}', undefined],
-  ["[]", undefined],
-  ["", undefined],
-])("the first object of %s", (beginning, first) => {
-  expect(firstObject(beginning)).toEqual(first);
 });

@@ -48,3 +48,12 @@ export const NEEDED: readonly string[] = [
   "7FE00008", // FloatPixelData
   "7FE00009", // DoubleFloatPixelData
 ];
+
+/** What lies within sequences or tables, and may be large. */
+const LARGE = /^(5200|00186011|00181065|002811|002812|002830|7FE0)/;
+
+/**
+ * Of the first object of each series these are asked for together with the list of series: enough for one picture of which
+ * values are values by slope and intercept, as every CT has them.
+ */
+export const OF_FIRST: readonly string[] = NEEDED.filter((tag) => !LARGE.test(tag));

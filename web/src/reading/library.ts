@@ -7,8 +7,8 @@ import { videosAmong } from "./loading/api";
 import type { OpenStudy, StudyApi } from "./loading/api";
 import { Places } from "./loading/places";
 import type { Loading } from "./loading/places";
-import { picturesOf, seriesOf } from "./model";
-import type { Picture, Series, SeriesHead } from "./model";
+import { beginningOf, seriesOf } from "./model";
+import type { Series, SeriesHead } from "./model";
 
 export type { OpenStudy } from "./loading/api";
 export type { Loading } from "./loading/places";
@@ -19,6 +19,8 @@ const IDLE_STUDIES = 8;
 /** Small pictures of series give way to the first picture of what is being opened, but for no longer than this. */
 const GIVE_WAY_MS = 3_000;
 const SMALL_AT_ONCE = 2;
+/** The others of a series are asked for so long after its first picture: they come just behind it on a thin line, and on a long one no time is lost. */
+export const BEHIND_MS = 250;
 
 interface Small {
   readonly address: Promise<string | null>;
@@ -33,12 +35,13 @@ export class Library {
   private readonly stop = new AbortController();
   private running = 0;
   private giveWayUntilMs = 0;
+  private readonly waiting = new Set<() => void>();
   private timer: ReturnType<typeof setTimeout> | undefined;
 
-  /** `onFirst` is told of the first object of a series before the others have come. */
+  /** `isFromStart`: somebody opens this series at its beginning, and sees a picture before it is known how many there are. */
   constructor(
     private readonly api: StudyApi,
-    private readonly onFirst: (picture: Picture) => void = () => undefined,
+    private readonly isFromStart: (series: string) => boolean = () => false,
   ) {
     this.studies = new Places({
       ask: (uid, signal) => {
@@ -53,7 +56,7 @@ export class Library {
       ask: (key, signal) => {
         this.giveWay();
         const [study = "", uid = ""] = key.split("/");
-        return this.openSeries(study, uid, signal);
+        return this.openSeries(key, study, uid, signal);
       },
       weigh: ({ pictures, instancesOf }) => pictures.length + instancesOf.length,
       limit: IDLE_PICTURES,
@@ -74,10 +77,11 @@ export class Library {
     this.series.again();
   }
 
-  /** A picture is there: the line is free for the small ones of series. */
+  /** A picture is there: the line is free for what gave way to it. */
   pictureCame(): void {
     if (this.giveWayUntilMs === 0) return;
     this.giveWayUntilMs = 0;
+    for (const go of this.waiting) go();
     this.goOn();
   }
 
@@ -91,7 +95,7 @@ export class Library {
         next.series.map(async (head) => {
           const key = `${uid}/${head.uid}`;
           const known = this.series.known(key);
-          if (known && known.instances !== head.instances) this.series.put(key, await this.made(head, this.metadata(uid, head.uid, this.stop.signal)));
+          if (known && known.instances !== head.instances) this.series.put(key, await this.made(head, this.api.metadata(uid, head.uid, this.stop.signal)));
         }),
       );
       // Of a series that held nothing there was no small picture.
@@ -128,21 +132,34 @@ export class Library {
 
   // ---- series
 
-  private async openSeries(study: string, uid: string, signal: AbortSignal): Promise<Series> {
-    // Who follows knows the series before the study: both are asked for at once then.
-    const metadata = this.metadata(study, uid, signal, this.onFirst);
-    metadata.catch(() => undefined);
+  private async openSeries(key: string, study: string, uid: string, signal: AbortSignal): Promise<Series> {
+    const isFromStart = this.isFromStart(uid);
+    // Who follows to another place knows the series before the study: both are asked for at once then.
+    const early = isFromStart ? null : this.api.metadata(study, uid, signal);
+    early?.catch(() => undefined);
     const open = await this.studies.answer(study);
     const head = open.series.find((each) => each.uid === uid);
     if (!head) throw new ApiError("notFound", "no such series");
-    return this.made(head, metadata);
+    const first = open.firsts.get(uid);
+    const beginning = isFromStart && first && head.instances > 1 ? beginningOf(head, first) : null;
+    if (beginning && !signal.aborted) {
+      this.series.put(key, beginning);
+      await this.behindPicture(signal);
+    }
+    return this.made(head, early ?? this.api.metadata(study, uid, signal));
   }
 
-  private metadata(study: string, series: string, signal: AbortSignal, onFirst?: (picture: Picture) => void): ReturnType<StudyApi["metadata"]> {
-    return this.api.metadata(study, series, signal, (dataset) => {
-      if (!onFirst || videosAmong([dataset]).size > 0) return;
-      const [picture] = picturesOf(dataset, { study, uid: series });
-      if (picture) onFirst(picture);
+  private behindPicture(signal: AbortSignal): Promise<void> {
+    return new Promise((resolve) => {
+      const go = (): void => {
+        clearTimeout(timer);
+        this.waiting.delete(go);
+        signal.removeEventListener("abort", go);
+        resolve();
+      };
+      const timer = setTimeout(go, BEHIND_MS);
+      this.waiting.add(go);
+      signal.addEventListener("abort", go);
     });
   }
 

@@ -168,6 +168,19 @@ export function seriesOf(head: SeriesHead, metadata: readonly Dataset[], videos:
   };
 }
 
+/**
+ * A series as far as its first object tells, of which only attributes beside sequences and tables are known; null where that is
+ * not enough for a picture. It may turn out that others come before it.
+ */
+export function beginningOf(head: SeriesHead, first: Dataset): Series | null {
+  const isPlain = isSaid(first, "00281052") && isSaid(first, "00281053") && (number(first, "00280008") ?? 1) === 1;
+  if (!isPlain || !text(first, "00280004").startsWith("MONOCHROME")) return null;
+  const series = seriesOf(head, [first], new Set());
+  return series.kind === "pictures" ? series : null;
+}
+
+const isSaid = (dataset: Dataset, tag: string): boolean => number(dataset, tag) !== null;
+
 function kindOf(metadata: readonly Dataset[], instances: readonly Instance[], videos: ReadonlySet<string>): SeriesKind {
   if (instances.some(({ uid }) => videos.has(uid))) return "video";
   if (metadata.some((each) => sizeOf(each) !== null)) return "pictures";

@@ -81,7 +81,7 @@ export class StudyViewer implements Viewer {
   constructor({ api, name = "" }: ViewerOptions) {
     this.api = api;
     this.name = name;
-    this.library = new Library(api, (picture) => this.expect(picture));
+    this.library = new Library(api, (series) => this.isFromStart(series));
     this.pool.prepare("htj2k");
     this.frames = new Frames(api, this.pool, () => {
       this.library.pictureCame();
@@ -266,14 +266,13 @@ export class StudyViewer implements Viewer {
     }, STANDING_MS);
   }
 
-  /** The first object of a series that is opened at its beginning is most likely what is seen first. */
-  private expect(picture: Picture): void {
+  /** A cell shows it from its first picture on. */
+  private isFromStart(series: string): boolean {
     const view = this.slots.peek();
-    const isDue = (cell: number): boolean => {
+    return Array.from({ length: CELLS[layoutIn(view)] }, (_, cell) => cell).some((cell) => {
       const content = contentIn(view, cell);
-      return content?.series === picture.series && content.plane === undefined && (atIn(view, cell) ?? 0) === 0;
-    };
-    if (Array.from({ length: CELLS[layoutIn(view)] }, (_, cell) => cell).some(isDue)) this.frames.expect(picture);
+      return content?.series === series && content.plane === undefined && (atIn(view, cell) ?? 0) === 0;
+    });
   }
 
   private want(): void {

@@ -5,13 +5,14 @@ import { ApiError } from "../../api";
 import { asErrorCode } from "../../protocol";
 import { inOrder, seriesHead, studyHead } from "../model";
 import type { Picture, SeriesHead, StudyHead } from "../model";
-import { NEEDED } from "../attributes";
+import { NEEDED, OF_FIRST } from "../attributes";
 import { text } from "../dataset";
 import type { Dataset } from "../dataset";
-import { FIRST_LIMIT, firstObject } from "./beginning";
 import { Parts } from "./parts";
 import { ANSWERED_MS, STALLED_MS, allPieces, eachPiece, patiently } from "./patience";
 
+/** Of a list of studies, unless another one is asked for. */
+const STUDIES_LIMIT = 500;
 const BASE = "/dicom-web";
 const JSON_TYPE = "application/dicom+json";
 const SERIES_LIMIT = 5000;
@@ -44,6 +45,8 @@ export interface FrameAnswer {
 export interface OpenStudy {
   readonly head: StudyHead;
   readonly series: readonly SeriesHead[];
+  /** Some of what the first object of each series says. */
+  readonly firsts: ReadonlyMap<string, Dataset>;
 }
 
 /** Takes small pictures as they come. */
@@ -54,11 +57,16 @@ export interface PreviewTaker {
   ends(): void;
 }
 
+export interface StudySearch {
+  readonly patientId?: string;
+  readonly limit?: number;
+}
+
 export interface StudyApi {
-  studies(signal?: AbortSignal): Promise<readonly StudyHead[]>;
+  studies(search?: StudySearch, signal?: AbortSignal): Promise<readonly StudyHead[]>;
   openStudy(uid: string, signal?: AbortSignal): Promise<OpenStudy>;
-  /** What the pictures of a series are made of. `onFirst` is told of the first object before the others have come. */
-  metadata(study: string, series: string, signal?: AbortSignal, onFirst?: (first: Dataset) => void): Promise<readonly Dataset[]>;
+  /** What the pictures of a series are made of. */
+  metadata(study: string, series: string, signal?: AbortSignal): Promise<readonly Dataset[]>;
   thumbnail(study: string, series: string, signal: AbortSignal): Promise<Blob>;
   /** All that the metadata say of one object. */
   dataset(study: string, series: string, instance: string): Promise<Dataset>;
@@ -89,12 +97,12 @@ export function createStudyApi(token: string, request: typeof fetch = (...args) 
   }
 
   /** Large or slow as it may be: given up only when nothing comes any more. */
-  function whole(path: string, accept: string, wanted?: AbortSignal, onPiece?: (piece: Uint8Array) => void): Promise<Blob> {
-    return patiently(wanted, ANSWERED_MS, async (signal, came) => allPieces(await ask(path, accept, signal), came, onPiece));
+  function whole(path: string, accept: string, wanted?: AbortSignal): Promise<Blob> {
+    return patiently(wanted, ANSWERED_MS, async (signal, came) => allPieces(await ask(path, accept, signal), came));
   }
 
-  async function rows(path: string, wanted?: AbortSignal, onPiece?: (piece: Uint8Array) => void): Promise<readonly Dataset[]> {
-    const answer = await whole(path, JSON_TYPE, wanted, onPiece);
+  async function rows(path: string, wanted?: AbortSignal): Promise<readonly Dataset[]> {
+    const answer = await whole(path, JSON_TYPE, wanted);
     try {
       const rows = JSON.parse(await answer.text()) as unknown;
       if (Array.isArray(rows)) return rows as readonly Dataset[];
@@ -105,27 +113,19 @@ export function createStudyApi(token: string, request: typeof fetch = (...args) 
   }
 
   return {
-    studies: async (signal) => (await rows(`${BASE}/studies?includefield=00081030&limit=500`, signal)).map(studyHead),
+    async studies({ patientId, limit = STUDIES_LIMIT } = {}, signal) {
+      const ofPatient = patientId === undefined ? "" : `&PatientID=${encodeURIComponent(patientId)}`;
+      return (await rows(`${BASE}/studies?includefield=00081030&limit=${limit}${ofPatient}`, signal)).map(studyHead);
+    },
     async openStudy(uid, signal) {
-      // One question for both: on a line with long delays a second one would cost another way there and back.
-      const found = await rows(`${BASE}/series?StudyInstanceUID=${uid}&includefield=00180015&limit=${SERIES_LIMIT}`, signal);
-      const [first = (await rows(`${BASE}/studies?StudyInstanceUID=${uid}`, signal))[0]] = found;
-      if (!first) throw new ApiError("notFound", "no such study");
-      return { head: studyHead(first), series: inOrder(found.map((row) => seriesHead(row, uid))) };
+      // One question for all: on a line with long delays each costs a way there and back.
+      const found = await rows(`${BASE}/series?StudyInstanceUID=${uid}&includefield=${OF_FIRST.join(",")}&limit=${SERIES_LIMIT}`, signal);
+      const [row = (await rows(`${BASE}/studies?StudyInstanceUID=${uid}`, signal))[0]] = found;
+      if (!row) throw new ApiError("notFound", "no such study");
+      const series = inOrder(found.map((each) => seriesHead(each, uid)));
+      return { head: studyHead(row), series, firsts: new Map(found.map((each) => [text(each, "0020000E"), each])) };
     },
-    async metadata(study, series, signal, onFirst) {
-      let beginning: string | null = "";
-      const decoder = new TextDecoder();
-      const look = (piece: Uint8Array): void => {
-        if (beginning === null || !onFirst) return;
-        beginning += decoder.decode(piece, { stream: true });
-        const first = firstObject(beginning);
-        if (first === undefined && beginning.length < FIRST_LIMIT) return;
-        beginning = null;
-        if (first !== undefined) onFirst(first as Dataset);
-      };
-      return rows(`${seriesPath(study, series)}/metadata?includefield=${NEEDED.join(",")}`, signal, look);
-    },
+    metadata: (study, series, signal) => rows(`${seriesPath(study, series)}/metadata?includefield=${NEEDED.join(",")}`, signal),
     thumbnail(study, series, signal) {
       return whole(`${seriesPath(study, series)}/thumbnail?viewport=${THUMBNAIL},${THUMBNAIL}`, "image/jpeg", signal);
     },

@@ -7,7 +7,8 @@ import { Beginning } from "./held";
 export const FIRST_TOGETHER = 8;
 /** Each is twice the one before, up to so many: the delay of a line counts for little then. */
 export const MOST_TOGETHER = 60;
-/** While one is on its way, the next is asked for. */
+/** When so many of an answer are still to come, the next is asked for. */
+export const AHEAD = 12;
 export const BATCHES_AT_ONCE = 2;
 /** What comes as one of the next so many is not asked for once more by somebody who waits for it. */
 const SOON = 2;
@@ -51,7 +52,7 @@ export class Batch {
     return before;
   }
 
-  /** Those that never came. */
+  /** Those that have not come. */
   get left(): readonly Picture[] {
     return this.due;
   }

@@ -8,7 +8,7 @@ import type { ErrorCode } from "../../protocol";
 import type { DecoderPool } from "../decoding/pool";
 import type { Decoded } from "../decoding/form";
 import type { PreviewTaker, StudyApi } from "./api";
-import { BATCHES_AT_ONCE, Batch, FIRST_TOGETHER, MOST_TOGETHER } from "./batches";
+import { AHEAD, BATCHES_AT_ONCE, Batch, FIRST_TOGETHER, MOST_TOGETHER } from "./batches";
 import { Fetcher, PREVIEW_LEVEL } from "./fetcher";
 import { Shelf } from "./held";
 import { outwards, wishes } from "./plan";
@@ -76,12 +76,6 @@ export class Frames {
     if (isOther) this.leave();
     if (!isMoving) this.turn();
     this.go();
-  }
-
-  /** Of what is being opened: it will be wanted, most likely, once it is known where it lies. */
-  expect(picture: Picture): void {
-    const wish: Wish = { picture, grade: "preview", isUrgent: true };
-    if (!this.isClosed && this.pausedUntil <= performance.now() && !this.isDone(wish) && this.hasRoom(wish)) void this.fetch(wish);
   }
 
   /** The best that is there. */
@@ -250,9 +244,14 @@ export class Frames {
   private gather(gathered: Picture[], picture: Picture): boolean {
     const [first = picture] = gathered;
     const fits = first.series === picture.series && first.study === picture.study;
-    if (!fits || this.batches.size >= BATCHES_AT_ONCE || gathered.length >= this.together) return false;
+    if (!fits || gathered.length >= this.together || !this.mayBegin()) return false;
     gathered.push(picture);
     return true;
+  }
+
+  /** Two side by side would only take the line from each other; one after the other would let it lie idle in between. */
+  private mayBegin(): boolean {
+    return this.batches.size < BATCHES_AT_ONCE && [...this.batches].every(({ left }) => left.length <= AHEAD);
   }
 
   private begin(batch: Batch): void {

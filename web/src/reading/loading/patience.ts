@@ -45,11 +45,8 @@ export async function eachPiece(response: Response, came: () => void, onPiece: (
 }
 
 /** All of them. */
-export async function allPieces(response: Response, came: () => void, onPiece: (piece: Uint8Array) => void = () => undefined): Promise<Blob> {
+export async function allPieces(response: Response, came: () => void): Promise<Blob> {
   const pieces: Uint8Array<ArrayBuffer>[] = [];
-  await eachPiece(response, came, (piece) => {
-    pieces.push(piece);
-    onPiece(piece);
-  });
+  await eachPiece(response, came, (piece) => pieces.push(piece));
   return new Blob(pieces, { type: response.headers.get("Content-Type") ?? "" });
 }
