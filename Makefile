@@ -14,6 +14,7 @@ PYTEST_ARGS ?=
 # Tests marked `alone` run while no other does, however many processes there are.
 PYTEST_PROCESSES ?= $(shell nproc | awk '{ print $$1 < 4 ? $$1 : 4 }')
 LOCK_ARGS ?=
+BENCH_ARGS ?=
 # The build backend looks for its own command there.
 export PATH := $(abspath $(BIN)):$(PATH)
 export VIRTUAL_ENV := $(abspath $(VENV))
@@ -127,6 +128,10 @@ test: test-tools lint test-native fuzz test-web test-python ## everything; ends 
 .PHONY: bench-relay
 bench-relay: build/dev.stamp ## CPU per forwarded packet against the floor; last line is one JSON object
 	$(BIN)/python benchmarks/relay.py
+
+.PHONY: bench-event
+bench-event: build/dev.stamp bridge/static/index.html ## a launch event: 200 points, 9 on stage, 500 viewers in 15 s; last line is one JSON object
+	$(BIN)/bridge bench event $(BENCH_ARGS)
 
 .PHONY: bench-recording
 bench-recording: build/dev.stamp ## tracks recorded on one core, sealing, seeking, cost of taps; last line is one JSON object

@@ -41,6 +41,7 @@ class Wish:
     seconds: float = 60.0
     speaking: int = 2
     points_watch: bool = True
+    reel_s: int = reel.REEL_S
     heights: Heights = field(default_factory=Heights)
 
 
@@ -80,7 +81,7 @@ async def run(wish: Wish, say: Callable[[str], None]) -> Course:
     """Plays the event once."""
     timeout = aiohttp.ClientTimeout(total=None, connect=PATIENCE_S)
     connector = aiohttp.TCPConnector(limit=0)
-    encoding = asyncio.create_task(asyncio.to_thread(reel.encode))
+    encoding = asyncio.create_task(asyncio.to_thread(reel.encode, wish.reel_s))
     async with aiohttp.ClientSession(timeout=timeout, connector=connector) as http:
         say("starting a server, encoding the pictures that cameras send")
         async with measured_server(http) as server:

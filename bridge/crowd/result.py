@@ -146,6 +146,8 @@ def table(course: Course) -> list[str]:
             f"{own.cores:.2f}, {own.thread_cores:.2f} (storm {storm.thread_cores:.2f})",
         ),
         ("its own sends late, p99", f"{own.late_p99_ms} ms (storm {storm.late_p99_ms} ms)"),
+        ("sent, not taken by the kernel", f"{crowd.sent}, {crowd.unsent}"),
+        ("lost on the way up, sent again", f"{crowd.lost_up}, {crowd.resent}"),
         ("decrypted in full, wrong", f"{crowd.checked} of {crowd.received}, {crowd.wrong}"),
         ("errors told to members", f"{len(course.errors)}{_told(Counter(course.errors))}"),
     ]

@@ -1,0 +1,1 @@
+"""The crowd that loads a server, and what it measures."""
