@@ -74,7 +74,7 @@ FIRST_REQUEST_S = 15.0
 HOUSEKEEPING_S = 1.0
 CERTIFICATE_CHECK_S = 10.0
 BUSY_LAG_S = 0.2
-"""An event loop that is usually so late has no room for line checks."""
+"""While sessions are live, an event loop that is usually so late has no room for line checks."""
 RECORDER_STOPS_WITHIN_S = 2.0
 """After recordings had their time to be sealed: a disk that still refuses does so for longer than anybody waits."""
 
@@ -152,7 +152,9 @@ async def running(settings: Settings) -> AsyncIterator[Server]:
         )
         signaling = Signaling(rooms, office.auth, now_ms, _origins(settings))
         metrics = Metrics(lambda: _relay_stats(engine), rooms.counts, keeper.counts, recorder)
-        line_checks = LineChecks(engine, lambda: metrics.loop_lag.usual_s > BUSY_LAG_S, now_ms)
+        line_checks = LineChecks(
+            engine, lambda: rooms.counts().sessions > 0 and metrics.loop_lag.usual_s > BUSY_LAG_S, now_ms
+        )
         stack.push_async_callback(line_checks.close)
         health = Health(
             engine.stats,
