@@ -20,6 +20,7 @@ import "./styles/studies.css";
 import "./styles/waveform.css";
 import "./styles/keeping.css";
 import "./styles/event.css";
+import "./styles/wall.css";
 import { render } from "preact";
 import { createClient } from "./client";
 import { keepFocus } from "./components/focus";

@@ -13,7 +13,7 @@ export interface Command {
   readonly word: string;
   /** A small second line, such as on or off. */
   readonly note?: string;
-  /** One key, as `KeyboardEvent.key` in lower case. */
+  /** One key, as `KeyboardEvent.key` in lower case; empty: none. */
   readonly key: string;
   /** How the key is called where `key` itself says nothing to a person, such as the space bar. */
   readonly keyWord?: string;
@@ -45,7 +45,7 @@ export function CommandButton({ command }: { readonly command: Command }): JSX.E
       data-command={id}
       aria-pressed={pressed}
       aria-disabled={disabled}
-      aria-keyshortcuts={singleKeys.value ? (key === " " ? "Space" : key.toUpperCase()) : undefined}
+      aria-keyshortcuts={singleKeys.value && key !== "" ? (key === " " ? "Space" : key.toUpperCase()) : undefined}
       onClick={() => {
         if (!disabled) run();
       }}
@@ -89,7 +89,7 @@ export function useKeys(commands: readonly Command[], onEscape: () => void): voi
 export function KeyTable({ commands }: { readonly commands: readonly Command[] }): JSX.Element {
   return (
     <dl class="key-table">
-      {commands.map(({ id, word, key, keyWord }) => (
+      {commands.filter(({ key }) => key !== "").map(({ id, word, key, keyWord }) => (
         <div key={id}>
           <dt>
             <kbd>{keyWord ?? key.toUpperCase()}</kbd>

@@ -4,16 +4,18 @@ import { signal } from "@preact/signals";
 import type { JSX } from "preact";
 import { useEffect, useRef } from "preact/hooks";
 import { t } from "../i18n";
+import type { ParticipantId } from "../protocol";
 import { useClient } from "./context";
 import { Icon } from "./icons";
 
 /** Autoplay was refused; one press anywhere near us lifts it for the whole page. */
 const blocked = signal(false);
 
-export function Sounds(): JSX.Element {
+/** `quiet`: who is not heard here. */
+export function Sounds({ quiet = null }: { readonly quiet?: ParticipantId | null }): JSX.Element {
   const client = useClient();
   const room = useRef<HTMLDivElement>(null);
-  const sounds = client.tracks.value.filter((track) => track.kind === "audio" && !track.own && track.stream !== null);
+  const sounds = client.tracks.value.filter((track) => track.kind === "audio" && !track.own && track.stream !== null && track.participant !== quiet);
   return (
     <>
       <div ref={room} hidden>

@@ -29,6 +29,9 @@ import { QuestionsPanel } from "./questions";
 import { RecordingDialog, RecordingSign, RecordingSpoken, StorageAlarm } from "./recording";
 import { createRoom } from "./room";
 import type { Room } from "./room";
+import { wallCommand, wallKeys, withoutKeys } from "../wall/commands";
+import { WallPage } from "../wall";
+import { createWall } from "../wall/wall";
 import { Side } from "./side";
 import { Stage } from "./stage";
 
@@ -36,18 +39,27 @@ export function SessionPage({ token }: { readonly token: string }): JSX.Element 
   const client = useClient();
   const room = useMemo(() => createRoom(client, token), [client, token]);
   useEffect(() => () => room.dispose(), [room]);
+  const wall = useMemo(() => createWall(room), [room]);
   useFullScreen();
   useTitle(t("session.word"));
   useConsentQuestion(room);
-  const commands = sessionCommands(room);
+  const walled = wallKeys(wall);
+  const shown = walled.length > 0;
+  const commands = withoutKeys([...wallCommand(room), ...sessionCommands(room)], walled);
   const onEscape = useCallback(() => closeOne(room), [room]);
-  const keys = [...commands, ...readingKeys(room)];
+  const keys = [...walled, ...commands, ...(shown ? [] : readingKeys(room))];
   useKeys(keys, onEscape);
   return (
-    <div class="session" data-flavour={room.flavour.value} data-panel={room.panel.value ?? "none"} data-layout={room.layout.value} data-reads={room.reads.value} data-event={room.event.value}>
+    <div class="session" data-flavour={room.flavour.value} data-panel={room.panel.value ?? "none"} data-layout={room.layout.value} data-reads={room.reads.value} data-event={room.event.value} data-wall={shown}>
       <h1 class="unseen">{client.session.value?.title}</h1>
-      <Stage room={room} />
-      <Side room={room} />
+      {shown ? (
+        <WallPage wall={wall} />
+      ) : (
+        <>
+          <Stage room={room} />
+          <Side room={room} />
+        </>
+      )}
       <SidePanel room={room} />
       <div class="news">
         <Messages room={room} />
@@ -61,7 +73,7 @@ export function SessionPage({ token }: { readonly token: string }): JSX.Element 
         <Banner />
         <StorageAlarm room={room} />
         <ConsentReminder room={room} />
-        <Sounds />
+        <Sounds quiet={room.quiet.value} />
       </div>
       <Bar commands={commands} moreShown={room.moreShown} />
       <Questions room={room} commands={keys} />

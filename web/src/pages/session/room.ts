@@ -55,8 +55,10 @@ export interface Room {
   readonly event: ReadonlySignal<boolean>;
   /** The organiser's wall is before the eyes instead of the stage. */
   readonly wall: Signal<boolean>;
-  /** Who comes next is heard, too: only by who asks for it. */
-  readonly hearsCue: Signal<boolean>;
+  /** Who comes next is heard only by a moderator who asks for it. */
+  readonly heard: Signal<ParticipantId | null>;
+  /** Whose sound is kept off. */
+  readonly quiet: ReadonlySignal<ParticipantId | null>;
   readonly pictures: ReadonlySignal<readonly RemoteTrack[]>;
   readonly main: ReadonlySignal<RemoteTrack | null>;
   /** The large ones: one, two or all, by layout. */
@@ -78,6 +80,7 @@ export interface Room {
 export function createRoom(client: Client, token = ""): Room {
   const settledSpeaker = signal<ParticipantId | null>(null);
   const pinned = signal<TrackId | null>(null);
+  const heard = signal<ParticipantId | null>(null);
   const layout = signal<Layout>("focus");
   /** What stays large while nothing better comes. */
   let last: TrackId | null = null;
@@ -173,7 +176,11 @@ export function createRoom(client: Client, token = ""): Room {
     narrow: narrow.matches,
     event,
     wall: signal(false),
-    hearsCue: signal(false),
+    heard,
+    quiet: computed(() => {
+      const cue = client.event.cue.value;
+      return cue === null || cue === heard.value || client.stage.value.includes(cue) ? null : cue;
+    }),
     pictures,
     main: computed(() => (event.value ? (arranged.value[0] ?? null) : main.value)),
     large,

@@ -1,0 +1,80 @@
+// Owns writing the lower third: for whom, and two lines that begin with name and point.
+
+import { useSignal } from "@preact/signals";
+import type { JSX } from "preact";
+import { ask } from "../../components/context";
+import { Icon } from "../../components/icons";
+import { t } from "../../i18n";
+import { LOWER_THIRD_MAX_CHARACTERS } from "../../protocol";
+import type { ParticipantId } from "../../protocol";
+import type { Wall } from "./wall";
+
+export function LowerThirdEditor({ wall }: { readonly wall: Wall }): JSX.Element {
+  const { client, people } = wall.room;
+  const shown = client.event.lowerThird.value;
+  const able = [...new Set([...client.stage.value, ...(client.event.cue.value === null ? [] : [client.event.cue.value])])];
+  const whom = useSignal<ParticipantId>(shown?.participant ?? "");
+  const title = useSignal(shown?.title ?? "");
+  const subtitle = useSignal(shown?.subtitle ?? "");
+  const choose = (id: ParticipantId): void => {
+    const person = people.peek().get(id);
+    whom.value = id;
+    title.value = person?.name ?? "";
+    subtitle.value = person === undefined || person.point === person.name ? "" : person.point;
+  };
+  const ready = able.includes(whom.value) && title.value.trim() !== "";
+  return (
+    <form
+      class="desk-lower"
+      onSubmit={(event) => {
+        event.preventDefault();
+        if (ready) ask(client.setLowerThird({ participant: whom.value, title: title.value, subtitle: subtitle.value }));
+      }}
+    >
+      <h2>{t("wall.lowerThird")}</h2>
+      <label class="field">
+        <span>{t("wall.lowerWhom")}</span>
+        <select data-testid="lower-whom" value={whom.value} onChange={(event) => choose(event.currentTarget.value)}>
+          <option value="">{t("wall.lowerChoose")}</option>
+          {able.map((id) => (
+            <option key={id} value={id}>
+              {people.value.get(id)?.name}
+            </option>
+          ))}
+        </select>
+      </label>
+      <label class="field">
+        <span>{t("wall.lowerTitle")}</span>
+        <input
+          type="text"
+          data-testid="lower-title"
+          maxLength={LOWER_THIRD_MAX_CHARACTERS}
+          value={title.value}
+          onInput={(event) => (title.value = event.currentTarget.value)}
+        />
+      </label>
+      <label class="field">
+        <span>{t("wall.lowerSubtitle")}</span>
+        <input
+          type="text"
+          data-testid="lower-subtitle"
+          maxLength={LOWER_THIRD_MAX_CHARACTERS}
+          value={subtitle.value}
+          onInput={(event) => (subtitle.value = event.currentTarget.value)}
+        />
+      </label>
+      <div class="desk-buttons">
+        <button type="submit" class="button" data-testid="lower-show" aria-disabled={!ready}>
+          <Icon name="check" />
+          {t("wall.lowerShow")}
+        </button>
+        {shown !== null && (
+          <button type="button" class="button" data-testid="lower-hide" onClick={() => ask(client.setLowerThird(null))}>
+            <Icon name="close" />
+            {t("wall.lowerHide")}
+          </button>
+        )}
+      </div>
+    </form>
+  );
+}
