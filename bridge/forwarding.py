@@ -170,7 +170,7 @@ class Forwarding:
     def refresh(self, session: LiveSession) -> None:
         """Tells media what everybody receives, after the stage or its tracks changed."""
         stage_tracks = session.stage_tracks()
-        everything = [(pub, _subscription(pub, None)) for pub in stage_tracks]
+        everything = _unsaid(session, stage_tracks)
         preview = _preview(session)
         for participant in session.people.values():
             self._want(session, participant, everything + preview if participant.moderates else everything)
@@ -180,7 +180,7 @@ class Forwarding:
 
     def refresh_one(self, session: LiveSession, participant: Participant) -> None:
         """The same for one who came or changed its wishes."""
-        everything = [(pub, _subscription(pub, None)) for pub in session.stage_tracks()]
+        everything = _unsaid(session, session.stage_tracks())
         self._want(
             session, participant, everything + _preview(session) if participant.moderates else everything
         )
@@ -343,7 +343,15 @@ def _preview(session: LiveSession) -> list[tuple[Publication, Subscription]]:
     cue = None if session.event is None else session.people.get(session.event.cue or ParticipantId(""))
     if cue is None or session.on_stage(cue):
         return []
-    return [(pub, _subscription(pub, None)) for pub in session.published_by(cue)]
+    return _unsaid(session, session.published_by(cue))
+
+
+def _unsaid(
+    session: LiveSession, publications: Sequence[Publication]
+) -> list[tuple[Publication, Subscription]]:
+    """What is received of them by who has not said how high it shows them."""
+    height = policy.UNSAID_HEIGHT[session.record.format]
+    return [(pub, _subscription(pub, height)) for pub in publications]
 
 
 def _subscription(publication: Publication, height: int | None) -> Subscription:

@@ -12,6 +12,10 @@ from bridge.media.contract import Kind, Source
 STAGE_LIMIT = {SessionFormat.CONSULT: 24, SessionFormat.EVENT: 9}
 """How many may be on the stage: what one screen and one satellite's line still bear."""
 
+UNSAID_HEIGHT: dict[SessionFormat, int | None] = {SessionFormat.CONSULT: None, SessionFormat.EVENT: 180}
+"""How high, in pixels, a picture is taken to be shown where nobody has said it; None: as high as it is. When the stage
+of an event changes, hundreds of pages are about to say it: until then they need no more than a small picture."""
+
 PRIORITY = {
     Source.ULTRASOUND: 40,
     Source.MICROSCOPE: 30,

@@ -299,3 +299,19 @@ async def test_a_consult_wants_all_layers(consult: House) -> None:
     await consult.publish(clinic, Source.CAMERA)
     await consult.settle()
     assert not own.take("layersWanted")
+
+
+@pytest.mark.parametrize("session_format", list(SessionFormat))
+async def test_pictures_begin_small_in_an_event_until_a_page_says_how_it_shows_them(
+    tmp_path: Path, session_format: SessionFormat
+) -> None:
+    async with a_house(tmp_path, session_format) as house:
+        hub, _ = await house.join(Role.HUB)
+        viewer, _ = await house.join(Role.VIEWER)
+        (camera,) = await house.publish(hub, Source.CAMERA)
+        await house.settle()
+        assert [one.max_height for one in viewer.wanted] == [
+            180 if session_format is SessionFormat.EVENT else None
+        ]
+        house.rooms.set_subscription(viewer, camera, 720)
+        assert [one.max_height for one in viewer.wanted] == [720]
