@@ -22,13 +22,16 @@ export class Batch {
   /** What comes just now. */
   current: { readonly picture: Picture; readonly bytes: Beginning; readonly end: number } | null = null;
   private due: readonly Picture[];
+  /** Those that are due, by their ids: asked about whenever a picture comes. */
+  private readonly ids: Set<string>;
 
   constructor(readonly pictures: readonly Picture[]) {
     this.due = pictures;
+    this.ids = new Set(pictures.map(({ id }) => id));
   }
 
   has(picture: Picture): boolean {
-    return this.current?.picture.id === picture.id || this.due.some(({ id }) => id === picture.id);
+    return this.current?.picture.id === picture.id || this.ids.has(picture.id);
   }
 
   isSoon(picture: Picture): boolean {
@@ -48,6 +51,7 @@ export class Batch {
     bytes.total = total;
     const before = this.due.slice(0, at);
     this.due = this.due.slice(at + 1);
+    for (const { id } of [...before, picture]) this.ids.delete(id);
     this.current = { picture, bytes, end };
     return before;
   }

@@ -114,6 +114,7 @@ export class Frames {
     const gathered: Picture[] = [];
     /** Series of which nearer pictures wait for their turn. */
     const waiting = new Set<string>();
+    const shown = new Set(this.plan.shown.map(({ pictures }) => pictures[0]?.series));
     for (const wish of wishes(this.plan)) {
       // Of these there is no small picture: what does not stay in memory would come again and again.
       const isWhole = wish.grade === "preview" && !wish.isUrgent && this.shelf.way(wish.picture) === "stored";
@@ -123,6 +124,7 @@ export class Frames {
       if (!wish.isUrgent && this.isAwaited()) break;
       if (this.goesTogether(wish)) {
         if (!this.gather(gathered, wish.picture)) waiting.add(wish.picture.series);
+        if (waiting.size === shown.size) break;
         continue;
       }
       if (wish.grade === "sharp" && !wish.isUrgent && (gathered.length > 0 || this.batches.size > 0)) break;
@@ -141,7 +143,8 @@ export class Frames {
     const { failed, full, small } = this.shelf.of(picture);
     if (failed !== null || full || this.fetching.has(picture.id) || this.opening.has(picture.id)) return true;
     if (grade === "preview" && small !== null) return true;
-    return [...this.batches].some((batch) => (isUrgent ? batch.isSoon(picture) : batch.has(picture)));
+    for (const batch of this.batches) if (isUrgent ? batch.isSoon(picture) : batch.has(picture)) return true;
+    return false;
   }
 
   /** Somebody has no picture before them, and it is on its way. */
