@@ -1,0 +1,245 @@
+"""An event in real browsers: the organiser's wall, who is next, the stage as all see it, questions and notices."""
+
+from __future__ import annotations
+
+import json
+import urllib.request
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+import pytest
+from playwright.async_api import Locator, Page, expect
+
+from bridge.client import Participant
+from tests.e2e.conftest import Launch, new_page
+from tests.e2e.looking import moves, picture, until
+from tests.e2e.people import JOIN_TIMEOUT_MS, by_id, open_join, press_join
+from tests.media.webrtc import MovingPicture
+from tests.serving import Server
+
+pytestmark = [pytest.mark.browser, pytest.mark.alone, pytest.mark.timeout(300)]
+
+Shoot = Callable[[Page, str], Awaitable[None]]
+
+KEEP_PEERS_JS = """
+(() => {
+  const peers = window.peers = [];
+  const Real = window.RTCPeerConnection;
+  window.RTCPeerConnection = class extends Real {
+    constructor(...settings) { super(...settings); peers.push(this); }
+  };
+})();
+"""
+
+SENT_JS = """
+async () => {
+  const sent = {};
+  for (const peer of window.peers) {
+    if (peer.connectionState === 'closed') continue;
+    for (const one of (await peer.getStats()).values()) {
+      if (one.type === 'outbound-rtp' && one.kind === 'video') sent[one.rid ?? ''] = (sent[one.rid ?? ''] ?? 0) + one.bytesSent;
+    }
+  }
+  return sent;
+}
+"""
+"""Bytes of video that a page has sent, by layer."""
+
+PROVINCES = ("Sơn La", "Hà Giang", "Quảng Ninh", "Cà Mau", "Đắk Lắk")
+
+
+def invite(server: Server, made: dict[str, Any], point: str) -> dict[str, str]:
+    request = urllib.request.Request(
+        f"{server.address}/api/sessions/{made['session']}/invites",
+        json.dumps({"role": "satellite", "point": point}).encode(),
+        {"Authorization": f"Bearer {made['tokens']['organiser']}", "Content-Type": "application/json"},
+    )
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        made_link: dict[str, str] = json.load(answer)
+    return made_link
+
+
+async def comes(launch: Launch, link: str, name: str, **page_options: Any) -> Page:
+    """With camera and microphone, and its peer connections where a test can ask them."""
+    page = await new_page(await launch(), **page_options)
+    await page.add_init_script(KEEP_PEERS_JS)
+    await page.goto(link)
+    await by_id(page, "name-input").fill(name)
+    await by_id(page, "camera-preview").wait_for(timeout=JOIN_TIMEOUT_MS)
+    await press_join(page)
+    return page
+
+
+async def watches(launch: Launch, link: str, name: str) -> Page:
+    page = await open_join(await launch(devices=False), link, name)
+    await press_join(page)
+    return page
+
+
+async def open_wall(page: Page) -> None:
+    await page.keyboard.press("w")
+    await by_id(page, "wall").wait_for()
+
+
+def tile(page: Page, name: str) -> Locator:
+    return by_id(page, "wall-tile").filter(has_text=name)
+
+
+async def id_of(page: Page, name: str) -> str:
+    return str(await tile(page, name).get_attribute("data-participant"))
+
+
+async def sent(page: Page, seconds: float = 3) -> dict[str, int]:
+    """Bytes of video by layer within some seconds."""
+    before = await page.evaluate(SENT_JS)
+    await page.wait_for_timeout(seconds * 1000)
+    return {rid: count - before.get(rid, 0) for rid, count in (await page.evaluate(SENT_JS)).items()}
+
+
+async def sends_only(page: Page, *rids: str) -> None:
+    """Within some seconds it sends these layers of video and no other."""
+    for _ in range(8):
+        layers = {rid for rid, count in (await sent(page)).items() if count > 2000}
+        if layers == set(rids):
+            return
+    raise AssertionError(f"sends {layers}, not {rids}")
+
+
+async def test_organiser_runs_an_event_from_the_wall(server: Server, launch: Launch, shoot: Shoot) -> None:
+    made = server.create_session("Khai trương", "--format", "event")
+    first = await comes(launch, invite(server, made, "Sơn La, Mộc Châu")["link"], "Nurse Lan")
+    second = await comes(
+        launch, invite(server, made, "Cà Mau, Năm Căn")["link"], "Nurse Mai", width=1024, height=768
+    )
+    viewer = await watches(launch, made["links"]["viewer"], "Student")
+    organiser = await comes(launch, made["links"]["organiser"], "Bình", width=1024, height=768)
+    await expect(by_id(viewer, "event-counts")).to_contain_text("2 points", timeout=10_000)
+
+    await open_wall(organiser)
+    await expect(by_id(organiser, "wall-tile")).to_have_count(2)
+    await expect(by_id(organiser, "wall-picture")).to_have_count(2, timeout=20_000)
+    await until(
+        organiser,
+        "() => [...document.querySelectorAll('[data-testid=wall-picture]')].every((one) => one.naturalWidth > 100)",
+    )
+    await expect(by_id(organiser, "wall-group")).to_have_count(2)
+    # Off the stage a point sends the smallest layer and nothing else.
+    await sends_only(first, "l")
+    lan, mai = await id_of(organiser, "Mộc Châu"), await id_of(organiser, "Năm Căn")
+
+    # Next: told large, seen by the organiser alone, with all layers.
+    await tile(organiser, "Năm Căn").get_by_test_id("wall-press").focus()
+    await organiser.keyboard.press("c")
+    await expect(by_id(second, "next-banner")).to_be_visible()
+    await moves(second, '[data-testid="next-preview"]', 1)
+    await moves(organiser, f'[data-testid="cue-video"][data-participant="{mai}"]')
+    await expect(viewer.locator(picture("camera", mai))).to_have_count(0)
+    assert await organiser.locator(f'audio[data-participant="{mai}"]').count() == 0
+    await by_id(organiser, "listen").click()
+    await expect(organiser.locator(f'audio[data-participant="{mai}"]')).to_have_count(1)
+    assert len([rid for rid, count in (await sent(second)).items() if count > 2000]) > 1
+    await shoot(organiser, "wall-1024")
+    await shoot(second, "event-next-1024")
+
+    # On the stage by one key.
+    await organiser.keyboard.press("t")
+    await expect(by_id(second, "next-banner")).to_have_count(0)
+    await moves(viewer, picture("camera", mai))
+    await sends_only(first, "l")
+
+    # The layout is the organiser's.
+    await organiser.keyboard.press("2")
+    await expect(viewer.locator('main[data-stage-layout="pair"][data-count="2"]')).to_be_visible()
+    await organiser.keyboard.press("1")
+    await (
+        organiser.locator(f'[data-testid="desk-person"][data-participant="{mai}"]')
+        .get_by_test_id("enlarge")
+        .click()
+    )
+    large = viewer.locator(f'[data-testid="stage-video"][data-participant="{mai}"]')
+    await expect(viewer.locator('main[data-stage-layout="speaker"][data-count="1"]')).to_be_visible()
+    await expect(large).to_have_count(1)
+
+    # Name and point below the face, as the desk fills them in.
+    await by_id(organiser, "lower-whom").select_option(mai)
+    await expect(by_id(organiser, "lower-subtitle")).to_have_value("Cà Mau, Năm Căn")
+    await by_id(organiser, "lower-show").click()
+    await expect(by_id(viewer, "lower-third")).to_contain_text("Nurse Mai")
+    await expect(by_id(viewer, "lower-third")).to_contain_text("Cà Mau, Năm Căn")
+
+    # A question goes round.
+    await by_id(viewer, "questions-button").click()
+    await by_id(viewer, "question-input").fill("How deep is the lesion?")
+    await by_id(viewer, "question-send").click()
+    await expect(by_id(viewer, "own-question")).to_have_attribute("data-state", "open")
+    await by_id(organiser, "tab-questions").click()
+    await by_id(organiser, "pick-shown").click()
+    for page in (first, viewer):
+        await expect(by_id(page, "question-band")).to_contain_text("How deep is the lesion?")
+    await shoot(viewer, "event-viewer-question")
+    await by_id(organiser, "pick-answered").click()
+    await expect(by_id(first, "question-band")).to_have_count(0)
+    await expect(by_id(viewer, "own-question")).to_have_attribute("data-state", "answered")
+
+    # A notice to one stays until it is read; others do not get it.
+    await tile(organiser, "Mộc Châu").get_by_test_id("wall-more").click()
+    await by_id(organiser, "act-write").click()
+    await by_id(organiser, "notice-text").fill("Please switch on the light")
+    await by_id(organiser, "notice-send").click()
+    await expect(by_id(first, "notice-card")).to_contain_text("Please switch on the light")
+    await shoot(first, "event-notice")
+    await expect(by_id(second, "notice-card")).to_have_count(0)
+    await by_id(first, "notice-close").click()
+    await expect(by_id(first, "notice-card")).to_have_count(0)
+
+    # Off the stage by a slip, and back.
+    await by_id(organiser, "tab-stage").click()
+    await (
+        organiser.locator(f'[data-testid="desk-person"][data-participant="{mai}"]')
+        .get_by_test_id("off-stage")
+        .click()
+    )
+    await expect(large).to_have_count(0)
+    await by_id(organiser, "undo").click()
+    await expect(large).to_have_count(1)
+    await moves(viewer, picture("camera", mai))
+
+    # Without marks and in any case.
+    await by_id(organiser, "wall-search").fill("moc chau")
+    await expect(by_id(organiser, "wall-tile")).to_have_count(1)
+    await expect(tile(organiser, "Mộc Châu")).to_have_attribute("data-participant", lan)
+
+
+@asynccontextmanager
+async def many_points(server: Server, made: dict[str, Any], count: int) -> AsyncIterator[list[Participant]]:
+    """Points whose cameras send, by a client without a browser."""
+    async with AsyncExitStack() as stack:
+        points = []
+        for number in range(count):
+            province = PROVINCES[number % len(PROVINCES)]
+            token = invite(server, made, f"{province}, Trạm y tế {number + 1}")["token"]
+            tracks = {"camera": MovingPicture(320, 180, 30 + number * 7 % 200)}
+            point = Participant(server.address, token, f"Nurse {number + 1}", tracks=tracks, receive=False)
+            await stack.enter_async_context(point.taking_part())
+            points.append(point)
+        yield points
+
+
+async def test_wall_holds_many_points(server: Server, launch: Launch, shoot: Shoot) -> None:
+    made = server.create_session("Khai trương", "--format", "event")
+    async with many_points(server, made, 24) as points:
+        organiser = await comes(launch, made["links"]["organiser"], "Bình", width=1920, height=1080)
+        await open_wall(organiser)
+        await expect(by_id(organiser, "wall-tile")).to_have_count(len(points), timeout=15_000)
+        await expect(by_id(organiser, "wall-picture")).to_have_count(len(points), timeout=60_000)
+        for point in points[3:6]:
+            await point.request("setHand", raised=True)
+        await by_id(organiser, "filter-hands").click()
+        await expect(by_id(organiser, "wall-tile")).to_have_count(3, timeout=10_000)
+        await by_id(organiser, "filter-all").click()
+        await tile(organiser, "Trạm y tế 7").get_by_test_id("wall-press").click()
+        await moves(organiser, '[data-testid="cue-video"]', 1)
+        await shoot(organiser, "wall-1920")
+        await points[0].leave()
+        await expect(by_id(organiser, "wall-tile")).to_have_count(len(points) - 1, timeout=10_000)
