@@ -62,6 +62,7 @@ class AttendanceApi:
     async def _report(self, request: web.Request, event: Event) -> Report:
         session = SessionId(request.match_info["session"])
         by = await self._access.reads(bearer(request), session)
+        self._attendance.look()
         await self._attendance.write()
         report = await self._looking_back.report(session)
         await self._access.note(event, by, rows=len(report.rows))

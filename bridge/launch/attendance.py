@@ -21,7 +21,7 @@ from bridge.participant import Participant
 
 WRITTEN_EVERY_S = 1.0
 LOOKED_EVERY_MS = 5_000
-"""At lines and names."""
+"""At lines."""
 SEEN_EVERY_MS = 20_000
 """Written of all who are there: what a crash makes uncertain."""
 UNWRITTEN_LIMIT = 20_000
@@ -82,19 +82,24 @@ class Attendance:
         self._seen_at_ms = now_ms()
         self._writing = asyncio.Lock()
 
+    @property
+    def unwritten(self) -> int:
+        """Presences that wait to be written."""
+        return len(self._unwritten)
+
     # Told by sessions
 
     def changed(self, session: LiveSession) -> None:
-        """Notes who is new."""
+        """Notes who is new, and who has another name."""
         if session.record.format is not SessionFormat.EVENT:
             return
         watched = self._watched.get(session.id)
         if watched is None or watched.session is not session:
             watched = self._watched[session.id] = _Watched(session)
-        for id in session.people.keys() - watched.there.keys():
-            who, now_ms = session.people[id], self._now_ms()
-            there = watched.there[id] = _There(new_id(), who, who.name, now_ms, now_ms)
-            self._unwritten[there.id] = there
+        for id, who in session.people.items():
+            there = watched.there.get(id)
+            if there is None or there.who is not who or there.name != who.name:
+                watched.there[id] = self._noted(there, who)
 
     def left(self, session: LiveSession, whom: ParticipantId, reason: LeaveReason) -> None:
         """Notes who is gone. Who was lost was there until its line broke."""
@@ -117,7 +122,7 @@ class Attendance:
             await self.write()
 
     def look(self) -> None:
-        """Notes what time brings: sessions that ended, lines, names."""
+        """Notes what time brings: sessions that ended, lines."""
         now_ms = self._now_ms()
         for id, watched in list(self._watched.items()):
             if watched.session.ended:
@@ -134,9 +139,9 @@ class Attendance:
         if is_due:
             self._seen_at_ms = now_ms
         for watched in self._watched.values():
-            people = watched.session.people
             for there in watched.there.values():
-                if self._look_at(people.get(there.who.id), there, passed_ms, now_ms) or is_due:
+                self._look_at(there, passed_ms, now_ms)
+                if is_due:
                     self._unwritten[there.id] = there
 
     async def write(self) -> None:
@@ -170,21 +175,27 @@ class Attendance:
         self._watched.clear()
         await self.write()
 
-    def _look_at(self, who: Participant | None, there: _There, passed_ms: int, now_ms: int) -> bool:
-        """Whether there is something to write at once."""
-        if who is None:
-            return False
-        # After a reload it is the same person on another connection.
-        there.who = who
-        if who.connected:
-            there.seen_at_ms = now_ms
-            quality = who.quality
-            if quality is not None:
-                there.line_ms[{3: 0, 2: 1}.get(quality, 2)] += min(passed_ms, now_ms - there.joined_at_ms)
-        if who.name == there.name:
-            return False
-        there.name = who.name
-        return True
+    def _noted(self, there: _There | None, who: Participant) -> _There:
+        """A coming, a reload, a name that was changed, or somebody else on a link that was open a moment ago."""
+        now_ms = self._now_ms()
+        if there is not None and there.who is not who and there.name != who.name:
+            broke_at_ms = there.who.away_since_ms
+            self._gone(there, now_ms if broke_at_ms is None else broke_at_ms)
+            there = None
+        if there is None:
+            there = _There(new_id(), who, who.name, now_ms, now_ms)
+        there.who, there.name = who, who.name
+        self._unwritten[there.id] = there
+        return there
+
+    def _look_at(self, there: _There, passed_ms: int, now_ms: int) -> None:
+        who = there.who
+        if not who.connected:
+            return
+        there.seen_at_ms = now_ms
+        quality = who.quality
+        if quality is not None:
+            there.line_ms[{3: 0, 2: 1}.get(quality, 2)] += min(passed_ms, now_ms - there.joined_at_ms)
 
     def _gone(self, there: _There, at_ms: int) -> None:
         there.left_at_ms = max(at_ms, there.joined_at_ms)

@@ -1,0 +1,144 @@
+"""What attendance comes to, and its sheets."""
+
+from __future__ import annotations
+
+import csv
+import io
+import zipfile
+
+from bridge.ids import InviteId, ParticipantId, Role, SessionId
+from bridge.launch.book import EventPoint
+from bridge.launch.points import PointFields
+from bridge.launch.presences import Presence
+from bridge.launch.report import STEPS_LIMIT, Report, report
+from bridge.launch.reportsheets import people_table, report_tables
+from bridge.launch.sheets import csv_of, xlsx_of
+from bridge.store import InviteRecord
+
+MINUTE = 60_000
+BEGAN = 1_795_000_000_000
+SESSION = SessionId("s")
+
+
+def point(number: int, province: str, organisation: str) -> EventPoint:
+    fields = PointFields(province, organisation, "Hội trường", "")
+    invite = InviteRecord(InviteId(f"i{number}"), SESSION, Role.SATELLITE, fields.shown, 1, 0, 2**42, False)
+    return EventPoint(f"p{number}", fields, invite, removed=False)
+
+
+def there(
+    number: int, name: str, begin_min: float, end_min: float | None, role: Role = Role.SATELLITE, **line: int
+) -> Presence:
+    return Presence(
+        id=f"{number}/{begin_min}",
+        session=SESSION,
+        participant=ParticipantId(f"who{number}"),
+        invite=InviteId(f"i{number}"),
+        role=role,
+        point="",
+        name=name,
+        joined_at_ms=BEGAN + int(begin_min * MINUTE),
+        left_at_ms=None if end_min is None else BEGAN + int(end_min * MINUTE),
+        seen_at_ms=BEGAN,
+        **line,
+    )
+
+
+POINTS = [point(1, "Sơn La", "A"), point(2, "Sơn La", "B"), point(3, "Lai Châu", "C")]
+
+
+def summed() -> Report:
+    presences = [
+        there(1, "Bs. Lan", 0, 10, good_ms=300, weak_ms=100),
+        there(1, "bs. lan", 12, 20, bad_ms=100),
+        there(1, "Bs. Minh", 20, 30),
+        there(3, "=Bs. Páo", 5, None),
+        there(9, "Bình", 0, 40, Role.ORGANISER),
+    ]
+    return report(
+        presences, POINTS, {InviteId("i2"): {"grade": "red", "reasons": [], "at": 5}}, BEGAN + 60 * MINUTE
+    )
+
+
+def test_a_person_is_one_name_on_one_seat() -> None:
+    rows = {row.name: row for row in summed().rows}
+    assert set(rows) == {"bs. lan", "Bs. Minh", "=Bs. Páo", "Bình"}
+    lan = rows["bs. lan"]
+    assert (lan.province, lan.organisation, lan.comings, lan.minutes) == ("Sơn La", "A", 2, 18.0)
+    assert (lan.joined_at, lan.left_at) == (BEGAN, BEGAN + 20 * MINUTE)
+    assert lan.quality is not None
+    assert (lan.quality.good, lan.quality.weak, lan.quality.bad) == (0.6, 0.2, 0.2)
+    assert (rows["=Bs. Páo"].left_at, rows["=Bs. Páo"].minutes, rows["=Bs. Páo"].quality) == (
+        None,
+        55.0,
+        None,
+    )
+
+
+def test_points_that_never_came_are_told_too() -> None:
+    points = {row.id: row for row in summed().by_point}
+    assert [points[id].people for id in ("p1", "p2", "p3")] == [2, 0, 1]
+    assert (points["p2"].joined_at, points["p2"].minutes, points["p2"].check) == (
+        None,
+        0,
+        {"grade": "red", "reasons": [], "at": 5},
+    )
+    provinces = {row.province: row for row in summed().by_province}
+    assert (provinces["Sơn La"].invited, provinces["Sơn La"].came, provinces["Sơn La"].people) == (2, 1, 2)
+    assert (provinces["Lai Châu"].invited, provinces["Lai Châu"].came) == (1, 1)
+
+
+def test_the_most_at_once_is_told_and_changes_of_hands_are_not_two_people() -> None:
+    peak = summed().peak
+    assert (peak.people, peak.points, peak.at) == (3, 2, BEGAN + 5 * MINUTE)
+
+
+def test_people_over_time_are_the_most_of_each_step() -> None:
+    steps = summed().timeline
+    assert [step.at_ms for step in steps] == [BEGAN + n * MINUTE for n in range(60)]
+    people = [step.people for step in steps]
+    assert people[:6] == [2, 2, 2, 2, 2, 3]
+    assert people[11:13] == [2, 3]
+    assert people[45] == 1
+
+
+def test_a_long_event_has_no_more_steps_than_a_plot_shows() -> None:
+    steps = report([there(1, "A", 0, 60 * 24 * 3)], POINTS, {}, BEGAN).timeline
+    assert len(steps) <= STEPS_LIMIT
+    assert all(step.people == 1 for step in steps)
+
+
+def test_nobody_came() -> None:
+    nobody = report([], POINTS, {}, BEGAN)
+    assert (nobody.rows, nobody.timeline, nobody.from_, nobody.until) == ([], [], None, None)
+    assert (nobody.peak.at, nobody.peak.people) == (None, 0)
+    assert len(nobody.by_point) == 3
+    assert xlsx_of(report_tables(nobody, "vi", 0))
+
+
+def test_a_look_in_and_out_within_a_moment_counts() -> None:
+    assert report([there(1, "A", 3, 3)], POINTS, {}, BEGAN).peak.people == 1
+
+
+def test_the_sheet_of_people_computes_nothing_and_has_times_of_the_place() -> None:
+    data = csv_of(people_table(summed(), "vi", 7 * 60), "vi")
+    assert data.startswith(b"\xef\xbb\xbf")
+    rows = list(csv.reader(io.StringIO(data.decode("utf-8-sig")), delimiter=";"))
+    assert "Vào lúc (UTC+7)" in rows[0]
+    lan = next(row for row in rows if row[3] == "bs. lan")
+    assert lan[4:9] == ["điểm cầu", "2026-11-18 18:06:40", "2026-11-18 18:26:40", "18,0", "2"]
+    assert any(row[3] == "'=Bs. Páo" for row in rows)
+    english = csv_of(people_table(summed(), "en", -90), "en").decode("utf-8-sig").splitlines()
+    assert "Joined (UTC-1:30)" in english[0]
+    assert ",18.0,2," in "\n".join(english)
+
+
+def test_the_workbook_has_four_sheets_and_no_formula() -> None:
+    with zipfile.ZipFile(io.BytesIO(xlsx_of(report_tables(summed(), "ru", 180)))) as book:
+        names = book.read("xl/workbook.xml").decode()
+        assert all(f'name="{sheet}"' in names for sheet in ("Точки", "Участники", "Регионы", "Итоги"))
+        sheets = [book.read(f"xl/worksheets/sheet{number}.xml").decode() for number in (1, 2, 3, 4)]
+        strings = book.read("xl/sharedStrings.xml").decode()
+    assert not any("<f>" in sheet for sheet in sheets)
+    assert "=Bs. Páo" in strings
+    assert "красный" in strings
