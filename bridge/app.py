@@ -16,6 +16,7 @@ from typing import IO
 import structlog
 from aiohttp import web
 
+from bridge.admission import Pace
 from bridge.attendanceapi import AttendanceApi
 from bridge.audit import AUDIT_FOLDER, Audit, Entry, Event
 from bridge.bus import Bus, LocalBus
@@ -121,7 +122,15 @@ async def running(settings: Settings) -> AsyncIterator[Server]:
         )
         studies = StudyNews(now_ms)
         launch = await stack.enter_async_context(open_launch(office.store, vault, now_ms))
-        rooms = Rooms(engine, office.store, keeper, studies, now_ms, witnesses=(launch.attendance,))
+        rooms = Rooms(
+            engine,
+            office.store,
+            keeper,
+            studies,
+            now_ms,
+            witnesses=(launch.attendance,),
+            pace=Pace(settings.joins_per_s, settings.joins_burst),
+        )
         library = Library(
             vault=vault,
             audit=audit,

@@ -398,6 +398,15 @@ class Settings:
         "encrypted, go with their study and can be made anew. 0 keeps none: each is made when it is asked for.",
         _whole(0, 100_000_000),
     )
+    joins_per_s: int = _setting(
+        40,
+        "joins per second",
+        "How many satellites and viewers come into events in a second; more wait for their turn.",
+        _whole(1, 10_000),
+    )
+    joins_burst: int = _setting(
+        60, "joins", "How many of them come in at once before others wait.", _whole(1, 10_000)
+    )
     auth_failures_per_minute: int = _setting(
         30,
         "attempts",

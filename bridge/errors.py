@@ -39,6 +39,8 @@ CODES: dict[str, Wire] = {
     "preconditionFailed": Wire(412, None),
     "tooMany": Wire(429, 4429),
     "sessionFull": Wire(503, 4453),
+    "sessionLocked": Wire(503, 4454),
+    "serverBusy": Wire(503, 4455),
     "shuttingDown": Wire(503, 4503),
     "internal": Wire(500, 4500),
 }

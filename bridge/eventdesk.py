@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Iterable
+from itertools import islice
 
 from bridge import messages, policy
 from bridge.errors import Conflict, NotAuthorised
@@ -19,6 +20,9 @@ from bridge.media.contract import Source
 from bridge.participant import Participant
 
 QUESTIONS_TOLD_EVERY_MS = 500
+LOBBY_TOLD_EVERY_MS = 1000
+LOBBY_LISTED = 600
+"""The longest waiting; the others are listed as these come in."""
 
 
 class EventDesk:
@@ -199,7 +203,7 @@ class EventDesk:
             return
         participant.tell(_event_news(event, next=participant.id == event.cue))
         if participant.moderates:
-            participant.tell(_desk_news(event))
+            participant.tell(self._desk_news(session, event))
             participant.tell(_questions_news(event.asked()))
         elif event.asked_by(participant.id):
             self._tell_own_questions(event, participant)
@@ -212,6 +216,10 @@ class EventDesk:
         if event.gone_is_news:
             event.gone_is_news = False
             self._tell_event(session, event)
+            self._tell_desk(session, event)
+        door = session.door
+        if door is not None and door.lobby_is_news and now_ms - door.lobby_told_at_ms >= LOBBY_TOLD_EVERY_MS:
+            door.lobby_is_news, door.lobby_told_at_ms = False, now_ms
             self._tell_desk(session, event)
         if event.questions_are_news and now_ms - event.questions_told_at_ms >= QUESTIONS_TOLD_EVERY_MS:
             event.questions_are_news, event.questions_told_at_ms = False, now_ms
@@ -227,7 +235,12 @@ class EventDesk:
             participant.tell(next_too if participant.id == event.cue else plain)
 
     def _tell_desk(self, session: LiveSession, event: EventState) -> None:
-        _tell(_moderators(session), _desk_news(event))
+        _tell(_moderators(session), self._desk_news(session, event))
+
+    def _desk_news(self, session: LiveSession, event: EventState) -> bytes:
+        knocks = () if session.door is None else islice(session.door.in_lobby.values(), LOBBY_LISTED)
+        waiting = tuple(knock.to_wire() for knock in knocks)
+        return messages.encode(messages.DeskChanged(cue=event.cue, waiting=waiting, load="calm"))
 
     def _tell_asker(self, session: LiveSession, event: EventState, question: Question) -> None:
         asker = session.people.get(question.participant)
@@ -281,10 +294,6 @@ def _event_news(event: EventState, *, next: bool) -> bytes:
             next=next,
         )
     )
-
-
-def _desk_news(event: EventState) -> bytes:
-    return messages.encode(messages.DeskChanged(cue=event.cue))
 
 
 def _questions_news(questions: Iterable[Question]) -> bytes:

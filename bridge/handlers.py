@@ -193,6 +193,21 @@ async def _send_notice(call: Call, m: messages.SendNotice) -> Answer:
     return None
 
 
+async def _set_door(call: Call, m: messages.SetDoor) -> Answer:
+    await call.rooms.admission.set_door(call.participant, m.lobby, m.locked)
+    return None
+
+
+async def _admit(call: Call, m: messages.Admit) -> Answer:
+    call.rooms.admission.admit(call.participant, m.waiting)
+    return None
+
+
+async def _turn_away(call: Call, m: messages.TurnAway) -> Answer:
+    call.rooms.admission.turn_away(call.participant, m.waiting)
+    return None
+
+
 async def _ask_question(call: Call, m: messages.AskQuestion) -> Answer:
     return messages.QuestionAsked(question=call.rooms.events.ask(call.participant, m.text))
 
@@ -242,6 +257,9 @@ HANDLERS: dict[type[messages.ClientMessage], Handler] = {
     messages.SetLowerThird: _set_lower_third,
     messages.MuteOffStage: _mute_off_stage,
     messages.SendNotice: _send_notice,
+    messages.SetDoor: _set_door,
+    messages.Admit: _admit,
+    messages.TurnAway: _turn_away,
     messages.AskQuestion: _ask_question,
     messages.WithdrawQuestion: _withdraw_question,
     messages.PickQuestion: _pick_question,
@@ -269,6 +287,9 @@ COSTLY: frozenset[type[messages.ClientMessage]] = frozenset(
         messages.SetLowerThird,
         messages.MuteOffStage,
         messages.SendNotice,
+        messages.SetDoor,
+        messages.Admit,
+        messages.TurnAway,
         messages.AskQuestion,
         messages.WithdrawQuestion,
         messages.PickQuestion,

@@ -15,6 +15,7 @@ from bridge import messages, policy
 from bridge.allowance import Allowance
 from bridge.company import Company
 from bridge.errors import Conflict, NotAuthorised, NotFound
+from bridge.eventdoor import EventDoor, Knock
 from bridge.eventstate import EventState
 from bridge.ids import InviteId, ParticipantId, SessionFormat
 from bridge.media.contract import Source, TrackId
@@ -29,7 +30,13 @@ CHAT_KEPT = 200
 class LiveSession(Company):
     """All state of one session. It tells participants of changes itself; what they receive is `forwarding`'s."""
 
-    def __init__(self, record: SessionRecord, witness: Witness, now_ms: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        record: SessionRecord,
+        witness: Witness,
+        now_ms: Callable[[], int],
+        attended: Iterable[ParticipantId] = (),
+    ) -> None:
         super().__init__(record.format, record.stage, now_ms)
         self.id = record.id
         self.record = record
@@ -45,6 +52,7 @@ class LiveSession(Company):
         self.recording: Recording | None = None
         self.reading = Reading()
         self.event = EventState() if record.format is SessionFormat.EVENT else None
+        self.door = EventDoor(record.lobby, record.locked, attended) if self.event is not None else None
         self.marks: list[messages.MarkObject] = []
         self.hands: list[ParticipantId] = []
         """The longest raised first."""
@@ -53,6 +61,18 @@ class LiveSession(Company):
         self._answers: dict[ParticipantId, ConsentAnswer] = {}
         self._chat: deque[messages.ChatLine] = deque(maxlen=CHAT_KEPT)
         self._session_told: dict[bool, messages.SessionObject] = {}
+
+    # At the door
+
+    @property
+    def invites_waiting(self) -> set[InviteId]:
+        """Of all who wait to come in."""
+        return set() if self.door is None else {knock.grant.invite for knock in self.door.knocks.values()}
+
+    def knocks_on(self, invite: InviteId) -> list[Knock]:
+        """Who waits to come in on this invite."""
+        knocks = () if self.door is None else self.door.knocks.values()
+        return [knock for knock in knocks if knock.grant.invite == invite]
 
     # Coming and going
 
@@ -337,6 +357,8 @@ class LiveSession(Company):
             record=record.record.value,
             consent=record.consent,
             recording=None if recording is None else recording.to_wire(trouble_too=trouble_too),
+            lobby=self.door is not None and self.door.lobby,
+            locked=self.door is not None and self.door.locked,
         )
 
     def snapshot(

@@ -18,8 +18,9 @@ from bridge.allowance import Allowance
 from bridge.auth import Grant
 from bridge.errands import Errands
 from bridge.errors import BridgeError, LimitExceeded, NotAuthorised, NotFound
+from bridge.eventdoor import Known
 from bridge.forwarding import Forwarding
-from bridge.ids import InviteId, SessionId, SessionState
+from bridge.ids import InviteId, ParticipantId, SessionId, SessionState
 from bridge.livesession import LiveSession
 from bridge.participant import Outlet, Participant
 from bridge.recordkeeping import RecordKeeper
@@ -75,8 +76,10 @@ class Lobby:
             raise NotFound("This participant is not in the session any more.")
         return session
 
-    async def open(self, grant: Grant) -> LiveSession:
-        """The session of a grant, loaded if need be. Raises like `check_open`, and LimitExceeded (`tooMany`)."""
+    async def open(self, grant: Grant, *, again: bool = False) -> LiveSession:
+        """The session of a grant, loaded if need be. `again`: this coming was counted when it began.
+
+        Raises like `check_open`, and LimitExceeded (`tooMany`)."""
         self._check_running()
         session = self._sessions.get(grant.session)
         if session is None:
@@ -85,7 +88,8 @@ class Lobby:
             async with lock:
                 session = self._sessions.get(grant.session) or await self._load(grant.session)
         self.check_open(session, grant)
-        self._note_coming(session, grant)
+        if not again:
+            self._note_coming(session, grant)
         return session
 
     def _note_coming(self, session: LiveSession, grant: Grant) -> None:
@@ -109,7 +113,10 @@ class Lobby:
         record = await self._store.get_session(id)
         if record.state is SessionState.ENDED:
             raise BridgeError("This session is over.", "sessionEnded")
-        session = LiveSession(record, self.witness, self._now_ms)
+        attended = frozenset[ParticipantId]()
+        if record.lobby or record.locked:
+            attended = await self._store.attended(id)
+        session = LiveSession(record, self.witness, self._now_ms, attended)
         if session.started_at_ms is None:
             session.started_at_ms = self._now_ms()
             await self._store.start_session(id, session.started_at_ms)
@@ -142,6 +149,35 @@ class Lobby:
             return None
         former = self._resumable.get(_digest(resume_token))
         return former if former is not None and former.grant.invite == grant.invite else None
+
+    def known(self, session: LiveSession, grant: Grant, resume_token: str | None = None) -> Known:
+        """Whether who comes has been let in before. Raises like `find_place`."""
+        if (
+            session.door is None
+            or policy.moderates(grant.role)
+            or self.former(grant, resume_token) is not None
+        ):
+            return Known.HERE
+        seat, _ = self.find_place(session, grant)
+        digest = None if resume_token is None else _digest(resume_token)
+        return session.door.known(policy.participant_id(grant.invite, seat), grant.seats == 1, digest)
+
+    def check_newcomer(self, session: LiveSession, grant: Grant) -> None:
+        """Of who has not been in the session before. Raises LimitExceeded (`sessionLocked`)."""
+        if session.door is not None and session.door.locked:
+            raise LimitExceeded("Nobody new is let into this session.", "sessionLocked")
+
+    def check_door(
+        self, session: LiveSession, grant: Grant, resume_token: str | None, admitted: bool
+    ) -> None:
+        """Right before it comes in; what has no page cannot wait. Raises LimitExceeded (`sessionLocked`)."""
+        if admitted or self.known(session, grant, resume_token) is not Known.NO:
+            return
+        self.check_newcomer(session, grant)
+        if session.door is not None and session.door.lobby:
+            raise LimitExceeded(
+                "Here people are let in one by one: open this link as a page first.", "sessionLocked"
+            )
 
     def find_place(
         self, session: LiveSession, grant: Grant, former: Participant | None = None
@@ -183,6 +219,8 @@ class Lobby:
             device=outlet is None,
         )
         session.enter(participant, replaced, same_person=former is not None)
+        if session.door is not None:
+            session.door.came_in(participant.id, grant.seats == 1)
         if replaced is not None:
             self._dismiss(replaced, "joinedElsewhere", "This link was opened somewhere else.")
             self._forwarding.refresh(session)
@@ -214,6 +252,8 @@ class Lobby:
     def exit(self, session: LiveSession, participant: Participant, reason: messages.LeaveReason) -> None:
         """Goes. Who was lost finds the floor again, unless another may come on that seat."""
         session.exit(participant, reason, keeps_floor=reason == "lost" and participant.grant.seats == 1)
+        if session.door is not None and reason in ("left", "lost") and participant.resume_digest:
+            session.door.went_out(participant.resume_digest)
         self._dismiss(participant)
         self._forwarding.refresh(session)
         self.keep_stage(session)
@@ -232,6 +272,8 @@ class Lobby:
         if session is None:
             return
         session.ended = True
+        if session.door is not None:
+            session.door.close("sessionEnded", "The session is over.")
         self._keeper.session_ended(session)
         session.tell_session()
         session.publications.clear()
@@ -254,6 +296,8 @@ class Lobby:
         self.stop_players(session, invite)
         for participant in [p for p in session.people.values() if p.grant.invite == invite]:
             self.throw_out(session, participant, "inviteRevoked", "This invite was withdrawn.")
+        for knock in session.knocks_on(invite):
+            knock.outlet.close("inviteRevoked", "This invite was withdrawn.")
 
     def stop_players(self, session: LiveSession, invite: InviteId) -> None:
         """Ends whatever plays on an invite."""
@@ -269,12 +313,17 @@ class Lobby:
         for session in self.sessions():
             used = {participant.grant.invite for participant in session.people.values()}
             used |= {player.grant.invite for player in session.players.values()}
+            used |= session.invites_waiting
             for invite in closed.invites & used:
                 self.close_invite(session.id, invite)
 
     def forget_quiet(self, session: LiveSession, now_ms: int) -> None:
         """Drops a session that nobody has been in for long."""
-        if not session.occupied and now_ms - session.quiet_since_ms > FORGOTTEN_AFTER_MS:
+        if (
+            not session.occupied
+            and not session.invites_waiting
+            and now_ms - session.quiet_since_ms > FORGOTTEN_AFTER_MS
+        ):
             self._keeper.forget(session)
             del self._sessions[session.id]
 

@@ -13,10 +13,12 @@ import structlog
 from msgspec import Raw
 
 from bridge import messages, policy
+from bridge.admission import Admission, Pace
 from bridge.auth import Grant
 from bridge.errands import Errands
 from bridge.errors import BridgeError, LimitExceeded, NotAuthorised, NotFound
 from bridge.eventdesk import EventDesk
+from bridge.eventdoor import Knock
 from bridge.forwarding import Forwarding, require_publishable
 from bridge.ids import InviteId, SessionId
 from bridge.livesession import LiveSession, require_moderator
@@ -72,6 +74,7 @@ class Rooms:
         studies: StudyNews,
         now_ms: Callable[[], int],
         witnesses: Sequence[Witness] = (),
+        pace: Pace | None = None,
     ) -> None:
         self._store = store
         self._now_ms = now_ms
@@ -89,6 +92,8 @@ class Rooms:
         """What they ask of reading together."""
         self.events = EventDesk(self._lobby, self._forwarding, now_ms)
         """What they ask of an event."""
+        self.admission = Admission(self._lobby, store, pace or Pace(), now_ms)
+        """Who waits to come in, and what moderators ask of the door."""
         self._store_looked_at_ms = 0
 
     # Coming in and going
@@ -100,15 +105,17 @@ class Rooms:
         language: messages.Language,
         outlet: Outlet,
         resume_token: str | None = None,
+        knock: Knock | None = None,
     ) -> Entry:
-        """Lets a client in; with the resume token of before a reload, on the same seat.
+        """Lets a client in; with the resume token of before a reload, on the same seat. `knock`: its turn has come.
 
-        Raises NotAuthorised, LimitExceeded (`sessionFull`), BridgeError (`sessionEnded`,
+        Raises NotAuthorised, LimitExceeded (`sessionFull`, `sessionLocked`), BridgeError (`sessionEnded`,
         `shuttingDown`), ProtocolError for a name without letters. Send the answer before anything else, then call
         `catch_up`.
         """
         cleaned = policy.clean_name(name)
-        session = await self._lobby.open(grant)
+        session = await self._lobby.open(grant, again=knock is not None)
+        self._lobby.check_door(session, grant, resume_token, knock is not None and knock.admitted)
         former = self._lobby.former(grant, resume_token)
         participant = self._lobby.enter(session, grant, cleaned, language, outlet, former)
         token = self._lobby.new_resume_token(participant)
@@ -125,12 +132,14 @@ class Rooms:
         """Lets an encoder in that says all in its first offer. Nobody is replaced by one that cannot be used."""
         cleaned = policy.clean_name(name)
         session = await self._lobby.open(grant)
+        self._lobby.check_door(session, grant, None, admitted=False)
         seat, _ = self._lobby.find_place(session, grant)
         on_stage = policy.participant_id(grant.invite, seat) in session.floor
         require_publishable(grant.role, on_stage, wishes)
         peer, result = await self._forwarding.negotiate(None, offer, wishes)
         try:
             self._lobby.check_open(session, grant)
+            self._lobby.check_door(session, grant, None, admitted=False)
             participant = self._lobby.enter(session, grant, cleaned, "en", None)
         except BaseException:
             await self._media.close_peer(peer)
@@ -298,6 +307,7 @@ class Rooms:
     ) -> tuple[Player, Description]:
         """A player that follows the stage. Raises LimitExceeded (`sessionFull`, `tooMany`), NotFound."""
         session = await self._lobby.open(grant)
+        self._lobby.check_door(session, grant, None, admitted=False)
         whose = None if participant is None else session.person(participant).id
         self._check_room_for_player(session, grant)
         player, answer = await self._forwarding.play(session, grant, offer, source, whose)
@@ -399,6 +409,7 @@ class Rooms:
             except Exception:
                 # The time of all other sessions goes on.
                 _log.exception("session.tick_failed", session=session.id)
+        self.admission.tick(now_ms)
         self.readings.tell_studies()
         if now_ms - self._store_looked_at_ms >= STORE_LOOKED_AT_EVERY_MS:
             self._store_looked_at_ms = now_ms

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import cast
 from urllib.parse import urlsplit
 
@@ -19,9 +20,10 @@ from msgspec import UNSET, structs
 
 from bridge import messages
 from bridge.allowance import Allowance
-from bridge.auth import Auth
+from bridge.auth import Auth, Grant
 from bridge.connection import CLOSE_CODE, NORMAL_CLOSE, Connection
 from bridge.errors import BridgeError, LimitExceeded, NotAuthorised, ProtocolError, public_error
+from bridge.eventdoor import Knock
 from bridge.handlers import HANDLERS, OWN_RATE, Answer, Call, spend_allowance
 from bridge.participant import Participant
 from bridge.rooms import Entry, Rooms
@@ -135,6 +137,22 @@ class Signaling:
                 self._rooms.disconnected(participant, connection)
 
     async def _let_in(self, reader: _Reader, connection: Connection) -> Participant | None:
+        asked = await self._ask_to_enter(reader, connection)
+        if not isinstance(asked, _Asked):
+            return asked
+        try:
+            if not await self._await_turn(asked.knock, reader, connection):
+                return None
+            message = asked.message
+            entry = await self._rooms.join(
+                asked.grant, message.name, message.language, connection, message.resume_token, asked.knock
+            )
+        finally:
+            self._rooms.admission.gone(asked.knock)
+        return self._welcome(connection, message, entry)
+
+    async def _ask_to_enter(self, reader: _Reader, connection: Connection) -> _Asked | Participant | None:
+        """Until somebody resumed, asked to join, or is gone."""
         self._knocking += 1
         try:
             async with asyncio.timeout(JOIN_WITHIN_S):
@@ -142,14 +160,32 @@ class Signaling:
                     data = await self._first_words(reader, connection)
                     if data is None:
                         return None
-                    entry = await self._try_to_enter(data, connection)
-                    if entry is not None:
-                        return entry
+                    asked = await self._take_first_words(data, connection)
+                    if asked is not None:
+                        return asked
             raise LimitExceeded("Too many attempts to join.")
         except TimeoutError:
             raise BridgeError("Nobody joined in time.", "joinTimeout") from None
         finally:
             self._knocking -= 1
+
+    async def _await_turn(self, knock: Knock, reader: _Reader, connection: Connection) -> bool:
+        """Keeps the line alive until it may come in; False for who gave up or was sent away."""
+        if knock.turn.is_set():
+            return True
+        turn = asyncio.create_task(knock.turn.wait(), name="turn to join")
+        patience = asyncio.create_task(_be_patient(reader, connection, self._now_ms), name="waiting to join")
+        try:
+            await asyncio.wait({turn, patience}, return_when=asyncio.FIRST_COMPLETED)
+            if patience.done():
+                # Raises what ends the connection, such as a message that nobody may say here.
+                patience.result()
+                return False
+            return True
+        finally:
+            for task in (turn, patience):
+                task.cancel()
+            await asyncio.gather(turn, patience, return_exceptions=True)
 
     async def _first_words(self, reader: _Reader, connection: Connection) -> str | None:
         if len(self._silent) >= SILENT_LIMIT:
@@ -162,28 +198,29 @@ class Signaling:
         finally:
             self._silent.pop(connection, None)
 
-    async def _try_to_enter(self, data: str, connection: Connection) -> Participant | None:
+    async def _take_first_words(self, data: str, connection: Connection) -> _Asked | Participant | None:
         message = messages.decode_client(data)
+        if isinstance(message, messages.Join):
+            grant = await self._auth.admit(message.token)
+            admission = self._rooms.admission
+            return _Asked(
+                message, grant, await admission.knock(grant, message.name, connection, message.resume_token)
+            )
+        if not isinstance(message, messages.Resume):
+            raise NotAuthorised("Join first.")
         try:
-            entry = await self._enter(message, connection)
+            entry = await self._rooms.resume(message.resume_token, message.seq, connection)
         except BridgeError as error:
             if error.code != "resumeFailed":
                 raise
             _answer(connection, message, messages.error_message(public_error(error), None))
             return None
+        return self._welcome(connection, message, entry)
+
+    def _welcome(self, connection: Connection, message: messages.ClientMessage, entry: Entry) -> Participant:
         _answer(connection, message, entry.answer)
         self._rooms.catch_up(entry.participant)
         return entry.participant
-
-    async def _enter(self, message: messages.AnyClientMessage, connection: Connection) -> Entry:
-        if isinstance(message, messages.Resume):
-            return await self._rooms.resume(message.resume_token, message.seq, connection)
-        if isinstance(message, messages.Join):
-            grant = await self._auth.admit(message.token)
-            return await self._rooms.join(
-                grant, message.name, message.language, connection, message.resume_token
-            )
-        raise NotAuthorised("Join first.")
 
     async def _converse(self, reader: _Reader, connection: Connection, participant: Participant) -> None:
         while (data := await reader.next()) is not None:
@@ -257,6 +294,15 @@ class Signaling:
             raise NotAuthorised("Pages of other sites may not connect here.", "notAllowed")
 
 
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """Somebody who may join, when its turn comes."""
+
+    message: messages.Join
+    grant: Grant
+    knock: Knock
+
+
 class _Reader:
     """The incoming side of a socket: text messages, within their rate."""
 
@@ -306,6 +352,18 @@ def _answer(connection: Connection, message: messages.ClientMessage, answer: Ans
     if message.request is not UNSET:
         said = structs.replace(said, request=message.request)
     connection.send(messages.encode(said))
+
+
+async def _be_patient(reader: _Reader, connection: Connection, now_ms: Callable[[], int]) -> None:
+    """Until who waits gives up. It may find out whether the line still stands. Raises NotAuthorised for more."""
+    while (data := await reader.next()) is not None:
+        message = messages.decode_client(data)
+        if isinstance(message, messages.Leave):
+            _answer(connection, message, None)
+            return
+        if not isinstance(message, messages.SyncClock):
+            raise NotAuthorised("Wait until you are let in.")
+        _answer(connection, message, messages.Clock(client_at=message.client_at, server_time_at=now_ms()))
 
 
 def _take_small_bites(request: web.Request) -> None:

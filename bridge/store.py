@@ -24,6 +24,7 @@ from bridge import tables
 from bridge.config import ConfigError
 from bridge.errors import Conflict, NotFound
 from bridge.ids import InviteId as InviteId
+from bridge.ids import ParticipantId as ParticipantId
 from bridge.ids import PointId as PointId
 from bridge.ids import RecordingId as RecordingId
 from bridge.ids import RecordingState as RecordingState
@@ -156,6 +157,19 @@ class Store:
     async def save_stage(self, session: SessionId, participants: Sequence[str]) -> None:
         """Remembers who has the floor, for the next start. Raises NotFound."""
         await self._change_session(session, stage=list(participants))
+
+    async def save_door(self, session: SessionId, lobby: bool, locked: bool) -> None:
+        """Remembers whether people wait to be let in, and whether nobody new comes. Raises NotFound."""
+        await self._change_session(session, lobby=lobby, locked=locked)
+
+    async def attended(self, session: SessionId) -> frozenset[ParticipantId]:
+        """Who has been in an event, at any time."""
+        rows = tables.attendance
+        async with self._read() as connection:
+            found = await connection.scalars(
+                sa.select(rows.c.participant).where(rows.c.session == session).distinct()
+            )
+            return frozenset(ParticipantId(id) for id in found)
 
     async def start_session(self, session: SessionId, at_ms: int) -> None:
         """Notes when the first participant came; later calls change nothing. Raises NotFound."""

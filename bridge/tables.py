@@ -41,6 +41,8 @@ sessions = sa.Table(
     sa.Column("stage", sa.JSON, nullable=False),
     sa.Column("record", sa.String(16), nullable=False, server_default="manual"),
     sa.Column("consent", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("lobby", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("locked", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Index("sessions_by_creation", "created_at_ms"),
 )
 invites = sa.Table(
@@ -177,7 +179,7 @@ class SessionRecord:
     """One session as stored.
 
     `stage` holds participant ids in the order they were given the floor. `consent`: everybody is asked before anything
-    of them is recorded.
+    of them is recorded. `lobby`: who comes waits to be let in; `locked`: nobody new comes in.
     """
 
     id: SessionId
@@ -191,6 +193,8 @@ class SessionRecord:
     stage: tuple[str, ...]
     record: RecordMode
     consent: bool
+    lobby: bool = False
+    locked: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -310,6 +314,8 @@ def session_of(row: sa.RowMapping) -> SessionRecord:
         stage=tuple(row["stage"]),
         record=RecordMode(row["record"]),
         consent=row["consent"],
+        lobby=row["lobby"],
+        locked=row["locked"],
     )
 
 

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from bridge.admission import Pace
 from bridge.audit import Entry
 from bridge.auth import Auth, Grant
 from bridge.consent import WORDING
@@ -381,6 +382,7 @@ async def a_house(
     capacity: int = 50,
     record: RecordMode = RecordMode.MANUAL,
     consent: bool = False,
+    pace: Pace | None = None,
 ) -> AsyncIterator[House]:
     """A server's rooms with one open session."""
     store = await Store.open(sqlite_url(folder / "bridge.db"))
@@ -398,7 +400,7 @@ async def a_house(
         media, recorder, written = FakeMedia(), FakeRecorder(clock), list[Entry]()
         keeper = _keeper(recorder, store, written, clock, {})
         studies = StudyNews(clock)
-        rooms = Rooms(media, store, keeper, studies, clock)
+        rooms = Rooms(media, store, keeper, studies, clock, pace=pace)
         auth = Auth(KEY, store, clock)
         house = House(rooms, media, store, auth, session.id, clock, recorder, keeper, studies, written)
         yield house

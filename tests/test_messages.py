@@ -124,6 +124,7 @@ def test_fields_of_changes_are_as_documented(row: list[str]) -> None:
         ("lowerThird", messages.LowerThirdObject),
         ("question", messages.QuestionObject),
         ("notice", messages.NoticeObject),
+        ("waiting", messages.WaitingObject),
     ],
 )
 def test_objects_are_as_documented(name: str, struct: type[msgspec.Struct]) -> None:

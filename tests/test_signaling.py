@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -100,9 +101,10 @@ class Site:
         return socket, joined
 
 
-@pytest.fixture
-async def site(tmp_path: Path) -> AsyncIterator[Site]:
-    async with a_house(tmp_path) as house, aiohttp.ClientSession() as http:
+@asynccontextmanager
+async def a_site(house: House) -> AsyncIterator[Site]:
+    """The WebSockets of a house, on a free port."""
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as http:
         signaling = Signaling(house.rooms, house.auth, house.clock, ["https://consult.example"])
         app = web.Application(middlewares=[errors_middleware(Clients(Settings()), BadTokens(1000))])
         signaling.add_routes(app)
@@ -115,6 +117,12 @@ async def site(tmp_path: Path) -> AsyncIterator[Site]:
             await socket.socket.close()
         await signaling.stop()
         await server.close()
+
+
+@pytest.fixture
+async def site(tmp_path: Path) -> AsyncIterator[Site]:
+    async with a_house(tmp_path) as house, a_site(house) as site:
+        yield site
 
 
 def close_of(code: str) -> int:

@@ -6,6 +6,7 @@ fields are ignored (RFC 8259 JSON).
 
 from bridge.messages.client import (
     AddMark,
+    Admit,
     AnswerConsent,
     AnyClientMessage,
     AskLead,
@@ -30,6 +31,7 @@ from bridge.messages.client import (
     SendChat,
     SendNotice,
     SetCue,
+    SetDoor,
     SetHand,
     SetLowerThird,
     SetName,
@@ -43,6 +45,7 @@ from bridge.messages.client import (
     SyncClock,
     TakeCue,
     TakeFloor,
+    TurnAway,
     WithdrawQuestion,
 )
 from bridge.messages.coding import decode_client, decode_server, encode, error_message, numbered, request_of
@@ -69,6 +72,7 @@ from bridge.messages.objects import (
     Language,
     LayoutName,
     LeaveReason,
+    LoadName,
     LowerThirdObject,
     MarkObject,
     MidTrack,
@@ -95,6 +99,8 @@ from bridge.messages.objects import (
     StudyObject,
     Token,
     TrackObject,
+    WaitingObject,
+    WaitingReason,
     Wish,
 )
 from bridge.messages.server import (
@@ -138,6 +144,7 @@ from bridge.messages.server import (
     TrackPublished,
     TrackUnpublished,
     ViewChanged,
+    Waiting,
 )
 
 __all__ = [
@@ -155,6 +162,7 @@ __all__ = [
     "TOKEN_LIMIT",
     "TRACKS_LIMIT",
     "AddMark",
+    "Admit",
     "AgendaChanged",
     "Answer",
     "AnswerConsent",
@@ -188,6 +196,7 @@ __all__ = [
     "LayoutName",
     "Leave",
     "LeaveReason",
+    "LoadName",
     "LowerThirdObject",
     "MarkAdded",
     "MarkObject",
@@ -239,6 +248,7 @@ __all__ = [
     "SessionKindName",
     "SessionObject",
     "SetCue",
+    "SetDoor",
     "SetHand",
     "SetLowerThird",
     "SetName",
@@ -266,7 +276,11 @@ __all__ = [
     "TrackObject",
     "TrackPublished",
     "TrackUnpublished",
+    "TurnAway",
     "ViewChanged",
+    "Waiting",
+    "WaitingObject",
+    "WaitingReason",
     "Wish",
     "WithdrawQuestion",
     "decode_client",

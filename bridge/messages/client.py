@@ -203,6 +203,21 @@ class SendNotice(ClientMessage):
     participants: Annotated[tuple[Id, ...], Meta(max_length=PEOPLE_LIMIT)] = ()
 
 
+class SetDoor(ClientMessage):
+    lobby: bool
+    locked: bool
+
+
+class Admit(ClientMessage):
+    """These of who waits, or, with none, all."""
+
+    waiting: Annotated[tuple[Id, ...], Meta(max_length=PEOPLE_LIMIT)] = ()
+
+
+class TurnAway(ClientMessage):
+    waiting: Id
+
+
 class AskQuestion(ClientMessage):
     text: Annotated[str, Meta(min_length=1, max_length=NOTICE_LIMIT)]
 
@@ -251,6 +266,9 @@ AnyClientMessage = (
     | SetLowerThird
     | MuteOffStage
     | SendNotice
+    | SetDoor
+    | Admit
+    | TurnAway
     | AskQuestion
     | WithdrawQuestion
     | PickQuestion

@@ -42,6 +42,8 @@ LeaveReason = Literal["left", "lost", "removed", "joinedElsewhere"]
 LayoutName = Literal["speaker", "pair", "ultrasound", "grid"]
 QuestionStateName = Literal["open", "shown", "answered", "declined"]
 AudienceName = Literal["everybody", "points", "viewers"]
+WaitingReason = Literal["lobby", "pacing"]
+LoadName = Literal["calm", "strained", "full"]
 
 RequestNumber = Annotated[int, Meta(ge=1, le=2**53)]
 Sequence = Annotated[int, Meta(ge=0, le=2**53)]
@@ -79,6 +81,16 @@ class SessionObject(_Object, kw_only=True):
     record: RecordName
     consent: bool
     recording: RecordingObject | None
+    lobby: bool
+    locked: bool
+
+
+class WaitingObject(_Object, kw_only=True):
+    id: str
+    name: str
+    role: RoleName
+    point: str
+    since_at: int
 
 
 class ParticipantObject(_Object, kw_only=True):

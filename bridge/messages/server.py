@@ -10,6 +10,7 @@ from bridge.messages.objects import (
     ChatLine,
     LayoutName,
     LeaveReason,
+    LoadName,
     LowerThirdObject,
     MarkObject,
     MidTrack,
@@ -22,6 +23,8 @@ from bridge.messages.objects import (
     Speaker,
     StudyObject,
     TrackObject,
+    WaitingObject,
+    WaitingReason,
     type_name,
 )
 
@@ -227,9 +230,18 @@ class EventChanged(ServerMessage):
 
 
 class DeskChanged(ServerMessage):
-    """What moderators of an event share besides."""
+    """What moderators of an event share besides. `waiting` are those in the lobby, the longest first."""
 
     cue: str | None
+    waiting: tuple[WaitingObject, ...]
+    load: LoadName
+
+
+class Waiting(ServerMessage):
+    """Before `joined`: why somebody is not in yet, and how many come in before; 0 where that is not known."""
+
+    reason: WaitingReason
+    place: int
 
 
 class QuestionsChanged(ServerMessage):
@@ -272,5 +284,6 @@ AnyServerMessage = (
     | ReadersChanged
     | EventChanged
     | DeskChanged
+    | Waiting
     | QuestionsChanged
 )
