@@ -4,10 +4,12 @@
 
 mod probe;
 mod queue;
+mod sent;
 mod trend;
 
 pub use probe::Prober;
 use queue::StandingQueue;
+use sent::{Sent, SentRing};
 use trend::{DelayTrend, Usage};
 
 use crate::feedback::extend;
@@ -19,8 +21,6 @@ const MIN_BPS: u64 = 50_000;
 /// UDP over IPv4: a line counts it too, and small packets of padding are a tenth of it.
 const LINE_OVERHEAD_BYTES: usize = 28;
 const MAX_BPS: u64 = 200_000_000;
-/// Packets whose feedback may still come; older are taken as lost without a word.
-const SENT_KEPT: usize = 2_048;
 const DECREASE: f64 = 0.85;
 const INCREASE_A_SECOND: f64 = 1.08;
 const ACKED_WINDOW_US: u64 = 500_000;
@@ -40,15 +40,6 @@ const STANDING_US: u64 = 25_000;
 const SETTLE_US: u64 = 2_000_000;
 const REMB_VALID_US: u64 = 5_000_000;
 
-#[derive(Clone, Copy, Debug, Default)]
-struct Sent {
-    /// Extended transport-wide number, plus one; 0 is an empty entry.
-    sequence_plus_one: u64,
-    sent_us: u64,
-    size_bytes: u32,
-    cluster: u8,
-}
-
 #[derive(Debug, Default)]
 struct LossWindow {
     since_us: u64,
@@ -61,7 +52,7 @@ struct LossWindow {
 pub type Arrival = (u16, Option<i64>);
 
 pub struct SendEstimate {
-    sent: Vec<Sent>,
+    sent: SentRing,
     next: u64,
     trend: DelayTrend,
     queue: StandingQueue,
@@ -87,7 +78,7 @@ pub struct SendEstimate {
 impl Default for SendEstimate {
     fn default() -> Self {
         Self {
-            sent: Vec::new(),
+            sent: SentRing::default(),
             next: 0,
             trend: DelayTrend::default(),
             queue: StandingQueue::default(),
@@ -111,15 +102,12 @@ impl Default for SendEstimate {
 impl SendEstimate {
     /// Gives the next packet its transport-wide number and remembers it.
     pub fn sending(&mut self, size_bytes: usize, now_us: u64) -> u16 {
-        if self.sent.is_empty() {
-            self.sent.resize(SENT_KEPT, Sent::default());
-        }
         let size_bytes = size_bytes + LINE_OVERHEAD_BYTES;
         let sequence = self.next;
         self.next += 1;
         let cluster = self.prober.sending(size_bytes, now_us);
-        self.sent[sequence as usize % SENT_KEPT] =
-            Sent { sequence_plus_one: sequence + 1, sent_us: now_us, size_bytes: size_bytes as u32, cluster };
+        let size_bytes = size_bytes as u32;
+        self.sent.note(Sent { sequence_plus_one: sequence + 1, sent_us: now_us, size_bytes, cluster });
         sequence as u16
     }
 
@@ -127,7 +115,7 @@ impl SendEstimate {
     pub fn not_sent(&mut self) {
         if let Some(last) = self.next.checked_sub(1) {
             self.next = last;
-            self.sent[last as usize % SENT_KEPT] = Sent::default();
+            self.sent.forget(last);
         }
     }
 
@@ -188,14 +176,11 @@ impl SendEstimate {
         for (short, arrived) in arrivals {
             // Numbers of packets that were never sent find an empty or another entry.
             let sequence = extend(self.next.saturating_sub(1), short);
-            let entry = &mut self.sent.get(sequence as usize % SENT_KEPT).copied().unwrap_or_default();
-            if entry.sequence_plus_one != sequence + 1 {
-                continue;
-            }
+            let Some(entry) = self.sent.get(sequence) else { continue };
             match arrived {
                 Some(arrived_us) => {
-                    self.sent[sequence as usize % SENT_KEPT] = Sent::default();
-                    self.arrived(entry, arrived_us, now_us);
+                    self.sent.forget(sequence);
+                    self.arrived(&entry, arrived_us, now_us);
                     newest_arrival = newest_arrival.max(Some(arrived_us));
                 }
                 None => self.loss.lost += 1,
