@@ -7,7 +7,7 @@ import { Icon } from "../../components/icons";
 import type { IconName } from "../../components/icons";
 import { t } from "../../i18n";
 import type { Source } from "../../protocol";
-import type { RemoteTrack } from "../../state";
+import type { Client, RemoteTrack } from "../../state";
 import { clockTime } from "../view";
 import { toggleSource } from "./commands";
 import type { Room } from "./room";
@@ -124,16 +124,21 @@ export function Messages({ room }: { readonly room: Room }): JSX.Element {
   );
 }
 
-/** Those whom we are told of, and those who are only counted. */
 export function Counts({ room }: { readonly room: Room }): JSX.Element {
   const { client } = room;
-  const people = client.participants.value.filter(({ connected }) => connected).length + client.audience.value;
   return (
     <p class="audience" data-testid="event-counts">
       <Icon name="people" />
       <span>
-        {t("event.points", { count: client.event.points.value })}, {t("people.count", { count: people })}
+        {t("event.points", { count: client.event.points.value })}, {t("people.count", { count: headcount(client) })}
       </span>
     </p>
   );
+}
+
+/** Moderators are told of everybody. Others count those off the stage with themselves among them, and see the rest. */
+export function headcount({ participants, permissions, self, onStage, audience }: Client): number {
+  const here = participants.value.filter(({ connected }) => connected);
+  if (permissions.value.has("moderate")) return here.length;
+  return here.filter(({ id }) => onStage.value || id !== self.value?.id).length + audience.value;
 }

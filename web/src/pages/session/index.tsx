@@ -95,7 +95,7 @@ function SidePanel({ room }: { readonly room: Room }): JSX.Element | null {
       <RecordingSign room={room} />
       <div class="panel-head">
         <h2>{t(`${panel}.title`)}</h2>
-        {panel === "people" && <span class="panel-count">{t("people.count", { count: room.people.value.size })}</span>}
+        {panel === "people" && !room.event.value && <span class="panel-count">{t("people.count", { count: room.people.value.size })}</span>}
         <button type="button" class="button quiet" onClick={() => (room.panel.value = null)}>
           <Icon name="close" />
           {t("app.close")}

@@ -11,6 +11,7 @@ import { t } from "../../i18n";
 import type { Key } from "../../i18n";
 import type { Participant } from "../../protocol";
 import { groupPeople } from "../view";
+import { Counts } from "./eventbands";
 import { openConsents } from "./consent";
 import type { Room } from "./room";
 import { PersonLine } from "./strip";
@@ -43,7 +44,8 @@ export function PeoplePanel({ room }: { readonly room: Room }): JSX.Element {
       {group("people.hands", groups.hands)}
       {group("people.onStage", groups.onStage)}
       {group("people.others", groups.others)}
-      {client.audience.value > 0 && <p class="audience">{t("session.watching", { count: client.audience.value })}</p>}
+      {room.event.value && <Counts room={room} />}
+      {client.audience.value > 0 && !room.event.value && <p class="audience">{t("session.watching", { count: client.audience.value })}</p>}
       {leaving && (
         <Confirm
           question={t("people.removeAsk", { name: leaving.name })}

@@ -46,7 +46,7 @@ function ActionsOf({ person, wall }: { readonly person: Participant; readonly wa
     <Dialog title={from(person.name, person.point)} onClose={close} testId="tile-actions">
       <div class="choices">
         {onStage
-          ? act("undo", t("wall.offStage"), "act-off", () => wall.offStage(id), true)
+          ? act("down", t("wall.offStage"), "act-off", () => wall.offStage(id), true)
           : act("next", t(next ? "wall.notNext" : "wall.cue"), "act-cue", () => wall.cue(id), true)}
         {!onStage && !full && act("floor", t("wall.toStage"), "act-stage", () => wall.giveFloor(id))}
         {act("notice", t("wall.write"), "act-write", () => wall.writeTo(id))}

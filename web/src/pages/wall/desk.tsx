@@ -82,6 +82,7 @@ function Next({ wall }: { readonly wall: Wall }): JSX.Element {
         <button type="button" class="button primary" data-testid="take" aria-keyshortcuts="T" onClick={() => wall.take()}>
           <Icon name="floor" />
           {t("wall.take")}
+          <kbd>T</kbd>
         </button>
         <button type="button" class="button" data-testid="listen" aria-pressed={hears} onClick={() => (room.heard.value = hears ? null : person.id)}>
           <Icon name={hears ? "sound" : "soundOff"} />
@@ -170,7 +171,7 @@ function Staged({ person, wall }: { readonly person: Participant; readonly wall:
           </button>
         )}
         <button type="button" class="button small" data-testid="off-stage" onClick={() => wall.offStage(person.id)}>
-          <Icon name="undo" />
+          <Icon name="down" />
           {t("wall.offStage")}
         </button>
       </div>

@@ -6,6 +6,7 @@ import { Icon } from "../../components/icons";
 import { FILTERS, passes } from "../../event/tiles";
 import type { Group } from "../../event/tiles";
 import { formatNumber, t } from "../../i18n";
+import { headcount } from "../session/eventbands";
 import { Actions, Replacing } from "./actions";
 import { Desk } from "./desk";
 import { PointTile } from "./tile";
@@ -43,14 +44,13 @@ export function WallPage({ wall }: { readonly wall: Wall }): JSX.Element {
 function Head({ wall }: { readonly wall: Wall }): JSX.Element {
   const { client } = wall.room;
   const tiles = wall.tiles.value;
-  const people = client.participants.value.filter(({ connected }) => connected).length + client.audience.value;
   const here = client.event.points.value;
   const invited = wall.invited.value;
   const points = invited > 0 ? t("wall.pointsOf", { here: formatNumber(here), count: invited }) : t("event.points", { count: here });
   return (
     <header class="wall-head">
       <p class="wall-counts" data-testid="wall-counts">
-        {points}, {t("people.count", { count: people })}
+        {points}, {t("people.count", { count: headcount(client) })}
       </p>
       <input
         type="search"
