@@ -20,6 +20,7 @@ from aiortc.rtcdtlstransport import (
     RTCDtlsFingerprint,
     RTCDtlsParameters,
     RTCDtlsTransport,
+    SRTPProtectionProfile,
     State,
 )
 from OpenSSL import SSL
@@ -39,6 +40,8 @@ MAX_QUEUED_DATAGRAMS = 64
 # Leaves room for IP, UDP and a VPN's headers in an Ethernet frame.
 DATAGRAM_MTU_BYTES = 1_200
 HANDSHAKE_TIMEOUT_S = 30.0
+# SSL_MODE_RELEASE_BUFFERS of openssl/ssl.h, which pyOpenSSL does not name.
+_RELEASE_BUFFERS = 0x10
 
 SendDatagram = Callable[[bytes], None]
 SetKeys = Callable[[Profile, bytes, bytes], None]
@@ -161,9 +164,26 @@ class DtlsTransport(RTCDtlsTransport):
             told(reason)
 
 
+class _Certificate(RTCCertificate):
+    """One OpenSSL context for all its handshakes: each would take 20 kB and as long as the handshake itself."""
+
+    _context: SSL.Context | None = None
+
+    def _create_ssl_context(self, srtp_profiles: list[SRTPProtectionProfile]) -> SSL.Context:
+        if self._context is None:
+            self._context = super()._create_ssl_context(srtp_profiles)
+            # Nobody takes a session up again, so none is kept; and buffers go back between records, of which few come.
+            self._context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
+            self._context.set_mode(_RELEASE_BUFFERS)
+        return self._context
+
+
 def make_certificate() -> RTCCertificate:
-    """A self-signed P-256 certificate; one a server start, so that peers of two starts cannot be linked."""
-    return RTCCertificate.generateCertificate()
+    """A self-signed P-256 certificate; one a server start, so that peers of two starts cannot be linked.
+
+    All transports that use it have the same protection profiles: it keeps them with its context.
+    """
+    return _Certificate.generateCertificate()
 
 
 def fingerprint_of(certificate: RTCCertificate) -> str:

@@ -14,10 +14,12 @@ from aiortc.rtcdtlstransport import (
     RTCDtlsTransport,
     SRTPProtectionProfile,
 )
+from OpenSSL import SSL
 
 from bridge.media.transport import MAX_QUEUED_DATAGRAMS, DtlsTransport, fingerprint_of, make_certificate
 
 TIMEOUT_S = 5.0
+PROFILES_OF_ALL = [SRTP_AEAD_AES_128_GCM, SRTP_AEAD_AES_256_GCM, SRTP_AES128_CM_SHA1_80]
 
 
 class Wire:
@@ -42,10 +44,10 @@ class Pair:
 
     keys: list[tuple[str, bytes, bytes]] = field(default_factory=list)
     over: asyncio.Queue[str] = field(default_factory=asyncio.Queue)
+    server_certificate: RTCCertificate = field(default_factory=make_certificate)
 
     def __post_init__(self) -> None:
         self.certificate = RTCCertificate.generateCertificate()
-        self.server_certificate = make_certificate()
         wire = Wire()
         self.server = DtlsTransport(
             self.server_certificate,
@@ -140,3 +142,24 @@ def test_fingerprint_is_sha_256_of_the_certificate() -> None:
     digest = fingerprint_of(make_certificate())
     assert len(digest.split(":")) == 32
     assert digest == digest.upper()
+
+
+def test_all_handshakes_of_a_certificate_share_a_context_that_keeps_no_sessions() -> None:
+    certificate = make_certificate()
+    context = certificate._create_ssl_context(PROFILES_OF_ALL)
+    assert certificate._create_ssl_context(PROFILES_OF_ALL) is context
+    assert make_certificate()._create_ssl_context(PROFILES_OF_ALL) is not context
+    assert context.get_session_cache_mode() == SSL.SESS_CACHE_OFF
+
+
+async def test_peers_of_one_certificate_get_keys_of_their_own() -> None:
+    first = Pair()
+    second = Pair(server_certificate=first.server_certificate)
+    try:
+        assert await first.connect()
+        assert await second.connect()
+        assert first.keys != second.keys
+    finally:
+        for pair in (first, second):
+            await pair.client.stop()
+            await pair.server.close()
