@@ -62,24 +62,27 @@ class Ct:
     study: str = field(default_factory=generate_uid)
     series: str = field(default_factory=generate_uid)
     frame_of_reference: str = field(default_factory=generate_uid)
+    date: str = "20261120"
+    patient: tuple[str, str] = ("Nguyễn^Văn^Bình", "P-17")
+    step_mm: float = 5.0
 
     def file(self, number: int) -> bytes:
         dataset = pydicom.dcmread(get_testdata_file("CT_small.dcm"))
         dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
         dataset.SpecificCharacterSet = "ISO_IR 192"
-        dataset.PatientName, dataset.PatientID = "Nguyễn^Văn^Bình", "P-17"
+        dataset.PatientName, dataset.PatientID = self.patient
         dataset.StudyDescription, dataset.SeriesDescription = "CT ngực", "Axial 5 mm"
-        dataset.StudyDate, dataset.Modality = "20261120", "CT"
+        dataset.StudyDate, dataset.Modality = self.date, "CT"
         dataset.StudyInstanceUID, dataset.SeriesInstanceUID = self.study, self.series
         dataset.FrameOfReferenceUID = self.frame_of_reference
         uid = generate_uid(entropy_srcs=[self.series, str(number)])
         dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = uid
         dataset.InstanceNumber = number
         dataset.Rows = dataset.Columns = SIDE
-        dataset.PixelSpacing, dataset.SliceThickness = [0.7, 0.7], 5
+        dataset.PixelSpacing, dataset.SliceThickness = [0.7, 0.7], self.step_mm
         dataset.ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
-        dataset.ImagePositionPatient = [-179, -179, 5.0 * number]
-        dataset.SliceLocation = 5.0 * number
+        dataset.ImagePositionPatient = [-179, -179, self.step_mm * number]
+        dataset.SliceLocation = self.step_mm * number
         dataset.RescaleSlope, dataset.RescaleIntercept = 1, 0
         dataset.BitsAllocated = dataset.BitsStored = 16
         dataset.HighBit, dataset.PixelRepresentation = 15, 1
@@ -146,7 +149,9 @@ def where(page: Page) -> Any:
 
 async def picture(page: Page, cell: int = 0) -> np.ndarray[Any, Any]:
     """What a cell shows, its middle square at a common size: pictures of windows of other sizes can be compared."""
-    shot = await page.locator(f'[data-testid="reader-cell"][data-cell="{cell}"]').screenshot()
+    shot = await page.locator(
+        f'[data-testid="reader-cell"][data-cell="{cell}"] .reader-cell-body'
+    ).screenshot()
     image = Image.open(io.BytesIO(shot)).convert("L")
     side = min(image.size)
     left, top = (image.width - side) // 2, (image.height - side) // 2

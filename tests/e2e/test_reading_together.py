@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Awaitable, Callable
 
+import numpy as np
 import pytest
 from playwright.async_api import Page, expect
 
@@ -12,11 +13,13 @@ from tests.e2e.conftest import Launch
 from tests.e2e.hearing import faults, open_checked
 from tests.e2e.people import by_id, hub_joins, open_join, press_join, satellite_joins
 from tests.e2e.reading import (
+    OPENS_MS,
     SOFTWARE_GRAPHICS,
     Ct,
     delays_ms,
     is_sharp,
     open_study,
+    picture,
     reads,
     show_the_same,
     watch,
@@ -180,6 +183,132 @@ async def test_one_may_look_freely_take_the_lead_and_come_late(
     await by_id(clinic, "reading-close").click()
     for page in (hub, clinic, late):
         await expect(by_id(page, "reader")).to_have_count(0)
+
+
+async def test_an_earlier_study_is_laid_beside_for_all_and_nobody_takes_it_for_the_other(
+    server: Server, launch: Launch, shoot: Shoot
+) -> None:
+    made = server.create_session()
+    tokens, links = made["tokens"], made["links"]
+    browser = await launch(*SOFTWARE_GRAPHICS)
+    hub = await hub_joins(browser, links["hub"], "Bs. Hải", width=1400, height=900)
+    clinic = await satellite_joins(browser, links["satellite"], "Y sĩ Lan", width=1024, height=768)
+    now = Ct(20)
+    before = Ct(40, date="20260312", step_mm=2.5)
+    oldest = Ct(4, date="20250101")
+    stranger = Ct(4, date="20260901", patient=("Trần^Thị^Hoa", "P-18"))
+    for ct in (oldest, before, stranger, now):
+        await ct.send(server, tokens["satellite"], 1, ct.count)
+    await open_study(hub, now.study)
+    await reads(clinic, now.study)
+    await is_sharp(hub, now.count)
+    for _ in range(10):
+        await hub.keyboard.press("ArrowDown")
+    assert await by_id(hub, "study-line").count() == 0
+
+    # One key: the newest earlier one of this patient, not another patient's that is newer.
+    await hub.keyboard.press("c")
+    for page in (hub, clinic):
+        stacks = by_id(page, "reader-stack")
+        await expect(stacks).to_have_count(2, timeout=OPENS_MS)
+        await expect(stacks.nth(0)).to_have_attribute("data-series", now.series)
+        await expect(stacks.nth(1)).to_have_attribute("data-series", before.series)
+        lines = by_id(page, "study-line")
+        await expect(lines.nth(0)).to_contain_text("Nov 20, 2026")
+        await expect(lines.nth(0)).to_contain_text("This study")
+        await expect(lines.nth(1)).to_contain_text("Mar 12, 2026")
+        await expect(lines.nth(1)).to_contain_text("Earlier study")
+        await expect(lines.nth(1)).to_have_attribute("data-kinship", "same")
+    await expect(by_id(hub, "reader-link")).to_have_attribute("aria-pressed", "true")
+    # As far through it: 10 of 0 to 19 is 21 of 0 to 39. From there on millimetre by millimetre.
+    await expect(by_id(clinic, "reader-stack").nth(1)).to_have_attribute("data-index", "21")
+    for _ in range(4):
+        await hub.keyboard.press("ArrowDown")
+    for page in (hub, clinic):
+        await expect(by_id(page, "reader-stack").nth(0)).to_have_attribute("data-index", "14")
+        await expect(by_id(page, "reader-stack").nth(1)).to_have_attribute("data-index", "29")
+    await is_sharp(hub, now.count + before.count)
+    await is_sharp(clinic, now.count + before.count)
+    await shoot(hub, "reading-compared-hub")
+    await shoot(clinic, "reading-compared-clinic")
+    for cell in (0, 1):
+        assert await show_the_same(hub, clinic, cell) < 6
+
+    # Set right by hand while they are not linked, and linked again: they keep this distance.
+    await hub.keyboard.press("k")
+    await expect(by_id(clinic, "reader-link")).to_have_attribute("aria-pressed", "false")
+    await by_id(hub, "reader-stack").nth(1).click()
+    await hub.keyboard.press("ArrowUp")
+    await expect(by_id(clinic, "reader-stack").nth(1)).to_have_attribute("data-index", "28")
+    await expect(by_id(clinic, "reader-stack").nth(0)).to_have_attribute("data-index", "14")
+    await hub.keyboard.press("k")
+    for _ in range(2):
+        await hub.keyboard.press("ArrowUp")
+    await expect(by_id(clinic, "reader-stack").nth(1)).to_have_attribute("data-index", "26")
+    await expect(by_id(clinic, "reader-stack").nth(0)).to_have_attribute("data-index", "13")
+
+    # By hand another patient's: it says so wherever it stands.
+    await by_id(hub, "study-choose").click()
+    choices = by_id(hub, "study-choice")
+    await expect(choices).to_have_count(4)
+    strange = hub.locator(f'[data-testid="study-choice"][data-study="{stranger.study}"]')
+    await expect(strange).to_contain_text("Another patient: Trần Thị Hoa · P-18")
+    await shoot(hub, "reading-choosing-study")
+    await strange.click()
+    await hub.locator(f'[data-testid="reader-tile"][data-series="{stranger.series}"]').click()
+    for page in (hub, clinic):
+        line = by_id(page, "study-line").nth(1)
+        await expect(line).to_contain_text("Another patient: Trần Thị Hoa · P-18", timeout=OPENS_MS)
+        await expect(line).to_have_attribute("data-kinship", "other")
+        await expect(by_id(page, "study-line").nth(0)).to_contain_text("This study")
+    await is_sharp(clinic, now.count + stranger.count)
+    await shoot(clinic, "reading-another-patient")
+
+
+async def test_zoom_place_and_layout_are_followed(server: Server, launch: Launch) -> None:
+    made = server.create_session()
+    browser = await launch(*SOFTWARE_GRAPHICS)
+    hub = await hub_joins(browser, made["links"]["hub"], "Bs. Hải")
+    clinic = await satellite_joins(browser, made["links"]["satellite"], "Y sĩ Lan", width=1280, height=800)
+    ct = Ct(6)
+    await ct.send(server, made["tokens"]["satellite"], 1, 6)
+    await open_study(hub, ct.study)
+    await reads(clinic, ct.study)
+    await is_sharp(hub, 6)
+    await is_sharp(clinic, 6)
+    fitted = await picture(clinic)
+    box = await by_id(hub, "reader-stack").bounding_box()
+    assert box is not None
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+
+    async def drag(by_x: float, by_y: float) -> None:
+        await hub.mouse.move(x, y)
+        await hub.mouse.down()
+        await hub.mouse.move(x + by_x, y + by_y, steps=5)
+        await hub.mouse.up()
+
+    # Up makes it larger: the figures of the slice fill more of the cell.
+    await hub.keyboard.press("z")
+    await drag(0, -120)
+    zoomed = await by_id(hub, "corner-zoom").inner_text()
+    assert zoomed != "100 %"
+    await expect(by_id(clinic, "corner-zoom")).to_have_text(zoomed)
+    assert await show_the_same(hub, clinic) < 6
+    larger = await picture(clinic)
+    assert np.abs(larger - fitted).mean() > 12
+    await hub.keyboard.press("p")
+    await drag(120, 60)
+    assert await show_the_same(hub, clinic) < 6
+    assert np.abs(await picture(clinic) - larger).mean() > 12
+    await hub.keyboard.press("0")
+    await expect(by_id(clinic, "corner-zoom")).to_have_text("100 %")
+    assert await show_the_same(hub, clinic) < 6
+
+    for layout, cells in (("2x2", 4), ("mpr", 3), ("1x1", 1)):
+        await by_id(hub, "reader-layout").select_option(layout)
+        await expect(by_id(clinic, "reader-cell")).to_have_count(cells)
+        await expect(by_id(clinic, "reader-plane")).to_have_count(3 if layout == "mpr" else 0)
+        await by_id(hub, "reader").focus()
 
 
 async def test_reading_goes_on_where_it_was_after_the_server_was_started_anew(

@@ -7,6 +7,7 @@ import { t } from "../i18n";
 import { PlaneCell } from "./mpr";
 import { OtherCell } from "./other";
 import { StackCell } from "./stack";
+import { StudyLine } from "./studyline";
 import { VideoCell } from "./video";
 import type { CellView, StudyViewer } from "./viewer";
 
@@ -42,7 +43,10 @@ export function Cell({ viewer, cell, view }: CellProps): JSX.Element {
         viewer.put(cell, { study, series });
       }}
     >
-      <Content viewer={viewer} cell={cell} view={view} />
+      <StudyLine viewer={viewer} cell={cell} />
+      <div class="reader-cell-body">
+        <Content viewer={viewer} cell={cell} view={view} />
+      </div>
     </section>
   );
 }

@@ -1,11 +1,12 @@
 // Owns the words in a cell's corners: who, what, which picture, how it is shown, and where the patient's sides are.
 
 import type { JSX } from "preact";
-import { formatNumber, t } from "../i18n";
+import { formatDay, formatNumber, t } from "../i18n";
 import type { Picture, Series } from "./model";
 import { edgeLetters, flatOf, place } from "./placement";
 import type { Size } from "./placement";
 import { cameraIn } from "./slots";
+import { isComparing } from "./studyline";
 import type { StudyViewer } from "./viewer";
 import type { Levels } from "./windows";
 
@@ -24,12 +25,15 @@ export function Corners({ viewer, cell, series, picture, index, levels, size }: 
   const flat = flatOf(picture);
   const [left, top] = picture.plane ? edgeLetters(flat, place(flat, size, camera)) : ["", ""];
   const best = viewer.best(picture);
+  // Where studies lie side by side, the line above says it.
+  const date = isComparing(viewer) ? "" : (viewer.headIn(cell)?.date ?? "");
   const failure = viewer.frames.failure(picture);
   return (
     <>
       <p class="reader-corner top-left" data-testid="corner-who">
         <strong>{series.patient === "" ? t("reader.nameless") : series.patient}</strong>
         <span>{[series.modality, series.description].filter(Boolean).join(" · ")}</span>
+        {date !== "" && <span data-testid="corner-date">{formatDay(date)}</span>}
       </p>
       <p class="reader-corner top-right" data-testid="corner-where">
         <span>{t("reader.pictureOf", { number: formatNumber(index + 1), count: formatNumber(series.pictures.length) })}</span>
@@ -39,7 +43,7 @@ export function Corners({ viewer, cell, series, picture, index, levels, size }: 
         {best?.decoded.samples === 1 && <span>{t("reader.windowIs", { centre: formatNumber(levels[0]), width: formatNumber(levels[1]) })}</span>}
       </p>
       <p class="reader-corner bottom-right">
-        <span>{t("reader.zoomIs", { value: formatNumber(camera[0] * 100) })}</span>
+        <span data-testid="corner-zoom">{t("reader.zoomIs", { value: formatNumber(camera[0] * 100) })}</span>
         {!picture.isMillimetre && <span>{t("reader.noMillimetres")}</span>}
       </p>
       {left !== "" && <span class="reader-side left">{left}</span>}

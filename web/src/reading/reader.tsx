@@ -7,8 +7,10 @@ import { Icon } from "../components/icons";
 import { t } from "../i18n";
 import { Cell, Note } from "./cell";
 import { chooseWindow, hasHounsfield, invert, mirror, reset, toggleCine, turn } from "./deeds";
+import { compareWithEarlier, forget, looked } from "./earlier";
 import { TOOL_KEYS, keyOf } from "./keys";
 import { scrollPlane, shapeOf } from "./mpr";
+import { canLink, offersPictures, offersTool } from "./offers";
 import { Strip } from "./strip";
 import { Toolbar } from "./toolbar";
 import type { StudyViewer, ToolName } from "./viewer";
@@ -45,7 +47,8 @@ export function Reader({ viewer, autoFocus = false }: ReaderProps): JSX.Element 
       <Toolbar viewer={viewer} />
       <div class="reader-body">
         <Trouble viewer={viewer} />
-        {study?.state === "ready" && <Strip viewer={viewer} series={study.value.series} />}
+        <Comparison viewer={viewer} />
+        {study?.state === "ready" && <Strip key={uid ?? ""} viewer={viewer} study={study.value} />}
         {study?.state === "failed" ? (
           <Note>
             <span role="alert">{t(`refused.${toldAs(study.code)}`)}</span>
@@ -84,6 +87,28 @@ function Trouble({ viewer }: { readonly viewer: StudyViewer }): JSX.Element | nu
   return <progress class="reader-progress" max={total} value={sharp} aria-label={t("reader.coming", { sharp, total })} />;
 }
 
+/** Of what was to be laid beside, as long as it is not there. */
+function Comparison({ viewer }: { readonly viewer: StudyViewer }): JSX.Element | null {
+  const state = looked(viewer).value;
+  if (state === "idle") return null;
+  return (
+    <p class="reader-line-note" role="status" data-testid="compare-note">
+      <Icon name={state === "looking" ? "clock" : "warning"} />
+      {t(`reader.compare.${state}`)}
+      {state === "failed" && (
+        <button type="button" class="button small" onClick={() => void compareWithEarlier(viewer)}>
+          {t("app.retry")}
+        </button>
+      )}
+      {state !== "looking" && (
+        <button type="button" class="button small quiet" onClick={() => forget(viewer)}>
+          {t("app.close")}
+        </button>
+      )}
+    </p>
+  );
+}
+
 function onKey(viewer: StudyViewer, event: KeyboardEvent): void {
   if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return;
   if (event.target instanceof HTMLElement && event.target.matches("input, textarea, select")) return;
@@ -96,10 +121,18 @@ function onKey(viewer: StudyViewer, event: KeyboardEvent): void {
   deed();
 }
 
-function deeds(viewer: StudyViewer): Readonly<Record<string, () => void>> {
-  const byTool = Object.entries(TOOL_KEYS).map(([tool, key]) => [key, () => (viewer.tool.value = tool as ToolName)] as const);
+function deeds(viewer: StudyViewer): Readonly<Record<string, () => unknown>> {
+  const tools = Object.entries(TOOL_KEYS) as [ToolName, string][];
+  const byTool = tools.filter(([tool]) => offersTool(viewer, tool)).map(([tool, key]) => [key, () => (viewer.tool.value = tool)] as const);
+  const common = {
+    K: () => canLink(viewer) && viewer.link(!viewer.isLinked.peek()),
+    C: () => void compareWithEarlier(viewer),
+    U: () => viewer.undo(),
+  };
+  if (!offersPictures(viewer)) return common;
   const presets = hasHounsfield(viewer) ? PRESET_NAMES.map((name, index) => [String(index + 1), () => chooseWindow(viewer, name)] as const) : [];
   return {
+    ...common,
     ...Object.fromEntries(byTool),
     ...Object.fromEntries(presets),
     ArrowDown: () => step(viewer, 1),
@@ -114,11 +147,9 @@ function deeds(viewer: StudyViewer): Readonly<Record<string, () => void>> {
     6: () => chooseWindow(viewer, "auto"),
     7: () => chooseWindow(viewer, "default"),
     0: () => reset(viewer),
-    U: () => viewer.undo(),
     T: () => turn(viewer),
     F: () => mirror(viewer),
     I: () => invert(viewer),
-    K: () => (viewer.isLinked.value = !viewer.isLinked.peek()),
     G: () => (viewer.showsLines.value = !viewer.showsLines.peek()),
   };
 }

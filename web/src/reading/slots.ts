@@ -12,7 +12,7 @@ const VALUE_LIMIT = 1e7;
 const RATE_LIMIT = 120;
 const POINTS_LIMIT = 64;
 const TEXT_LIMIT = 400;
-const NAME = /^(study|layout|pointer)$|^(cell|at|window|camera|cine)\.([0-3])$|^mark\.([0-9A-Za-z-]{1,40})$/;
+const NAME = /^(study|layout|pointer|link)$|^(cell|at|window|camera|cine)\.([0-3])$|^mark\.([0-9A-Za-z-]{1,40})$/;
 
 /** A slot's value as it may be kept; null takes it away; undefined where name or value are nonsense. */
 export function cleaned(name: string, value: unknown): unknown {
@@ -28,6 +28,8 @@ export function cleaned(name: string, value: unknown): unknown {
       return typeof value === "string" && value in CELLS ? value : undefined;
     case "pointer":
       return asPointer(value);
+    case "link":
+      return asAnchors(value);
     case "cell":
       return asContent(value);
     case "at":
@@ -63,6 +65,9 @@ export const windowIn = (view: View, cell: number): Window | null => (view[`wind
 export const cameraIn = (view: View, cell: number): Camera => (view[`camera.${cell}`] as Camera | undefined) ?? STRAIGHT;
 export const cineIn = (view: View, cell: number): number => (view[`cine.${cell}`] as number | undefined) ?? 0;
 export const pointerIn = (view: View): Pointer | null => (view.pointer as Pointer | undefined) ?? null;
+
+/** Where each cell stood when they were linked; null: they are not. */
+export const linkIn = (view: View): readonly (number | null)[] | null => (view.link as readonly (number | null)[] | undefined) ?? null;
 
 export interface NamedMark extends Mark {
   readonly id: string;
@@ -101,6 +106,11 @@ function asPointer(value: unknown): Pointer | undefined {
   const [cell, x, y] = value as unknown[];
   const isCell = Number.isInteger(cell) && (cell as number) >= 0 && (cell as number) < CELLS_LIMIT;
   return isCell && isNumber(x, VALUE_LIMIT) && isNumber(y, VALUE_LIMIT) ? [cell as number, x, y] : undefined;
+}
+
+function asAnchors(value: unknown): readonly (number | null)[] | undefined {
+  if (!Array.isArray(value) || value.length > CELLS_LIMIT) return undefined;
+  return value.every((each) => each === null || (isNumber(each, VALUE_LIMIT) && each >= 0)) ? (value as readonly (number | null)[]) : undefined;
 }
 
 function asMark(value: unknown): Mark | undefined {

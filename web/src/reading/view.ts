@@ -36,7 +36,7 @@ export interface Mark {
  * Slots of the view, by name:
  * `study` StudyInstanceUID · `layout` LayoutName · `cell.N` CellContent · `at.N` index of the picture in its series
  * (in `mpr` millimetres along the plane's normal) · `window.N` Window · `camera.N` Camera · `cine.N` frames per second, 0 stands ·
- * `pointer` Pointer or null · `mark.ID` Mark or null. N counts cells from 0. A slot that is null is gone.
+ * `link` for each cell the index at which it was linked with the others, or null · `pointer` Pointer or null · `mark.ID` Mark or null. N counts cells from 0. A slot that is null is gone.
  */
 export type View = Readonly<Record<string, unknown>>;
 

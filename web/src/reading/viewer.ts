@@ -4,6 +4,7 @@
 import { computed, signal } from "@preact/signals";
 import type { ReadonlySignal } from "@preact/signals";
 import { Changes } from "./changes";
+import { linkedPlace } from "./comparing";
 import { DecoderPool } from "./decoding/pool";
 import { Library } from "./library";
 import type { Loading } from "./library";
@@ -11,10 +12,9 @@ import { Frames } from "./loading/frames";
 import type { Best } from "./loading/frames";
 import type { StudyApi } from "./loading/api";
 import type { Shown } from "./loading/plan";
-import type { Picture, Series } from "./model";
-import { nearest } from "./order";
-import { flatOf } from "./placement";
-import { CELLS, PLANES, atIn, changed, cineIn, contentIn, layoutIn, marksIn, studyIn } from "./slots";
+import type { Picture, Series, SeriesKind, StudyHead } from "./model";
+import { kinship } from "./patients";
+import { CELLS, PLANES, atIn, changed, cineIn, contentIn, layoutIn, linkIn, marksIn, studyIn } from "./slots";
 import type { NamedMark } from "./slots";
 import type { CellContent, LayoutName, Mark, Sharpness, View, Viewer } from "./view";
 
@@ -34,6 +34,8 @@ export interface ViewerOptions {
   readonly api: StudyApi;
   /** Who sets marks here, as others shall read it. */
   readonly name?: string;
+  /** All studies that are open to this person belong together, as those of a session: none need be looked for by its patient. */
+  readonly isSession?: boolean;
 }
 
 export class StudyViewer implements Viewer {
@@ -41,8 +43,8 @@ export class StudyViewer implements Viewer {
   readonly slots = signal<View>({});
   readonly active = signal(0);
   readonly tool = signal<ToolName>("scroll");
-  /** Cells of one frame of reference go through the body together. */
-  readonly isLinked = signal(false);
+  /** Cells go through the body together. */
+  readonly isLinked: ReadonlySignal<boolean> = computed(() => linkIn(this.slots.value) !== null);
   readonly showsLines = signal(true);
   /** Whose pointer it is that all see; "" for one's own. */
   readonly pointsName = signal("");
@@ -70,17 +72,19 @@ export class StudyViewer implements Viewer {
   readonly sharpness: ReadonlySignal<Sharpness> = this.known;
   private readonly changes = new Changes((changes) => this.onChange?.(changes));
   private readonly pool = new DecoderPool();
-  private readonly undone: { readonly id: string; readonly before: Mark | null }[] = [];
+  private undone: { readonly id: string; readonly before: Mark | null }[] = [];
   readonly canUndo = signal(false);
   private movingTimer: ReturnType<typeof setTimeout> | undefined;
   private countTimer: ReturnType<typeof setTimeout> | null = null;
   private isMoving = false;
   private readonly stopWatching: () => void;
-  private readonly name: string;
+  readonly name: string;
+  readonly isSession: boolean;
 
-  constructor({ api, name = "" }: ViewerOptions) {
+  constructor({ api, name = "", isSession = false }: ViewerOptions) {
     this.api = api;
     this.name = name;
+    this.isSession = isSession;
     this.library = new Library(api, (series) => this.isFromStart(series));
     this.pool.prepare("htj2k");
     this.frames = new Frames(api, this.pool, () => {
@@ -125,7 +129,9 @@ export class StudyViewer implements Viewer {
 
   put(cell: number, content: CellContent): void {
     const own = content.study === this.study.peek() ? { series: content.series } : content;
-    this.hand({ ...emptied(cell), [`cell.${cell}`]: own });
+    const link = linkIn(this.slots.peek());
+    const relinked = link && this.isSamePatient(content.study) ? link.map((anchor, each) => (each === cell ? null : anchor)) : null;
+    this.hand({ ...emptied(cell), [`cell.${cell}`]: own, ...(link ? { link: relinked } : {}) });
     this.active.value = cell;
   }
 
@@ -157,6 +163,23 @@ export class StudyViewer implements Viewer {
     return Math.min(series.pictures.length - 1, Math.max(0, at));
   }
 
+  /** What sort of series a cell shows; null while that is not known. */
+  kindIn(cell: number): SeriesKind | null {
+    const series = this.cells.value[cell]?.series;
+    return series?.state === "ready" ? series.value.kind : null;
+  }
+
+  /** Of which study a cell shows something; null while that is not known. */
+  headIn(cell: number): StudyHead | null {
+    const uid = contentIn(this.slots.value, cell)?.study ?? this.study.value;
+    return uid === null ? null : this.headOf(uid);
+  }
+
+  headOf(uid: string): StudyHead | null {
+    const study = this.library.study(uid).value;
+    return study.state === "ready" ? study.value.head : null;
+  }
+
   pictureIn(cell: number): Picture | null {
     const series = this.cells.value[cell]?.series;
     return series?.state === "ready" ? (series.value.pictures[this.indexIn(cell, series.value)] ?? null) : null;
@@ -167,17 +190,43 @@ export class StudyViewer implements Viewer {
     const series = this.cells.peek()[cell]?.series;
     if (series?.state !== "ready") return;
     const at = Math.min(series.value.pictures.length - 1, Math.max(0, index));
-    const changes: Record<string, unknown> = { [`at.${cell}`]: at };
-    const picture = series.value.pictures[at];
-    if (this.isLinked.peek() && picture?.plane && picture.frameOfReference !== "") {
-      const { centre } = flatOf(picture);
-      this.cells.peek().forEach(({ series: other }, number) => {
-        if (number === cell || other?.state !== "ready" || other.value.frameOfReference !== picture.frameOfReference) return;
-        const there = nearest(other.value.pictures, centre);
-        if (there !== null) changes[`at.${number}`] = there;
-      });
-    }
-    this.hand(changes);
+    this.hand({ [`at.${cell}`]: at, ...this.together(cell, series.value, at) });
+  }
+
+  /** Cells that are linked go together from where they stand now. */
+  link(isLinked: boolean): void {
+    this.hand({ link: isLinked ? this.stands() : null });
+  }
+
+  /** Two people's bodies are not gone through together by themselves. */
+  private isSamePatient(study: string | undefined): boolean {
+    const main = this.study.peek();
+    if (study === undefined || study === main || main === null) return true;
+    const [one, other] = [this.headOf(main), this.headOf(study)];
+    return one !== null && other !== null && kinship(one, other) === "same";
+  }
+
+  private stands(): readonly (number | null)[] {
+    return this.cells.peek().map(({ series }, cell) => (series?.state === "ready" && series.value.pictures.length > 0 ? this.indexNow(cell, series.value) : null));
+  }
+
+  /** Where the others go when one cell goes somewhere. */
+  private together(cell: number, series: Series, at: number): Record<string, unknown> {
+    const linked = linkIn(this.slots.peek());
+    if (!linked || this.layout.peek() === "mpr") return {};
+    const stands = this.stands();
+    // What came into a cell since goes along from where it stands.
+    const isNew = stands.some((stand, each) => stand !== null && (linked[each] ?? null) === null);
+    const anchors = isNew ? stands : linked;
+    const changes: Record<string, unknown> = isNew ? { link: anchors } : {};
+    const anchor = anchors[cell] ?? null;
+    this.cells.peek().forEach(({ series: other }, number) => {
+      const otherAnchor = anchors[number] ?? null;
+      if (number === cell || anchor === null || otherAnchor === null || other?.state !== "ready") return;
+      const there = linkedPlace({ series, anchor }, at, { series: other.value, anchor: otherAnchor });
+      if (there !== null) changes[`at.${number}`] = there;
+    });
+    return changes;
   }
 
   scroll(cell: number, by: number): void {
@@ -252,7 +301,11 @@ export class StudyViewer implements Viewer {
     const before = this.slots.peek();
     const next = changed(before, changes);
     if (Object.keys(changes).some((name) => name.startsWith("at."))) this.moved();
-    if (next.study !== before.study) this.running.value = new Map();
+    if (next.study !== before.study) {
+      this.running.value = new Map();
+      this.undone = [];
+      this.canUndo.value = false;
+    }
     this.slots.value = next;
     this.active.value = Math.min(this.active.peek(), CELLS[layoutIn(next)] - 1);
   }
@@ -313,7 +366,7 @@ function emptied(cell: number): Record<string, unknown> {
 const plain = ({ series, study }: CellContent): CellContent => ({ series, ...(study === undefined ? {} : { study }) });
 const plainMark = ({ tool, series, instance, frame, points, text, by }: Mark): Mark => ({ tool, series, instance, frame, points, text, by });
 
-async function settled<T>(loading: ReadonlySignal<Loading<T>>): Promise<T> {
+export async function settled<T>(loading: ReadonlySignal<Loading<T>>): Promise<T> {
   return new Promise((resolve, reject) => {
     const stop = loading.subscribe((state) => {
       if (state.state === "loading") return;

@@ -13,5 +13,5 @@ export const drawing = signal<{ readonly Reader: Drawing } | null>(null);
 export async function loadViewer(token: string, name: string): Promise<StudyViewer> {
   const { Reader, StudyViewer } = await loadReader();
   drawing.value = { Reader };
-  return new StudyViewer({ api: createStudyApi(token), name });
+  return new StudyViewer({ api: createStudyApi(token), name, isSession: true });
 }
