@@ -8,7 +8,7 @@ import { toldAs } from "../../components/context";
 import { Page } from "../../components/header";
 import { Icon } from "../../components/icons";
 import { Problem } from "../../components/problem";
-import { formatDay, t } from "../../i18n";
+import { formatDay, formatNumber, t } from "../../i18n";
 import { createStudyApi, loadReader } from "../../reading";
 import type { StudyApi, StudyViewer } from "../../reading";
 import type { StudyHead } from "../../reading/model";
@@ -17,12 +17,16 @@ import type { Job, KeepingApi, Offered } from "../../studies/keeping";
 import { studyLink } from "../link";
 import { useLoading } from "../loading";
 import { Refusal } from "../outcome";
+import { useGrowth } from "./growing";
 import { KeepPanel } from "./keeping/panel";
 
 /** Seldom: every search is written into the audit. */
 const REFRESH_MS = 60_000;
 /** How far something is, is asked for only while something goes on. */
 const JOBS_MS = 2_000;
+/** So many studies are listed at first and with each "more"; the server answers with no more than so many at once. */
+const LIST_PAGE = 200;
+const LIST_LIMIT = 4_800;
 
 interface ReadPageProps {
   readonly token: string;
@@ -37,8 +41,10 @@ export function ReadPage({ token, study }: ReadPageProps): JSX.Element {
 }
 
 function StudyList({ api, token }: { readonly api: StudyApi; readonly token: string }): JSX.Element {
-  const { found, fault: listFault, load } = useLoading(useCallback(() => api.studies(), [api]), REFRESH_MS);
+  const shown = useSignal(LIST_PAGE);
+  const { found, fault: listFault, load } = useLoading(useCallback(() => api.studies({ limit: shown.value + 1 }), [api, shown.value]), REFRESH_MS);
   const offered = offeredTo(token);
+  const isCut = (found.value?.length ?? 0) > shown.value;
   const keeping = useMemo(() => createKeepingApi(token), [token]);
   const jobs = useLoading(useCallback(() => (offered === null ? Promise.resolve([]) : keeping.jobs()), [keeping, offered]), JOBS_MS, anyGoesOn);
   const opened = useSignal("");
@@ -70,7 +76,7 @@ function StudyList({ api, token }: { readonly api: StudyApi; readonly token: str
       {found.value === null && fault.value === null && <p role="status">{t("app.loading")}</p>}
       {found.value?.length === 0 && <p>{t("reader.none")}</p>}
       <ul class="read-list" data-testid="studies">
-        {found.value?.map((one) => (
+        {found.value?.slice(0, shown.value).map((one) => (
           <Row
             key={one.uid}
             study={one}
@@ -89,6 +95,17 @@ function StudyList({ api, token }: { readonly api: StudyApi; readonly token: str
           />
         ))}
       </ul>
+      {isCut && (
+        <p class="read-cut" role="status" data-testid="studies-cut">
+          {t("reader.listCut", { count: formatNumber(shown.value) })}{" "}
+          {shown.value < LIST_LIMIT && (
+            <button type="button" class="button" data-testid="studies-more" onClick={() => (shown.value += LIST_PAGE)}>
+              <Icon name="down" />
+              {t("reader.listMore")}
+            </button>
+          )}
+        </p>
+      )}
     </Page>
   );
 }
@@ -190,6 +207,7 @@ function OneStudy({ api, token, study }: { readonly api: StudyApi; readonly toke
     };
   }, [api, study, parts, isLost]);
   const { value } = parts;
+  useGrowth(value?.viewer ?? null, study);
   return (
     <main class="read-page">
       <p class="read-head">
