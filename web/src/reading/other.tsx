@@ -3,6 +3,7 @@
 import { useComputed, useSignal } from "@preact/signals";
 import type { ComponentType, JSX } from "preact";
 import { useEffect } from "preact/hooks";
+import { Icon } from "../components/icons";
 import { t } from "../i18n";
 import type { DocumentProps } from "./document";
 import type { Series } from "./model";
@@ -47,9 +48,9 @@ interface OneProps extends OtherProps {
 }
 
 function LateWaveform({ viewer, series, instance }: OneProps): JSX.Element {
-  const Waveform = useLate<WaveformProps>(() => import("./waveform").then((loaded) => loaded.Waveform));
+  const [Waveform, again] = useLate<WaveformProps>(() => import("./waveform").then((loaded) => loaded.Waveform));
   const marks = useComputed(() => viewer.marks.value.filter((mark) => mark.instance === instance));
-  if (Waveform === null) return <Words>{t("waveform.loading")}</Words>;
+  if (typeof Waveform === "string") return <NotYet state={Waveform} word={t("waveform.loading")} onRetry={again} />;
   return (
     <Waveform
       api={viewer.api}
@@ -57,6 +58,7 @@ function LateWaveform({ viewer, series, instance }: OneProps): JSX.Element {
       series={series.uid}
       instance={instance}
       marks={marks.value}
+      name={viewer.name}
       onMark={(id, mark) => {
         if (mark === null) viewer.removeMark(id);
         else viewer.mark(id, mark);
@@ -66,18 +68,38 @@ function LateWaveform({ viewer, series, instance }: OneProps): JSX.Element {
 }
 
 function LateDocument({ viewer, series, instance }: OneProps): JSX.Element {
-  const Document = useLate<DocumentProps>(() => import("./document").then((loaded) => loaded.Document));
-  if (Document === null) return <Words>{t("document.loading")}</Words>;
+  const [Document, again] = useLate<DocumentProps>(() => import("./document").then((loaded) => loaded.Document));
+  if (typeof Document === "string") return <NotYet state={Document} word={t("document.loading")} onRetry={again} />;
   return <Document api={viewer.api} study={series.study} series={series.uid} instance={instance} />;
 }
 
-function useLate<P>(load: () => Promise<ComponentType<P>>): ComponentType<P> | null {
-  const loaded = useSignal<{ readonly part: ComponentType<P> } | null>(null);
-  useEffect(() => {
-    void load().then((part) => (loaded.value = { part }));
-    // Once: the part is the same whatever is shown by it.
-  }, []);
-  return loaded.value?.part ?? null;
+type Late<P> = ComponentType<P> | "coming" | "lost";
+
+function useLate<P>(load: () => Promise<ComponentType<P>>): readonly [Late<P>, () => void] {
+  const part = useSignal<{ readonly is: Late<P> }>({ is: "coming" });
+  const begin = (): void => {
+    part.value = { is: "coming" };
+    load().then(
+      (is) => (part.value = { is }),
+      () => (part.value = { is: "lost" }),
+    );
+  };
+  // Once: the part is the same whatever is shown by it.
+  useEffect(begin, []);
+  return [part.value.is, begin];
+}
+
+function NotYet({ state, word, onRetry }: { readonly state: "coming" | "lost"; readonly word: string; readonly onRetry: () => void }): JSX.Element {
+  if (state === "coming") return <Words>{word}</Words>;
+  return (
+    <div class="reader-cell-note" role="alert">
+      <span>{t("reader.partLost")}</span>
+      <button type="button" class="button" onClick={onRetry}>
+        <Icon name="retry" />
+        {t("app.retry")}
+      </button>
+    </div>
+  );
 }
 
 function Words({ children }: { readonly children: string }): JSX.Element {
