@@ -21,7 +21,7 @@ const series = (uid: string) => ({ "0020000D": element("1"), "0020000E": element
 /** A server whose answers come in the pieces that the test gives. */
 function server() {
   const asked: string[] = [];
-  const pours = new Map<string, { give: (text: string) => Promise<void>; end: () => Promise<void>; isGivenUp: boolean }>();
+  const pours = new Map<string, { give: (text: string) => Promise<void>; breaks: () => Promise<void>; end: () => Promise<void>; isGivenUp: boolean }>();
   const settle = (): Promise<void> => vi.advanceTimersByTimeAsync(0).then(() => undefined);
   const api = createStudyApi("token", (url, init) => {
     const path = (url as string).replace("/dicom-web", "").replace(/\?.*/, "");
@@ -32,6 +32,10 @@ function server() {
           isGivenUp: false,
           give: (text: string): Promise<void> => {
             controller.enqueue(new TextEncoder().encode(text));
+            return settle();
+          },
+          breaks: (): Promise<void> => {
+            controller.error(new TypeError("network error"));
             return settle();
           },
           end: (): Promise<void> => {
@@ -95,6 +99,20 @@ test("the others of a series do not wait long for its first picture", async () =
   expect(open.value.state).toBe("ready");
   await vi.advanceTimersByTimeAsync(BEHIND_MS);
   expect(asked).toEqual(["/series", METADATA]);
+});
+
+test("a picture that is there does not go because the line breaks behind it", async () => {
+  const { api, asked, at, answer } = server();
+  const library = new Library(api, () => true);
+  const open = library.seriesOf("1", "1.2");
+  await answer("/series", [{ ...series("1.2"), ...slice(1), "00281052": element(0), "00281053": element(1) }]);
+  await vi.advanceTimersByTimeAsync(BEHIND_MS);
+  await at(METADATA).breaks();
+  expect(open.value).toMatchObject({ state: "ready", value: { pictures: [{ instance: "1.2.3.1" }] } });
+  await vi.advanceTimersByTimeAsync(500);
+  expect(asked).toEqual(["/series", METADATA, METADATA]);
+  await answer(METADATA, [slice(1), slice(2)]);
+  expect(open.value).toMatchObject({ state: "ready", value: { pictures: [{}, {}] } });
 });
 
 test.each([

@@ -21,6 +21,8 @@ const GIVE_WAY_MS = 3_000;
 const SMALL_AT_ONCE = 2;
 /** The others of a series are asked for so long after its first picture: they come just behind it on a thin line, and on a long one no time is lost. */
 export const BEHIND_MS = 250;
+const AGAIN_MS = 500;
+const AGAIN_MOST_MS = 8_000;
 
 interface Small {
   readonly address: Promise<string | null>;
@@ -145,8 +147,21 @@ export class Library {
     if (beginning && !signal.aborted) {
       this.series.put(key, beginning);
       await this.behindPicture(signal);
+      return this.made(head, this.persistently(study, uid, signal));
     }
     return this.made(head, early ?? this.api.metadata(study, uid, signal));
+  }
+
+  /** The picture that is there already does not go because the line breaks: what belongs to it is asked for until it comes. */
+  private async persistently(study: string, uid: string, signal: AbortSignal): ReturnType<StudyApi["metadata"]> {
+    for (let waitMs = AGAIN_MS; ; waitMs = Math.min(AGAIN_MOST_MS, 2 * waitMs)) {
+      try {
+        return await this.api.metadata(study, uid, signal);
+      } catch (error) {
+        if (signal.aborted || !(error instanceof ApiError) || !["network", "tooMany", "shuttingDown"].includes(error.code)) throw error;
+      }
+      await new Promise((resolve) => setTimeout(resolve, waitMs));
+    }
   }
 
   private behindPicture(signal: AbortSignal): Promise<void> {
