@@ -104,6 +104,10 @@ function size({ pictures }: Answer): number {
   return pictures.reduce((sum, { jpeg }) => sum + (jpeg.length * 3) / 4, 0);
 }
 
+/** A plain loop: `Uint8Array.from` takes ten times as long, which an old tablet feels at eighty pictures every two seconds. */
 function bytes(base64: string): Uint8Array<ArrayBuffer> {
-  return Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
+  const letters = atob(base64);
+  const found = new Uint8Array(letters.length);
+  for (let at = 0; at < letters.length; at += 1) found[at] = letters.charCodeAt(at);
+  return found;
 }

@@ -40,7 +40,7 @@ export function PointTile({ tile, picture, levelDbov, chosen, choosing, wall }: 
         class="wall-press"
         data-testid="wall-press"
         aria-pressed={choosing ? chosen : tile.next}
-        aria-label={[title, person, state && t(`wall.state.${state}`)].filter(Boolean).join(", ")}
+        aria-label={[title, person, state && t(`wall.state.${state}`), tile.hand > 0 && t("session.handNumber", { number: tile.hand })].filter(Boolean).join(", ")}
         onClick={() => (tile.onStage && !choosing ? (wall.acting.value = id) : wall.press(id))}
       >
         <span class="wall-picture">
@@ -50,6 +50,12 @@ export function PointTile({ tile, picture, levelDbov, chosen, choosing, wall }: 
             <span class="wall-initials">{tile.camera ? initials(title) : <Icon name="cameraOff" />}</span>
           )}
           {state !== null && <span class="wall-state">{t(`wall.state.${state}`)}</span>}
+          {tile.hand > 0 && (
+            <span class="wall-hand" data-testid="wall-hand">
+              <Icon name="hand" />
+              {tile.hand}
+            </span>
+          )}
           {choosing && chosen && (
             <span class="wall-chosen">
               <Icon name="check" />
@@ -90,13 +96,6 @@ function Signs({ tile }: { readonly tile: Tile }): JSX.Element {
         <Icon name={tile.microphone === "on" ? "microphone" : "microphoneOff"} />
         <span class="unseen">{t(`wall.microphone.${tile.microphone}`)}</span>
       </span>
-      {tile.hand > 0 && (
-        <span class="sign hand">
-          <Icon name="hand" />
-          <span aria-hidden="true">{tile.hand}</span>
-          <span class="unseen">{t("session.handNumber", { number: tile.hand })}</span>
-        </span>
-      )}
     </span>
   );
 }
