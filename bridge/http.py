@@ -246,6 +246,8 @@ def _session(session: SessionRecord) -> dict[str, object]:
         "startedAt": session.started_at_ms,
         "record": session.record,
         "consent": session.consent,
+        "lobby": session.lobby,
+        "locked": session.locked,
     }
 
 

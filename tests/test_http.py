@@ -74,6 +74,8 @@ async def test_sessions_are_listed_to_staff(house: House) -> None:
         "startedAt": None,
         "record": "auto",
         "consent": False,
+        "lobby": False,
+        "locked": False,
         "recording": None,
         "connected": 0,
     }

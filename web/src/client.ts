@@ -9,7 +9,7 @@ import { Captures } from "./captures";
 import type { CaptureSurroundings, KeyValueStore } from "./captures";
 import { ServerClock } from "./clock";
 import { Connection } from "./connection";
-import type { ConnectionStatus, ConnectionSurroundings } from "./connection";
+import type { ConnectionStatus, ConnectionSurroundings, Turn } from "./connection";
 import { EventRoom } from "./event/eventroom";
 import { Measurements } from "./measurements";
 import { OwnTracks } from "./own";
@@ -249,6 +249,7 @@ class Engine {
 
   #onStatus(status: ConnectionStatus): void {
     if (status.name === "trying") this.#onTrying(status.attempt);
+    else if (status.name === "waiting") this.#onWaiting(status.turn);
     else if (status.name === "closed") this.#onClosed(status);
   }
 
@@ -266,6 +267,11 @@ class Engine {
       online: this.surroundings.online(),
       sinceMs: this.#lostAtMs,
     };
+  }
+
+  #onWaiting(turn: Turn): void {
+    // Who was in the session keeps seeing it until it is in again.
+    if (!this.#inSession) this.#phase.value = { name: "joining", attempt: 1, turn };
   }
 
   #onClosed({ code, again }: Extract<ConnectionStatus, { name: "closed" }>): void {

@@ -2,7 +2,7 @@
 // and coming back by itself. Follows docs/protocol.md. Knows no DOM, no media and nothing of what the messages mean.
 
 import { asErrorCode, CLOSE_CODES, decode, encode, isChange, MalformedMessage, SUBPROTOCOL } from "./protocol";
-import type { Change, ClientMessage, ErrorCode, Joined, Language, News, Resumed, ServerMessage } from "./protocol";
+import type { Change, ClientMessage, ErrorCode, Joined, Language, News, Resumed, ServerMessage, Waiting } from "./protocol";
 import { RequestError, Requests } from "./requests";
 import type { AnswerTo } from "./requests";
 
@@ -13,6 +13,9 @@ const BACKOFF_VISIBLE_MAX_MS = 2_000;
 const BACKOFF_HIDDEN_MAX_MS = 10_000;
 /** The server asked for patience (tooMany). */
 const BACKOFF_CROWDED_MS = 3_000;
+/** The server takes no more viewers (serverBusy): at the least, and as much again by chance. */
+const BACKOFF_BUSY_MS = 20_000;
+const BACKOFF_BUSY_SPREAD_MS = 40_000;
 /** Browsers slow down repeated failing WebSockets by seconds: after so many failures ask by plain HTTP first. */
 const PROBE_FROM_ATTEMPT = 3;
 /** A dead network swallows the dialling silently. */
@@ -60,10 +63,15 @@ export interface Seat {
   readonly resumeToken?: string;
 }
 
+/** Why one is not in yet, and how many come in before: 0 where nobody knows. */
+export type Turn = Pick<Waiting, "reason" | "place">;
+
 export type ConnectionStatus =
   | { readonly name: "idle" }
   /** `attempt` counts from 1 and goes on until it is up. */
   | { readonly name: "trying"; readonly attempt: number }
+  /** The server has heard us; it lets us in by and by. */
+  | { readonly name: "waiting"; readonly turn: Turn }
   | { readonly name: "up" }
   /** Over until somebody calls join. `again`: the person may try. `code` null: left on purpose. */
   | { readonly name: "closed"; readonly code: ErrorCode | null; readonly again: boolean };
@@ -80,9 +88,9 @@ export interface ConnectionEvents {
 }
 
 /** After these codes the client comes back by itself. */
-const COME_BACK: ReadonlySet<ErrorCode> = new Set(["joinTimeout", "tooMany", "internal", "shuttingDown"]);
+const COME_BACK: ReadonlySet<ErrorCode> = new Set(["joinTimeout", "tooMany", "serverBusy", "internal", "shuttingDown"]);
 /** After these the person is asked first. */
-const ASK_FIRST: ReadonlySet<ErrorCode> = new Set(["sessionFull", "joinedElsewhere"]);
+const ASK_FIRST: ReadonlySet<ErrorCode> = new Set(["sessionFull", "sessionLocked", "joinedElsewhere"]);
 /** Close codes of RFC 6455 that mean that the line is gone, not that we are unwanted. */
 const LINE_GONE: ReadonlySet<number> = new Set([1001, 1005, 1006, 1011, 1012, 1013, 1014, 1015]);
 
@@ -93,6 +101,7 @@ export class Connection {
   #line: Line | null = null;
   #opened = false;
   #up = false;
+  #waiting = false;
   #attempt = 0;
   #handshakeRequest = 0;
   /** The error that the server said last: the reason if the close code gets lost on the way. */
@@ -111,6 +120,11 @@ export class Connection {
 
   get up(): boolean {
     return this.#up;
+  }
+
+  /** The server knows us on this line, whether we are in or wait to be. */
+  get #answers(): boolean {
+    return this.#up || this.#waiting;
   }
 
   join(seat: Seat): void {
@@ -136,7 +150,7 @@ export class Connection {
   /** The device woke up, came online or is looked at again: find out now instead of later. */
   wake(): void {
     if (this.#seat === null) return;
-    if (this.#up) {
+    if (this.#answers) {
       this.#beat(WAKE_TIMEOUT_MS);
     } else if (!this.#opened) {
       this.#attempt = 0;
@@ -249,6 +263,7 @@ export class Connection {
     this.#farewell = null;
     if (message.type === "joined") this.#onJoined(message);
     else if (message.type === "resumed") this.#onResumed(message);
+    else if (message.type === "waiting") this.#onWaiting(message);
     else if (message.type === "error" && message.request === undefined) this.#farewell = asErrorCode(message.code);
     else if (message.request !== undefined) this.#onAnswer(message.request, message);
     else if (isChange(message)) this.#onChange(message);
@@ -271,8 +286,19 @@ export class Connection {
     this.#beat(HEARTBEAT_TIMEOUT_MS);
   }
 
+  /** However long it takes; only a line that is dead is given up. */
+  #onWaiting({ reason, place }: Waiting): void {
+    if (this.#up) return;
+    const first = !this.#waiting;
+    this.#waiting = true;
+    this.#cancelDeadline();
+    this.events.status({ name: "waiting", turn: { reason, place } });
+    if (first) this.#beat(HEARTBEAT_TIMEOUT_MS);
+  }
+
   #nowUp(): void {
     this.#cancelDeadline();
+    this.#waiting = false;
     this.#up = true;
     this.#attempt = 0;
     this.events.status({ name: "up" });
@@ -306,8 +332,13 @@ export class Connection {
   }
 
   #onEnd(code: ErrorCode): void {
-    if (COME_BACK.has(code)) this.#lost(code === "tooMany" ? BACKOFF_CROWDED_MS : 0);
+    if (COME_BACK.has(code)) this.#lost(this.#patienceMs(code));
     else this.#finish(code, ASK_FIRST.has(code));
+  }
+
+  #patienceMs(code: ErrorCode): number {
+    if (code === "serverBusy") return BACKOFF_BUSY_MS + this.surroundings.random() * BACKOFF_BUSY_SPREAD_MS;
+    return code === "tooMany" ? BACKOFF_CROWDED_MS : 0;
   }
 
   // ---- keeping it alive
@@ -323,10 +354,10 @@ export class Connection {
     this.#ask({ type: "syncClock", clientAt: askedAtMs }, timeoutMs).then(
       (answer) => {
         if (answer.type === "clock") this.events.clock(askedAtMs, answer.serverTimeAt, this.surroundings.nowMs());
-        if (this.#up && this.#line === line) next();
+        if (this.#answers && this.#line === line) next();
       },
       (error: unknown) => {
-        if (!this.#up || this.#line !== line) return;
+        if (!this.#answers || this.#line !== line) return;
         // Any answer, even a refusal (too many messages, say), shows that the server is alive.
         if (error instanceof RequestError && error.code !== "offline") next();
         else this.#lost();
@@ -368,7 +399,7 @@ export class Connection {
     this.#cancelNext = this.#cancelDeadline = () => undefined;
     const line = this.#line;
     this.#line = null;
-    this.#opened = this.#up = false;
+    this.#opened = this.#up = this.#waiting = false;
     line?.close(closeCode);
     this.#requests.failAll();
   }

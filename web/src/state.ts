@@ -27,13 +27,15 @@ import type {
   TrackId,
   ViewSlots,
 } from "./protocol";
+import type { Turn } from "./connection";
 
 // ---- where we are
 
 export type Phase =
   | { readonly name: "idle" }
   /** `attempt` counts the tries so far; over 1 means that the server cannot be reached yet. */
-  | { readonly name: "joining"; readonly attempt: number }
+  /** With a `turn` the server has heard us and lets us in by and by. */
+  | { readonly name: "joining"; readonly attempt: number; readonly turn?: Turn }
   | { readonly name: "inSession" }
   /** The line to the server is down; pictures may still flow. It comes back without a click. */
   | { readonly name: "reconnecting"; readonly attempt: number; readonly online: boolean; readonly sinceMs: number }

@@ -153,6 +153,7 @@ test.each([
   [4410, "sessionEnded", false],
   [4411, "removed", false],
   [4453, "sessionFull", true],
+  [4454, "sessionLocked", true],
 ])("does not come back by itself after close code %d", async (closeCode, code, again) => {
   const { server, enter, status } = setUp();
   enter();
@@ -177,6 +178,44 @@ test("is patient with a server that says tooMany", async () => {
   await server.clock.advance(2_900);
   expect(server.lines).toHaveLength(1);
   await server.clock.advance(200);
+  expect(server.lines).toHaveLength(2);
+});
+
+test("waits for its turn as long as the server answers, and joins by itself", async () => {
+  const { server, connection, seen, status } = setUp();
+  connection.join(SEAT);
+  server.line.open();
+  server.line.say({ type: "waiting", reason: "pacing", place: 7 });
+  expect(status()).toEqual({ name: "waiting", turn: { reason: "pacing", place: 7 } });
+  for (let beat = 0; beat < 8; beat += 1) {
+    expect(server.line.last).toMatchObject({ type: "syncClock" });
+    server.line.answer("syncClock", { type: "clock", clientAt: 0, serverTimeAt: 0 });
+    await server.clock.advance(5_000);
+  }
+  server.line.say({ type: "waiting", reason: "lobby", place: 0 });
+  expect(status()).toEqual({ name: "waiting", turn: { reason: "lobby", place: 0 } });
+  server.line.answer("join", joined());
+  expect(status()).toEqual({ name: "up" });
+  expect(seen.joined).toHaveLength(1);
+  expect(server.lines).toHaveLength(1);
+});
+
+test("gives up a line that dies while it waits, and asks anew", async () => {
+  const { server, connection } = setUp();
+  connection.join(SEAT);
+  server.line.open();
+  server.line.say({ type: "waiting", reason: "pacing", place: 7 });
+  await server.clock.advance(5_000);
+  expect(server.lines).toHaveLength(2);
+});
+
+test("comes back to a busy server after a while by chance, so that not all come at once", async () => {
+  const { server, enter } = setUp();
+  enter();
+  server.line.drop(4455, "serverBusy");
+  await server.clock.advance(19_900);
+  expect(server.lines).toHaveLength(1);
+  await server.clock.advance(40_200);
   expect(server.lines).toHaveLength(2);
 });
 

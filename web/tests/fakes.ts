@@ -181,6 +181,8 @@ export function joined(changes: Partial<Joined> = {}): Joined {
       record: "auto",
       consent: false,
       recording: null,
+      lobby: false,
+      locked: false,
     },
     participants: [participant("me", { role: "hub" })],
     tracks: [],

@@ -206,7 +206,7 @@ test("a working device says nothing", () => {
 test("sessions stand by what goes on in them, the newest first", () => {
   const entry = (id: string, state: "open" | "ended", connected: number, createdAt: number) => {
     const how = { record: "auto", consent: false, recording: null } as const;
-    const session = { id, title: id, kind: "advice", format: "consult", state, capacity: 24, startedAt: null, ...how } as const;
+    const session = { id, title: id, kind: "advice", format: "consult", state, capacity: 24, startedAt: null, lobby: false, locked: false, ...how } as const;
     return { ...session, createdAt, connected };
   };
   const groups = groupSessions([entry("a", "open", 0, 1), entry("b", "open", 2, 2), entry("c", "ended", 0, 3), entry("d", "open", 0, 4)]);

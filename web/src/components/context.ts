@@ -56,6 +56,8 @@ const TOLD_AS: Readonly<Record<ErrorCode | "offline" | "network", Told>> = {
   preconditionFailed: "conflict",
   tooMany: "tooMany",
   sessionFull: "sessionFull",
+  sessionLocked: "sessionLocked",
+  serverBusy: "serverBusy",
   shuttingDown: "shuttingDown",
   internal: "internal",
   offline: "noNetwork",

@@ -88,7 +88,7 @@ function JoinNow({ token, info }: { readonly token: string; readonly info: Invit
   }, [client, token, info]);
   return (
     <p class="waiting" role="status">
-      {t("join.joining")}
+      <Coming client={client} />
     </p>
   );
 }
@@ -181,6 +181,11 @@ function JoinForm({ token, info }: { readonly token: string; readonly info: Invi
             {t(info.session.consent ? "join.recordedAsked" : "join.recorded")}
           </p>
         )}
+        {joining && phase.turn && (
+          <p class="waiting" role="status" data-testid="join-turn" data-reason={phase.turn.reason}>
+            <Coming client={client} />
+          </p>
+        )}
         <div class="join-go">
           <button type="submit" class="button primary huge" data-testid="join-button" aria-disabled={joining}>
             <Icon name="play" />
@@ -191,6 +196,15 @@ function JoinForm({ token, info }: { readonly token: string; readonly info: Invi
       </div>
     </form>
   );
+}
+
+/** Connecting, or why one is not in yet. */
+function Coming({ client }: { readonly client: Client }): JSX.Element {
+  const phase = client.phase.value;
+  const turn = phase.name === "joining" ? phase.turn : undefined;
+  if (turn === undefined) return <>{t("join.joining")}</>;
+  if (turn.reason === "lobby") return <>{t("join.lobby")}</>;
+  return <>{t("join.pacing", { place: turn.place })}</>;
 }
 
 /** A clinic is there for its ultrasound, so that comes first; an organiser has none. */

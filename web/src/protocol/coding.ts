@@ -1,7 +1,7 @@
 // Owns the check of what arrives and the writing of what is sent. Unknown fields and unknown messages from the server are ignored.
 
 import type { Change, ClientMessage, ServerMessage } from "./messages";
-import { QUESTION_STATES, RECORD_MODES, SESSION_KINDS, SOURCES, STAGE_LAYOUTS } from "./objects";
+import { QUESTION_STATES, RECORD_MODES, SERVER_LOADS, SESSION_KINDS, SOURCES, STAGE_LAYOUTS } from "./objects";
 
 type Check = (value: unknown) => boolean;
 
@@ -44,7 +44,10 @@ const session = object({
   record: oneOf(...RECORD_MODES),
   consent: flag,
   recording: orNull(recording),
+  lobby: flag,
+  locked: flag,
 });
+const waitingPerson = object({ id: text, name: text, role: oneOf("organiser", "hub", "satellite", "viewer"), point: text, sinceAt: number });
 const participant = object({
   id: text,
   name: text,
@@ -167,7 +170,8 @@ const OTHERS: Readonly<Record<string, Check>> = {
     question: orNull(question),
     next: flag,
   }),
-  deskChanged: object({ cue: orNull(text) }),
+  deskChanged: object({ cue: orNull(text), waiting: list(waitingPerson), load: oneOf(...SERVER_LOADS) }),
+  waiting: object({ reason: oneOf("lobby", "pacing"), place: count }),
   questionsChanged: object({ questions: list(question) }),
 };
 

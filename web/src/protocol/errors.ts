@@ -22,6 +22,8 @@ export const ERROR_CODES = [
   "preconditionFailed",
   "tooMany",
   "sessionFull",
+  "sessionLocked",
+  "serverBusy",
   "shuttingDown",
   "internal",
 ] as const;
@@ -42,6 +44,8 @@ export const CLOSE_CODES: Readonly<Record<number, ErrorCode>> = {
   4413: "tooLarge",
   4429: "tooMany",
   4453: "sessionFull",
+  4454: "sessionLocked",
+  4455: "serverBusy",
   4500: "internal",
   4503: "shuttingDown",
 };

@@ -16,6 +16,7 @@ import type {
   QuestionId,
   QuestionState,
   Reader,
+  ServerLoad,
   Session,
   Source,
   Speaker,
@@ -23,6 +24,7 @@ import type {
   Study,
   Track,
   TrackId,
+  WaitingPerson,
 } from "./objects";
 
 export interface MidTrack {
@@ -75,6 +77,10 @@ export type ClientMessage =
   | { type: "setLowerThird"; lowerThird: LowerThird | null }
   | { type: "muteOffStage" }
   | { type: "sendNotice"; to?: Audience; participants?: readonly ParticipantId[]; text: string }
+  | { type: "setDoor"; lobby: boolean; locked: boolean }
+  /** Without ids: all. */
+  | { type: "admit"; waiting?: readonly string[] }
+  | { type: "turnAway"; waiting: string }
   | { type: "askQuestion"; text: string }
   | { type: "withdrawQuestion"; question: QuestionId }
   | { type: "pickQuestion"; question: QuestionId; state: QuestionState }
@@ -198,8 +204,22 @@ export type News =
   | { readonly type: "readersChanged"; readonly readers: readonly Reader[] }
   | { readonly type: "publisherDown" }
   | EventChanged
-  | { readonly type: "deskChanged"; readonly cue: ParticipantId | null }
+  | Waiting
+  | {
+      readonly type: "deskChanged";
+      readonly cue: ParticipantId | null;
+      /** The longest first. */
+      readonly waiting: readonly WaitingPerson[];
+      readonly load: ServerLoad;
+    }
   | { readonly type: "questionsChanged"; readonly questions: readonly Question[] };
+
+/** Before `joined`: why one is not in yet, and how many come in before; 0 where nobody knows. */
+export interface Waiting {
+  readonly type: "waiting";
+  readonly reason: "lobby" | "pacing";
+  readonly place: number;
+}
 
 /** What everybody in an event follows. */
 export interface EventChanged {

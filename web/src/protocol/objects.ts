@@ -96,7 +96,23 @@ export interface Session {
   /** Everybody is asked whether they agree to be recorded. */
   readonly consent: boolean;
   readonly recording: Recording | null;
+  /** Of an event: who comes waits to be let in. */
+  readonly lobby: boolean;
+  /** Of an event: nobody new comes in. */
+  readonly locked: boolean;
 }
+
+/** Somebody in the lobby. */
+export interface WaitingPerson {
+  readonly id: string;
+  readonly name: string;
+  readonly role: Role;
+  readonly point: string;
+  readonly sinceAt: number;
+}
+
+export const SERVER_LOADS = ["calm", "strained", "full"] as const;
+export type ServerLoad = (typeof SERVER_LOADS)[number];
 
 export type Consent = "pending" | "given" | "declined";
 
