@@ -20,6 +20,8 @@ SHEET_LIMIT_BYTES = 1 << 20
 POINTS_LIMIT = 1000
 PROVINCE_LIMIT, NAME_LIMIT, CONTACT_LIMIT = 80, 120, 200
 SHOWN_LIMIT = 120
+COLUMNS_LIMIT = 100
+"""Looked at for their names; spreadsheets of hospitals have more than four."""
 CHARSETS = frozenset({"utf-8", "utf-16", "windows-1251", "windows-1258"})
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """What makes a spreadsheet compute a cell (OWASP, CSV injection)."""
@@ -214,7 +216,7 @@ def _delimiter(text: str) -> str:
 
 def _columns(cells: list[str]) -> dict[int, Field]:
     columns: dict[int, Field] = {}
-    for place, cell in enumerate(cells):
+    for place, cell in enumerate(cells[:COLUMNS_LIMIT]):
         field = HEADERS.get(_cleaned(cell).casefold().strip(" *:"))
         if field is not None and field not in columns.values():
             columns[place] = field

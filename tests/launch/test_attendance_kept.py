@@ -107,6 +107,15 @@ async def test_the_end_of_the_session_is_when_all_left(kept: Kept) -> None:
     assert [row.left_at_ms for row in await kept.rows()] == [kept.house.now_ms] * 2
 
 
+async def test_a_server_that_stops_leaves_nobody_there(kept: Kept) -> None:
+    await kept.house.join(Role.SATELLITE, "Bs. Lan")
+    await kept.attendance.write()
+    await kept.pass_time(2_000)
+    await kept.attendance.close()
+    (row,) = kept.presences.opened(await kept.presences.rows(kept.house.session))
+    assert row.left_at_ms == kept.house.now_ms
+
+
 async def test_what_a_dead_server_left_open_is_closed_when_it_was_last_seen(kept: Kept) -> None:
     await kept.house.join(Role.SATELLITE, "Bs. Lan")
     assert [row.left_at_ms for row in await kept.rows()] == [None]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -83,6 +85,21 @@ def test_more_points_than_an_event_has_are_left_out() -> None:
     sheet = read_sheet(f"point\n{rows}\n".encode())
     assert len(sheet.rows) == POINTS_LIMIT
     assert codes(sheet) == [(POINTS_LIMIT + 2, "tooManyPoints")]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"point" + b";" * 2**20,
+        b"point\n" + b"\n" * 2**20,
+        b'point\n"' + b"a\n" * 2**19,
+        b"\xff\xfe" + b"a" * 2**20,
+    ],
+)
+def test_a_hostile_file_takes_no_time(data: bytes) -> None:
+    begun_s = time.process_time()
+    assert read_sheet(data[: 2**20]).rows == ()
+    assert time.process_time() - begun_s < 3
 
 
 def test_what_nobody_sees_is_no_part_of_a_name() -> None:

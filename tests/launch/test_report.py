@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import zipfile
+from dataclasses import replace
 
 from bridge.ids import InviteId, ParticipantId, Role, SessionId
 from bridge.launch.book import EventPoint
@@ -106,6 +107,12 @@ def test_a_long_event_has_no_more_steps_than_a_plot_shows() -> None:
     steps = report([there(1, "A", 0, 60 * 24 * 3)], POINTS, {}, BEGAN).timeline
     assert len(steps) <= STEPS_LIMIT
     assert all(step.people == 1 for step in steps)
+
+
+def test_who_came_on_a_link_that_was_replaced_since_is_counted_to_its_point() -> None:
+    old = replace(there(7, "Bs. Lan", 0, 10), point="A, Hội trường")
+    (came,) = [row for row in report([old], POINTS, {}, BEGAN).by_point if row.joined_at is not None]
+    assert came.id == "p1"
 
 
 def test_nobody_came() -> None:
