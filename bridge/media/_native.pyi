@@ -274,8 +274,10 @@ class CrowdCounts:
     pictures: int
     flowing: int
     received: int
-    """Media packets, each counted once; bytes of all datagrams with media, headers and tags included."""
+    """Media packets, each counted once, and the bytes of their datagrams; `sounds` of them are sound."""
     received_bytes: int
+    sounds: int
+    sound_bytes: int
     recovered: int
     """Lost at first, came by retransmission."""
     duplicates: int

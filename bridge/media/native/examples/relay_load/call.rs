@@ -2,35 +2,48 @@
 //! arrived.
 
 use std::net::SocketAddr;
+use std::thread::sleep;
+use std::time::Duration;
 
 use _native::clock;
+use _native::crowd::client::Client;
+use _native::crowd::counts::Counts;
+use _native::crowd::driver::{Command, Crowd, News};
+use _native::crowd::publisher::{AudioSpec, Publisher, PublisherSpec, VideoLayerSpec, VideoSpec};
+use _native::crowd::track::TrackSpec;
 use _native::poll::Poll;
-use _native::socket::Batch;
+use bridge_relay_core::api::{Codec, ExtensionIds, MediaKind, SrtpProfile};
 
 use crate::Outcome;
-use crate::client::Client;
 use crate::config::{Account, next, read_lines};
-use crate::publisher::Publisher;
-use crate::subscriber::Subscriber;
+use crate::work;
+
+pub const PROFILE: SrtpProfile = SrtpProfile::AeadAes128Gcm;
+// As benchmarks/relay.py negotiates them.
+const VIDEO_PAYLOAD_TYPE: u8 = 96;
+const AUDIO_PAYLOAD_TYPE: u8 = 111;
+const EXTENSIONS: ExtensionIds = ExtensionIds {
+    mid: 4,
+    rid: 0,
+    repaired_rid: 0,
+    audio_level: 1,
+    abs_send_time: 2,
+    transport_wide_cc: 3,
+    video_orientation: 0,
+    playout_delay: 0,
+    dependency_descriptor: 0,
+};
 
 const CONNECT_TIMEOUT_US: u64 = 15_000_000;
 /// After the last packet was published, for those under way.
-const DRAIN_US: u64 = 500_000;
-/// One subscriber in so many decrypts and compares everything; for the others headers tell enough.
-const CHECK_ONE_IN: usize = 16;
-/// How often subscribers are looked at for something to report.
-const STEP_US: u64 = 10_000;
-
-/// Tokens from here on are publishers'.
-const PUBLISHERS: u64 = 1 << 32;
+const DRAIN: Duration = Duration::from_millis(500);
 /// Publishers are not in step with each other.
-const APART_US: u64 = 1_373;
+const APART: Duration = Duration::from_micros(1_373);
+const LOOK_AGAIN_US: u64 = 100_000;
 
 struct Call {
+    crowd: Crowd,
     poll: Poll,
-    batch: Batch,
-    publishers: Vec<Publisher>,
-    subscribers: Vec<Subscriber>,
 }
 
 pub fn run() -> Outcome<()> {
@@ -50,112 +63,143 @@ pub fn run() -> Outcome<()> {
     if publishers.is_empty() {
         return Err("no publisher given".into());
     }
-    let mut call =
-        Call { poll: Poll::new()?, batch: Batch::new(), publishers: Vec::new(), subscribers: Vec::new() };
-    for account in publishers {
-        call.publishers.push(Publisher::new(Client::new(account, relay)?)?);
+    let mut call = Call::new()?;
+    let everybody: Vec<(u32, &Account)> = (0..).zip(publishers.iter().chain(&subscribers)).collect();
+    let (sending, receiving) = everybody.split_at(publishers.len());
+    for (peer, account) in &everybody {
+        call.add(*peer, account, relay)?;
     }
-    for (number, account) in subscribers.into_iter().enumerate() {
-        let spread_us = number as u64 * 7_919;
-        let subscriber = Subscriber::new(Client::new(account, relay)?, number % CHECK_ONE_IN == 0, spread_us);
-        call.subscribers.push(subscriber);
+    for (peer, account) in receiving {
+        call.receive(*peer, account)?;
     }
-    call.connect()?;
+    call.wait_for_all(everybody.len())?;
     println!("{{\"connected\": true}}");
-    call.publish(seconds * 1_000_000)?;
-    call.print_result();
+    for (peer, account) in sending {
+        call.publish(*peer, account)?;
+        sleep(APART);
+    }
+    sleep(Duration::from_secs(seconds));
+    for (peer, _) in sending {
+        call.command(Command::Remove { peer: *peer })?;
+    }
+    sleep(DRAIN);
+    print_result(&call.count()?);
     Ok(())
 }
 
 impl Call {
-    fn connect(&mut self) -> Outcome<()> {
-        for (token, publisher) in (PUBLISHERS..).zip(&self.publishers) {
-            self.poll.add(&publisher.client.port, token)?;
-        }
-        for (token, subscriber) in (0..).zip(&self.subscribers) {
-            self.poll.add(&subscriber.client.port, token)?;
-        }
+    fn new() -> Outcome<Self> {
+        let crowd = Crowd::start(work::reel()?)?;
+        let poll = Poll::new()?;
+        poll.add(&crowd, 0)?;
+        Ok(Self { crowd, poll })
+    }
+
+    fn command(&self, command: Command) -> Outcome<()> {
+        self.crowd.command(command).map_err(|_| "the crowd takes no more commands".into())
+    }
+
+    fn add(&self, peer: u32, account: &Account, relay: SocketAddr) -> Outcome<()> {
+        let client = Box::new(Client::open(&account.on(relay, peer))?);
+        self.command(Command::Add { peer, client })
+    }
+
+    fn set_keys(&self, peer: u32, account: &Account) -> Outcome<()> {
+        let (local, remote) = (account.local_keys.clone(), account.remote_keys.clone());
+        self.command(Command::SetKeys { peer, profile: PROFILE, local, remote })
+    }
+
+    fn receive(&self, peer: u32, account: &Account) -> Outcome<()> {
+        let video = TrackSpec {
+            kind: MediaKind::Video,
+            codec: Codec::Vp8,
+            clock_rate_hz: 90_000,
+            ssrc: account.video_ssrc,
+            rtx_ssrc: 0,
+        };
+        let audio = TrackSpec {
+            kind: MediaKind::Audio,
+            codec: Codec::Opus,
+            clock_rate_hz: 48_000,
+            ssrc: account.audio_ssrc,
+            rtx_ssrc: 0,
+        };
+        let tracks = vec![video, audio];
+        self.command(Command::Receive {
+            peer,
+            extensions: EXTENSIONS,
+            tracks,
+            check: Some(work::is_as_sent),
+        })?;
+        self.set_keys(peer, account)
+    }
+
+    /// Begins to send.
+    fn publish(&self, peer: u32, account: &Account) -> Outcome<()> {
+        let layer = VideoLayerSpec { rid: work::RID.into(), ssrc: account.video_ssrc, rtx_ssrc: 0 };
+        let spec = PublisherSpec {
+            extensions: EXTENSIONS,
+            audio: Some(AudioSpec {
+                mid: "a".into(),
+                payload_type: AUDIO_PAYLOAD_TYPE,
+                ssrc: account.audio_ssrc,
+            }),
+            video: Some(VideoSpec {
+                mid: "v".into(),
+                payload_type: VIDEO_PAYLOAD_TYPE,
+                rtx_payload_type: 0,
+                layers: vec![layer],
+            }),
+        };
+        let publisher =
+            Publisher::new(spec, self.crowd.reel.clone()).map_err(|error| format!("{error:?}"))?;
+        self.command(Command::Publish { peer, publisher: Box::new(publisher) })?;
+        self.command(Command::SetSpeaking { peer, speaking: true })?;
+        self.set_keys(peer, account)
+    }
+
+    /// What the crowd tells, after a while at most.
+    fn news(&mut self) -> Vec<News> {
+        self.poll.wait(LOOK_AGAIN_US).for_each(drop);
+        self.crowd.drain()
+    }
+
+    fn wait_for_all(&mut self, count: usize) -> Outcome<()> {
         let deadline_us = clock::now_us() + CONNECT_TIMEOUT_US;
-        while self.publishers.iter().any(|one| !one.client.connected)
-            || self.subscribers.iter().any(|one| !one.client.connected)
-        {
+        let mut connected = 0;
+        while connected < count {
             if clock::now_us() > deadline_us {
                 return Err("the relay did not answer everybody's checks".into());
             }
-            self.check_consent()?;
-            self.receive(1_000);
+            connected += self.news().iter().filter(|news| matches!(news, News::Connected { .. })).count();
         }
         Ok(())
     }
 
-    fn publish(&mut self, duration_us: u64) -> Outcome<()> {
-        let start_us = clock::now_us();
-        for (number, publisher) in (0..).zip(&mut self.publishers) {
-            publisher.start(start_us + number * APART_US);
-        }
-        for subscriber in &mut self.subscribers {
-            subscriber.start(start_us);
-        }
-        let (end_us, mut next_step_us) = (start_us + duration_us, start_us);
-        loop {
-            let now_us = clock::now_us();
-            if now_us >= end_us + DRAIN_US {
-                return Ok(());
-            }
-            if now_us < end_us {
-                self.publishers.iter_mut().try_for_each(|publisher| publisher.send_due(now_us))?;
-            }
-            if now_us >= next_step_us {
-                next_step_us = now_us + STEP_US;
-                self.check_consent()?;
-                for subscriber in &mut self.subscribers {
-                    subscriber.report_if_due(now_us);
-                }
-            }
-            let due_us = self.publishers.iter().map(Publisher::next_us).min().unwrap_or(next_step_us);
-            let next_us = if now_us < end_us { due_us.min(next_step_us) } else { next_step_us };
-            self.receive(next_us.saturating_sub(clock::now_us()));
-        }
-    }
-
-    fn check_consent(&mut self) -> Outcome<()> {
-        let now_us = clock::now_us();
-        self.publishers.iter_mut().try_for_each(|publisher| publisher.client.check_if_due(now_us))?;
-        self.subscribers.iter_mut().try_for_each(|subscriber| subscriber.client.check_if_due(now_us))
-    }
-
-    fn receive(&mut self, timeout_us: u64) {
-        for ready in self.poll.wait(timeout_us) {
-            let publisher = ready.token.checked_sub(PUBLISHERS);
-            let client = match publisher {
-                Some(number) => &self.publishers[number as usize].client,
-                None => &self.subscribers[ready.token as usize].client,
-            };
-            let count = client.port.receive(&mut self.batch);
-            let now_us = clock::now_us();
-            for index in 0..count {
-                let Some((_, datagram)) = self.batch.datagram(index) else { continue };
-                match publisher {
-                    Some(number) => self.publishers[number as usize].receive(datagram),
-                    None => self.subscribers[ready.token as usize].receive(now_us, datagram),
+    fn count(&mut self) -> Outcome<Counts> {
+        self.command(Command::Count)?;
+        let deadline_us = clock::now_us() + CONNECT_TIMEOUT_US;
+        while clock::now_us() < deadline_us {
+            for news in self.news() {
+                if let News::Counted(counts) = news {
+                    return Ok(*counts);
                 }
             }
         }
+        Err("the crowd does not answer".into())
     }
+}
 
-    fn print_result(&self) {
-        let sum = |of: fn(&Subscriber) -> u64| self.subscribers.iter().map(of).sum::<u64>();
-        let mean = |bytes: u64, packets: u64| bytes.checked_div(packets).unwrap_or(0);
-        let video_packets = sum(|one| one.video.packets);
-        let audio_packets = sum(|one| one.audio.packets);
-        println!(
-            "{{\"published\": {}, \"received\": {}, \"received_audio\": {audio_packets}, \"wrong\": {}, \
-             \"video_bytes\": {}, \"audio_bytes\": {}}}",
-            self.publishers.iter().map(|one| one.packets).sum::<u64>(),
-            video_packets + audio_packets,
-            sum(|one| one.wrong),
-            mean(sum(|one| one.video.bytes), video_packets),
-            mean(sum(|one| one.audio.bytes), audio_packets),
-        );
-    }
+fn print_result(counts: &Counts) {
+    let mean = |bytes: u64, packets: u64| bytes.checked_div(packets).unwrap_or(0);
+    println!(
+        "{{\"published\": {}, \"received\": {}, \"received_audio\": {}, \"wrong\": {}, \"video_bytes\": {}, \
+         \"audio_bytes\": {}}}",
+        counts.sent,
+        counts.received,
+        counts.sounds,
+        counts.wrong,
+        mean(counts.received_bytes - counts.sound_bytes, counts.received - counts.sounds),
+        mean(counts.sound_bytes, counts.sounds),
+    );
 }

@@ -1,7 +1,10 @@
 //! The lines that say what to do: a word, then its values, parted by blanks. `go` ends them.
 
 use std::io::{BufRead, stdin};
+use std::net::SocketAddr;
 use std::str::{FromStr, SplitWhitespace};
+
+use _native::crowd::client;
 
 use crate::Outcome;
 
@@ -26,6 +29,19 @@ impl Account {
             video_ssrc: next(words)?,
             audio_ssrc: next(words)?,
         })
+    }
+}
+
+impl Account {
+    /// The same as the crowd's clients take it.
+    pub fn on(&self, relay: SocketAddr, number: u32) -> client::Account {
+        client::Account {
+            relay,
+            ufrag: self.ufrag.clone(),
+            pwd: self.pwd.clone(),
+            local_ufrag: "load".into(),
+            tie_breaker: u64::from(number) + 1,
+        }
     }
 }
 

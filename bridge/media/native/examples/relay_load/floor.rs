@@ -10,9 +10,11 @@ use _native::socket::UdpPort;
 use bridge_relay_core::srtp::{SrtpSender, StreamSlot};
 
 use crate::Outcome;
-use crate::client::PROFILE;
+use _native::crowd::ticker::Ticker;
+
+use crate::call::PROFILE;
 use crate::config::{next, read_lines};
-use crate::schedule::{AUDIO_PER_SECOND, FRAMES_PER_SECOND, PACKETS_PER_FRAME, Ticker};
+use crate::work::{AUDIO_PER_SECOND, FRAMES_PER_SECOND, PACKETS_PER_FRAME};
 
 const HEADER_BYTES: usize = 12;
 const TAG_BYTES: usize = 16;

@@ -1,18 +1,15 @@
 //! The load for `benchmarks/relay.py`, in a process of its own so that its CPU time is not the relay's. What to do
 //! comes as lines on standard input, what was measured goes out as JSON lines.
 //!
-//! `call`: publishers and subscribers of a running relay, as browsers behave, with real SRTP.
+//! `call`: publishers and subscribers of a running relay, as browsers behave, with real SRTP: a small crowd.
 //! `sink`: sockets that count what reaches them, for `floor`.
 //! `floor`: what a relay cannot go below: sealing and sending the same packets to such sinks, and nothing else.
 
 mod call;
-mod client;
 mod config;
 mod floor;
-mod publisher;
-mod schedule;
 mod sink;
-mod subscriber;
+mod work;
 
 use std::error::Error;
 

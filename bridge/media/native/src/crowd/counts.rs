@@ -11,9 +11,11 @@ pub struct Counts {
     pub pictures: u64,
     /// Now: pictures of which a packet came within the last two seconds.
     pub flowing: u64,
-    /// Media packets that came, each counted once, and the bytes of all datagrams.
+    /// Media packets that came, each counted once, and the bytes of their datagrams; of these, sound.
     pub received: u64,
     pub received_bytes: u64,
+    pub sounds: u64,
+    pub sound_bytes: u64,
     /// Came by retransmission, though lost at first.
     pub recovered: u64,
     pub duplicates: u64,

@@ -63,6 +63,12 @@ impl Crowd {
     }
 }
 
+impl AsRawFd for Crowd {
+    fn as_raw_fd(&self) -> RawFd {
+        self.event_fd()
+    }
+}
+
 impl Drop for Crowd {
     fn drop(&mut self) {
         self.close();

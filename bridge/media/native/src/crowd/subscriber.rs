@@ -21,6 +21,9 @@ const OWN_SSRC: u32 = 1;
 /// What RTX puts before the payload (RFC 4588 section 4).
 const ORIGINAL_SEQUENCE_BYTES: usize = 2;
 
+/// Whether a decrypted payload is what was sent, where that is known.
+pub type Check = fn(MediaKind, &[u8]) -> bool;
+
 /// The first whole frame of a track.
 pub struct FirstSeen {
     pub ssrc: u32,
@@ -35,6 +38,7 @@ pub struct Subscriber {
     next_report_us: u64,
     next_ask_us: u64,
     seen: u64,
+    check: Option<Check>,
 }
 
 impl Subscriber {
@@ -50,12 +54,14 @@ impl Subscriber {
             next_report_us: now_us + spread_us % REPORT_INTERVAL_US,
             next_ask_us: u64::MAX,
             seen: 0,
+            check: None,
         }
     }
 
     /// What comes from now on; a track that stays is counted on.
-    pub fn set_tracks(&mut self, extensions: ExtensionIds, specs: Vec<TrackSpec>) {
+    pub fn set_tracks(&mut self, extensions: ExtensionIds, specs: Vec<TrackSpec>, check: Option<Check>) {
         self.extensions = extensions;
+        self.check = check;
         let mut before = std::mem::take(&mut self.tracks);
         for spec in specs {
             let known = before.iter().position(|track| track.spec == spec);
@@ -84,7 +90,7 @@ impl Subscriber {
             turn.counts.wrong += 1;
             return None;
         };
-        turn.counts.received_bytes += datagram.len() as u64;
+        let size_bytes = datagram.len() as u64;
         let id = self.extensions.transport_wide_cc;
         let number = header.extensions(datagram).find(|(known, _)| *known == id && id != 0);
         if let Some((_, &[high, low])) = number {
@@ -109,12 +115,20 @@ impl Subscriber {
         } else {
             (header.sequence, plain)
         };
+        if checked && self.check.is_some_and(|is_right| !is_right(track.spec.kind, payload)) {
+            turn.counts.wrong += 1;
+        }
         let extended = track.extend(sequence);
         if !track.arrived(extended, turn.now_us, again) {
             turn.counts.duplicates += 1;
             return None;
         }
         turn.counts.received += 1;
+        turn.counts.received_bytes += size_bytes;
+        if track.spec.kind == MediaKind::Audio {
+            turn.counts.sounds += 1;
+            turn.counts.sound_bytes += size_bytes;
+        }
         turn.counts.recovered += u64::from(again);
         turn.counts.lost += track.take_lost();
         if !again {

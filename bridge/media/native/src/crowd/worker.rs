@@ -15,7 +15,7 @@ use bridge_relay_core::wire::demux::{DatagramKind, classify};
 use super::client::{Client, Keys};
 use super::counts::Counts;
 use super::publisher::{Publisher, Turn};
-use super::subscriber::Subscriber;
+use super::subscriber::{Check, Subscriber};
 use super::track::TrackSpec;
 use crate::clock;
 use crate::poll::Poll;
@@ -38,7 +38,7 @@ pub enum Command {
     Publish { peer: u32, publisher: Box<Publisher> },
     SetLayers { peer: u32, rids: Vec<String> },
     SetSpeaking { peer: u32, speaking: bool },
-    Receive { peer: u32, extensions: ExtensionIds, tracks: Vec<TrackSpec> },
+    Receive { peer: u32, extensions: ExtensionIds, tracks: Vec<TrackSpec>, check: Option<Check> },
     Count,
 }
 
@@ -184,13 +184,13 @@ impl Worker {
                 }
                 return;
             }
-            Command::Receive { peer, extensions, tracks } => {
+            Command::Receive { peer, extensions, tracks, check } => {
                 if let Some(role) = role(&mut self.members, peer) {
                     if !matches!(role, Role::Subscriber(_)) {
                         *role = Role::Subscriber(Box::new(Subscriber::new(now_us, u64::from(peer))));
                     }
                     if let Role::Subscriber(subscriber) = role {
-                        subscriber.set_tracks(extensions, tracks);
+                        subscriber.set_tracks(extensions, tracks, check);
                     }
                 }
                 peer

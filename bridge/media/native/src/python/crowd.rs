@@ -50,6 +50,8 @@ counts_class! {
     flowing: u64,
     received: u64,
     received_bytes: u64,
+    sounds: u64,
+    sound_bytes: u64,
     recovered: u64,
     duplicates: u64,
     lost: u64,
@@ -228,7 +230,7 @@ impl Crowd {
                 rtx_ssrc: rtx_ssrc.0,
             });
         }
-        self.send(Command::Receive { peer: peer.0, extensions: extensions.0, tracks: specs })
+        self.send(Command::Receive { peer: peer.0, extensions: extensions.0, tracks: specs, check: None })
     }
 
     fn count(&self) -> PyResult<()> {
