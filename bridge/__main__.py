@@ -31,6 +31,7 @@ _Result = TypeVar("_Result")
 _ELSEWHERE = {
     "recording": "bridge.recording_cli:recording_cli",
     "event": "bridge.event_cli:event_cli",
+    "drain": "bridge.drain_cli:drain_cli",
     "study": "bridge.study_cli:study_cli",
     "vault": "bridge.vault_cli:vault_cli",
     "audit": "bridge.vault_cli:audit_cli",

@@ -129,6 +129,9 @@ class Participant(Known):
 
     async def request(self, kind: str, **fields: Any) -> Message:
         """Sends one message and returns its answer; raises the error that the server answers."""
+        return await self._ask(kind, fields, REQUEST_TIMEOUT_S)
+
+    async def _ask(self, kind: str, fields: Mapping[str, Any], timeout_s: float | None) -> Message:
         if self._socket is None or self._socket.closed:
             raise NotFound("not connected")
         number = next(self._numbers)
@@ -136,7 +139,7 @@ class Participant(Known):
         self._waiting[number] = future
         try:
             await self._socket.send_json({"type": kind, "request": number, **fields})
-            return await asyncio.wait_for(future, REQUEST_TIMEOUT_S)
+            return await asyncio.wait_for(future, timeout_s)
         finally:
             self._waiting.pop(number, None)
 
@@ -194,7 +197,8 @@ class Participant(Known):
         await self._close_media()
         seat = {"token": self._token, "name": self.name, "language": self._language}
         # Should it be unable to resume, it is known by its token and gets its seat back.
-        await self.request("join", client="bridge-python/0.1", **seat, **known)
+        # It may have to wait until it is let in; whether the line still stands shows by its heartbeat.
+        await self._ask("join", {"client": "bridge-python/0.1", **seat, **known}, None)
         await self._after_joining()
 
     async def _resume(self) -> bool:

@@ -42,6 +42,15 @@ _Text = Annotated[str, Meta(max_length=1000)]
 _Number = Annotated[int, Meta(ge=0, le=2**31)]
 
 
+class Counts(Protocol):
+    """How much is going on."""
+
+    @property
+    def sessions(self) -> int: ...
+    @property
+    def participants(self) -> int: ...
+
+
 class Live(Protocol):
     """What rooms know of sessions with somebody in them; sessions without anybody count nothing."""
 
@@ -50,6 +59,16 @@ class Live(Protocol):
 
     def connected_on(self, session: SessionId, invite: InviteId) -> int:
         """How many of them came on this invite."""
+
+    def counts(self) -> Counts:
+        """How much is going on."""
+
+    @property
+    def draining(self) -> bool:
+        """Whether nothing new begins."""
+
+    def drain(self, draining: bool) -> None:
+        """Lets nothing new begin, or lets it again."""
 
     def participants(self, session: SessionId) -> Sequence[ParticipantObject]:
         """All of them, as who moderates sees them."""
@@ -78,6 +97,10 @@ class _NewInvite(Struct, rename="camel"):
     point: _Text = ""
     seats: _Number = 1
     expires_in_s: _Number | None = None
+
+
+class _Drain(Struct):
+    draining: bool
 
 
 class _NewPoint(Struct, rename="camel"):
@@ -123,6 +146,8 @@ class Api:
             ("GET", f"{invite}/link", self.get_link),
             ("GET", "/api/points", self.list_points),
             ("POST", "/api/points", self.create_point),
+            ("GET", "/api/drain", self.get_drain),
+            ("POST", "/api/drain", self.set_drain),
             ("*", "/api/{rest:.*}", self.nothing),
         )
         for method, path, handler in table:
@@ -132,7 +157,25 @@ class Api:
         failing = await self._health.failing()
         if failing:
             return json_answer({"status": "failing", "version": _VERSION, "failing": failing}, 503)
+        if self._live.draining:
+            return json_answer({"status": "draining", "version": _VERSION}, 503)
         return json_answer({"status": "ok", "version": _VERSION})
+
+    async def get_drain(self, request: web.Request) -> web.Response:
+        await self._auth.staff(bearer(request))
+        counts = self._live.counts()
+        return json_answer(
+            {
+                "draining": self._live.draining,
+                "sessions": counts.sessions,
+                "participants": counts.participants,
+            }
+        )
+
+    async def set_drain(self, request: web.Request) -> web.Response:
+        await self._auth.staff(bearer(request))
+        self._live.drain((await read_body(request, _Drain)).draining)
+        return await self.get_drain(request)
 
     async def get_own_invite(self, request: web.Request) -> web.Response:
         grant = await self._auth.admit(bearer(request))

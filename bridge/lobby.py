@@ -49,6 +49,8 @@ class Lobby:
         now_ms: Callable[[], int],
     ) -> None:
         self.stopping = False
+        self.draining = False
+        """What is live goes on, and nothing new begins."""
         self.witness: Witness = keeper
         """Who keeps what happens in the sessions that are loaded from now on."""
         self._store = store
@@ -82,6 +84,10 @@ class Lobby:
         Raises like `check_open`, and LimitExceeded (`tooMany`)."""
         self._check_running()
         session = self._sessions.get(grant.session)
+        if self.draining and (session is None or not session.occupied):
+            raise BridgeError(
+                "The server is being emptied for maintenance: nothing new begins.", "shuttingDown"
+            )
         if session is None:
             # Kept as long as somebody waits for it, also after a load that failed.
             lock = self._loading.setdefault(grant.session, asyncio.Lock())

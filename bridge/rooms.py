@@ -388,6 +388,16 @@ class Rooms:
             sum(len(session.publications) for session in live),
         )
 
+    @property
+    def draining(self) -> bool:
+        """Whether nothing new begins."""
+        return self._lobby.draining
+
+    def drain(self, draining: bool) -> None:
+        """Lets nobody come into sessions without anybody, or lets them again; sessions with somebody go on."""
+        self._lobby.draining = draining
+        _log.info("draining.changed", draining=draining)
+
     async def end_session(self, id: SessionId) -> None:
         """Ends it in the store and for all who are in it. Raises NotFound."""
         await self._store.end_session(id, self._now_ms())

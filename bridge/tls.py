@@ -92,6 +92,17 @@ def self_signed(folder: Path) -> CertificateFiles:
     return files
 
 
+def self_signed_context(settings: Settings) -> ssl.SSLContext | None:
+    """Believes this installation's own certificate and no other; None if it has none of its own making."""
+    cert = settings.data_dir / "tls" / "cert.pem"
+    if settings.tls != "self-signed" or not cert.exists():
+        return None
+    context = ssl.create_default_context(cafile=str(cert))
+    # It is this one certificate or none, whatever name the server is asked by.
+    context.check_hostname = False
+    return context
+
+
 def machine_names() -> tuple[list[str], list[str]]:
     """Names and IP addresses under which this machine is likely to be reached."""
     hostname = socket.gethostname()

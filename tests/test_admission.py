@@ -320,6 +320,33 @@ async def test_the_door_stands_as_it_was_after_a_restart(event: House) -> None:
         await knock(event, Role.VIEWER)
 
 
+# Draining
+
+
+async def test_a_server_that_is_being_emptied_lets_nobody_into_what_is_not_live(event: House) -> None:
+    event.rooms.drain(True)
+    with refused("shuttingDown"):
+        await event.join(Role.ORGANISER)
+    assert (await event.store.get_session(event.session)).started_at_ms is None
+    event.rooms.drain(False)
+    organiser, _ = await event.join(Role.ORGANISER)
+    event.rooms.drain(True)
+    await event.join(Role.VIEWER)
+    event.rooms.leave(organiser)
+    await event.join(Role.ORGANISER)
+
+
+async def test_a_session_that_empties_while_the_server_does_is_not_entered_again(event: House) -> None:
+    organiser, _ = await event.join(Role.ORGANISER)
+    event.rooms.drain(True)
+    event.rooms.leave(organiser)
+    with refused("shuttingDown"):
+        await event.join(Role.ORGANISER)
+
+
+# Memory
+
+
 async def storm(house: House, link: Grant) -> None:
     asked = [await knock(house, link) for _ in range(link.seats)]
     await house.pass_time(4000)

@@ -318,6 +318,25 @@ async def test_the_server_says_that_it_is_well(house: House) -> None:
     assert health["version"]
 
 
+async def test_a_server_that_is_being_emptied_goes_on_with_what_is_live(house: House) -> None:
+    made = await house.make("Live")
+    hub = Participant(house.url, house.token(made, Role.HUB), "Hub", receive=False)
+    viewer = Participant(house.url, house.token(made, Role.VIEWER), "Viewer", receive=False)
+    drain = {"json": {"draining": True}}
+    async with hub.taking_part():
+        refused = await house.code("POST", "/api/drain", house.token(made, Role.ORGANISER), **drain)
+        assert refused == (401, "notAuthorised")
+        status, said = await house.ask("POST", "/api/drain", house.staff_token(), **drain)
+        assert (status, said) == (200, {"draining": True, "sessions": 1, "participants": 1})
+        status, health = await house.ask("GET", "/healthz")
+        assert (status, health["status"]) == (503, "draining")
+        async with viewer.taking_part():
+            assert (await hub.request("syncClock", clientAt=1.0))["type"] == "clock"
+    await house.ask("POST", "/api/drain", house.staff_token(), json={"draining": False})
+    assert (await house.ask("GET", "/api/drain", house.staff_token()))[1]["draining"] is False
+    assert (await house.ask("GET", "/healthz"))[0] == 200
+
+
 async def test_a_store_that_takes_no_writes_is_told(house: House, tmp_path: Path) -> None:
     blocker = sqlite3.connect(tmp_path / "data" / "bridge.db", isolation_level=None)
     blocker.execute("BEGIN IMMEDIATE")

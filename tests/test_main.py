@@ -99,6 +99,17 @@ def test_a_session_is_made_without_a_server(tmp_path: Path) -> None:
     assert (session["record"], session["consent"]) == ("manual", True)
 
 
+def test_a_running_server_is_emptied_and_opened_again(tmp_path: Path) -> None:
+    refused = bridge(tmp_path, "drain", "on", port="1")
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert "does it run?" in refused.stderr
+    with serving(tmp_path, tls="self-signed"):
+        on = printed(tmp_path, "drain", "on", tls="self-signed")
+        assert on == "The server is being emptied: 0 sessions are live, with 0 participants.\n"
+        assert printed(tmp_path, "drain", "status", tls="self-signed") == on
+        assert "takes people" in printed(tmp_path, "drain", "off", tls="self-signed")
+
+
 def test_what_is_not_said_of_a_recording_is_as_the_settings_say(tmp_path: Path) -> None:
     settings = {"session_record": "never", "session_consent": "true"}
     printed(tmp_path, "session", "create", "--title", "As set", **settings)
