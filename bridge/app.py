@@ -277,7 +277,7 @@ def _web_app(
     DicomWeb(imaging, clients.base_url, settings.allowed_origins).add_routes(app)
     sending_desk.add_routes(app)
     Studies(imaging.archive, imaging.access, upkeep).add_routes(app)
-    access = EventAccess(office.auth, office.store, audit)
+    access = EventAccess(office.auth, office.store, audit, library.accesses)
     EventApi(
         EventParts(
             auth=office.auth,

@@ -11,7 +11,7 @@ from bridge.audit import Event
 from bridge.errors import ProtocolError
 from bridge.exchange import bearer, encode, encoded_answer, file_answer
 from bridge.ids import SessionId
-from bridge.launch.access import EventAccess
+from bridge.launch.access import Admitted, EventAccess
 from bridge.launch.attendance import Attendance
 from bridge.launch.looking_back import LookingBack
 from bridge.launch.report import Report
@@ -36,7 +36,9 @@ class AttendanceApi:
         app.router.add_get(f"{_ATTENDANCE}.xlsx", self.get_xlsx)
 
     async def get(self, request: web.Request) -> web.Response:
-        report = await self._report(request, Event.OBJECT_ACCESSED)
+        by = await self._admitted(request)
+        report = await self._report(by)
+        await self._access.look(by, "attendance")
         return encoded_answer(await asyncio.to_thread(encode, report))
 
     async def get_csv(self, request: web.Request) -> web.Response:
@@ -55,18 +57,19 @@ class AttendanceApi:
         self, request: web.Request, made: Callable[[Report, Language, int], bytes], type: str, name: str
     ) -> web.Response:
         language, offset_min = language_named(request.query.get("language", "en")), _offset_min(request)
-        report = await self._report(request, Event.OBJECT_EXPORTED)
+        by = await self._admitted(request)
+        report = await self._report(by)
+        await self._access.note(Event.OBJECT_EXPORTED, by, rows=len(report.rows))
         body = await asyncio.to_thread(made, report, language, offset_min)
         return file_answer(body, type, name)
 
-    async def _report(self, request: web.Request, event: Event) -> Report:
-        session = SessionId(request.match_info["session"])
-        by = await self._access.reads(bearer(request), session)
+    async def _admitted(self, request: web.Request) -> Admitted:
+        return await self._access.reads(bearer(request), SessionId(request.match_info["session"]))
+
+    async def _report(self, by: Admitted) -> Report:
         self._attendance.look()
         await self._attendance.write()
-        report = await self._looking_back.report(session)
-        await self._access.note(event, by, rows=len(report.rows))
-        return report
+        return await self._looking_back.report(by.session.id)
 
 
 def _offset_min(request: web.Request) -> int:

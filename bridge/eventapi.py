@@ -149,6 +149,8 @@ class EventApi:
         checks = await self._book.checks(session)
         if links:
             await self._access.note(Event.OBJECT_EXPORTED, by, rows=len(points))
+        else:
+            await self._access.look(by, "contacts")
         shown = self._shower(request, session, checks, links=links)
         return await _long_answer(
             lambda: {

@@ -9,6 +9,7 @@ from bridge.audit import Audit, Entry, Event
 from bridge.auth import Auth
 from bridge.errors import BridgeError, Conflict, NotAuthorised
 from bridge.ids import Role, SessionFormat, SessionId, SessionState
+from bridge.recordings.accesses import Accesses, Look
 from bridge.store import SessionRecord, Store
 
 
@@ -24,10 +25,11 @@ class Admitted:
 class EventAccess:
     """Checks tokens; every method raises NotAuthorised or NotFound."""
 
-    def __init__(self, auth: Auth, store: Store, audit: Audit) -> None:
+    def __init__(self, auth: Auth, store: Store, audit: Audit, accesses: Accesses) -> None:
         self._auth = auth
         self._store = store
         self._audit = audit
+        self._accesses = accesses
 
     async def reads(self, token: str, session: SessionId) -> Admitted:
         """Staff, and organiser and hub of the event, also after it ended. Raises Conflict for a consult."""
@@ -49,10 +51,15 @@ class EventAccess:
         entry = Entry(event, by.who, f"session/{by.session.id}", detail={"rows": rows})
         await asyncio.to_thread(self._audit.record, entry)
 
+    async def look(self, by: Admitted, what: str) -> None:
+        """Somebody sees names: a line a minute for each person and `what`. Raises like `note`."""
+        await self._accesses.note(Look(by.who, f"session/{by.session.id}", what))
+
     async def _admit(self, token: str, session: SessionId, roles: frozenset[Role]) -> Admitted:
         # Events are looked back on when they are over, when no link lets anybody in any more.
         grant = await self._auth.replay(token)
         if grant.session is not None and (grant.session != session or grant.role not in roles):
+            await self._accesses.note(Look(grant.who, f"session/{session}", refused=True))
             raise NotAuthorised("This link does not allow that.", "notAllowed")
         record = await self._store.get_session(session)
         if record.format is not SessionFormat.EVENT:

@@ -95,6 +95,23 @@ async def test_only_who_ran_it_sees_who_was_there(event: Happening, path: str) -
         assert await event.house.code("GET", event.path + path, token) == (403, "notAllowed")
 
 
+async def test_looking_at_names_and_being_refused_stand_in_the_audit(event: Happening) -> None:
+    audit = event.house.server.audit
+    for _ in range(3):
+        await attendance(event)
+        await event.points()
+    viewer = event.house.token(event.made, Role.VIEWER)
+    assert await event.house.code("GET", event.path + "/attendance", viewer) == (403, "notAllowed")
+    lines = [line.content for line in read_lines(audit.folder, audit.key)]
+    looks = [
+        (line["who"].partition(":")[2], line["outcome"])
+        for line in lines
+        if line["event"] == Event.OBJECT_ACCESSED
+    ]
+    organiser, refused = (event.made.invites[role].id for role in (Role.ORGANISER, Role.VIEWER))
+    assert looks == [(organiser, 1), (organiser, 1), (refused, 4)]
+
+
 async def test_odd_questions_are_refused(event: Happening) -> None:
     for query in ("language=xx", "offset=841", "offset=1e3", "offset=0x10"):
         path = f"{event.path}/attendance.csv?{query}"
