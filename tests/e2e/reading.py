@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import re
 import urllib.request
 from dataclasses import dataclass, field
 from functools import cache
@@ -136,6 +137,10 @@ async def reads(page: Page, study: str) -> None:
         timeout=OPENS_MS
     )
     await expect(by_id(page, "corner-where").first).to_be_visible(timeout=OPENS_MS)
+    # The first picture is there before it is known how many others are.
+    await expect(by_id(page, "reader")).not_to_have_attribute(
+        "data-total", re.compile("^[01]$"), timeout=OPENS_MS
+    )
 
 
 async def is_sharp(page: Page, total: int) -> None:
