@@ -25,7 +25,7 @@ from bridge.media import _native
 
 PROTOCOL = "bridge.v1"
 REQUEST_TIMEOUT_S = 30.0
-COME_BACK = frozenset({"tooMany", "sessionFull", "shuttingDown", "serverBusy", "internal"})
+COME_BACK = frozenset({"tooMany", "sessionFull", "shuttingDown", "serverBusy", "joinTimeout", "internal"})
 """Who is refused so tries again."""
 RETRY_S = (0.5, 2.0)
 SSRCS_EACH = 16

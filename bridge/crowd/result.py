@@ -42,12 +42,19 @@ class Loader:
     cores: float
     thread_cores: float
     late_p99_ms: float
+    other_cores: float
+    """What processes took that are neither server nor crowd."""
 
     @property
     def verdict(self) -> str:
         """Whether it was itself the bottleneck."""
-        if self.thread_cores > _FULL_CORE or self.late_p99_ms > _LATE_MS:
+        if self.thread_cores > _FULL_CORE:
             return "THE LOADER WAS ITSELF THE BOTTLENECK: these figures are not the server's."
+        if self.late_p99_ms > _LATE_MS:
+            return (
+                f"THE MACHINE WAS TOO BUSY: the loader sent late, while others took {self.other_cores:.1f} cores."
+                " Times are not the server's."
+            )
         return "The loader was not the bottleneck."
 
 
@@ -98,10 +105,14 @@ def loader(begin: Moment, end: Moment) -> Loader:
         (bound, float(after - before))
         for bound, before, after in zip(bounds, begin.crowd.lateness, end.crowd.lateness, strict=True)
     ]
+    own_s = end.own_cpu_s - begin.own_cpu_s
+    server_s = end.server.cpu_s - begin.server.cpu_s
+    machine_s = end.server.machine_cpu_s - begin.server.machine_cpu_s
     return Loader(
-        (end.own_cpu_s - begin.own_cpu_s) / seconds,
+        own_s / seconds,
         (end.crowd.thread_cpu_us - begin.crowd.thread_cpu_us) / 1e6 / seconds,
         _bucket_quantile_ms(late, 0.99),
+        max(0.0, machine_s - own_s - server_s) / seconds,
     )
 
 
@@ -146,6 +157,7 @@ def table(course: Course) -> list[str]:
             f"{own.cores:.2f}, {own.thread_cores:.2f} (storm {storm.thread_cores:.2f})",
         ),
         ("its own sends late, p99", f"{own.late_p99_ms} ms (storm {storm.late_p99_ms} ms)"),
+        ("other processes of the machine", f"{own.other_cores:.2f} cores"),
         ("sent, not taken by the kernel", f"{crowd.sent}, {crowd.unsent}"),
         ("lost on the way up, sent again", f"{crowd.lost_up}, {crowd.resent}"),
         ("decrypted in full, wrong", f"{crowd.checked} of {crowd.received}, {crowd.wrong}"),

@@ -36,10 +36,14 @@ _PARENT, _USER, _SYSTEM = 1, 11, 12
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """The server's metrics at one moment (`time.monotonic`); histograms as [(upper bound in seconds, total)]."""
+    """The server's metrics at one moment (`time.monotonic`); histograms as [(upper bound in seconds, total)].
+
+    `machine_cpu_s` is what all processes of the machine have used.
+    """
 
     at_s: float
     cpu_s: float
+    machine_cpu_s: float
     memory_bytes: int
     values: dict[str, float]
     transit: list[tuple[float, float]]
@@ -99,6 +103,7 @@ class MeasuredServer:
             text = await answer.text()
         at_s = time.monotonic()
         cpu_s, memory_bytes = await asyncio.to_thread(_usage, self.pid)
+        machine_cpu_s = _machine_cpu_s()
         values: dict[str, float] = {}
         histograms: dict[str, list[tuple[float, float]]] = {}
         for family in text_string_to_metric_families(text):
@@ -112,6 +117,7 @@ class MeasuredServer:
         return Reading(
             at_s,
             cpu_s,
+            machine_cpu_s,
             memory_bytes,
             values,
             histograms.get("bridge_relay_transit_seconds", []),
@@ -164,6 +170,12 @@ def _free_port(kind: socket.SocketKind) -> int:
     with socket.socket(socket.AF_INET, kind) as probe:
         probe.bind((HOST, 0))
         return int(probe.getsockname()[1])
+
+
+def _machine_cpu_s() -> float:
+    """All that is not idleness or waiting for disks (proc(5), /proc/stat)."""
+    user, nice, system, _, _, *others = Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]
+    return sum(int(ticks) for ticks in (user, nice, system, *others)) / _TICKS_PER_S
 
 
 def _usage(pid: int) -> tuple[float, int]:
