@@ -13,6 +13,8 @@ from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 from aiortc.mediastreams import MediaStreamTrack
 
 from bridge.auth import Grant
+from bridge.demo.sound import voice
+from bridge.demo.tracks import VoiceTrack
 from bridge.errors import LimitExceeded, NotFound
 from bridge.ids import InviteId, Role, SessionId
 from bridge.launch.linecheck import BEGUN_BURST, CHECKS_LIMIT, LASTS_S, LineChecks
@@ -66,17 +68,19 @@ class Line:
         return await self.event.house.ask("POST", path, self.token, json=GOOD | measured)
 
     @asynccontextmanager
-    async def mirrored(self, check: str) -> AsyncIterator[MediaStreamTrack]:
-        """The picture that comes back of one that is sent."""
+    async def mirrored(self, check: str) -> AsyncIterator[dict[str, MediaStreamTrack]]:
+        """Picture and sound that come back of those that are sent."""
         sending, receiving = (RTCPeerConnection(RTCConfiguration(iceServers=[])) for _ in range(2))
-        back: asyncio.Queue[MediaStreamTrack] = asyncio.Queue()
-        receiving.on("track", back.put_nowait)
+        back: dict[str, MediaStreamTrack] = {}
+        receiving.on("track", lambda track: back.setdefault(track.kind, track))
         try:
             sending.addTrack(MovingPicture(320, 240, 90))
+            sending.addTrack(VoiceTrack(voice()))
             await self.exchange(check, "up", sending)
-            receiving.addTransceiver("video", direction="recvonly")
+            for kind in ("video", "audio"):
+                receiving.addTransceiver(kind, direction="recvonly")
             await self.exchange(check, "back", receiving)
-            yield await back.get()
+            yield back
         finally:
             await sending.close()
             await receiving.close()
@@ -92,9 +96,11 @@ async def test_what_is_sent_comes_back_and_the_result_is_kept_for_the_point(
     event: Happening, line: Line
 ) -> None:
     check = await line.begin()
-    async with asyncio.timeout(30), line.mirrored(check) as picture:
-        frame: Any = await picture.recv()
+    async with asyncio.timeout(30), line.mirrored(check) as back:
+        frame: Any = await back["video"].recv()
         assert (frame.width, frame.height) == (320, 240)
+        assert (await back["audio"].recv()).pts is not None
+        assert event.house.server.rooms.counts().participants == 0
         status, verdict = await line.result(check, upBps=900_000)
         assert (status, verdict["grade"]) == (200, "amber")
         assert verdict["reasons"] == [{"code": "slowUp", "grade": "amber", "value": 900_000}]
