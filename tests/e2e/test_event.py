@@ -9,11 +9,11 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import pytest
-from playwright.async_api import Locator, Page, expect
+from playwright.async_api import Browser, Locator, Page, expect
 
 from bridge.client import Participant
 from tests.e2e.conftest import Launch, new_page
-from tests.e2e.looking import moves, picture, until
+from tests.e2e.looking import NEW_FRAME, moves, picture, until
 from tests.e2e.people import JOIN_TIMEOUT_MS, by_id, open_join, press_join
 from tests.media.webrtc import MovingPicture
 from tests.serving import Server
@@ -38,13 +38,19 @@ async () => {
   for (const peer of window.peers) {
     if (peer.connectionState === 'closed') continue;
     for (const one of (await peer.getStats()).values()) {
-      if (one.type === 'outbound-rtp' && one.kind === 'video') sent[one.rid ?? ''] = (sent[one.rid ?? ''] ?? 0) + one.bytesSent;
+      if (one.type !== 'outbound-rtp' || one.kind !== 'video') continue;
+      const rid = one.rid ?? '';
+      sent[rid] = (sent[rid] ?? 0) + one.bytesSent;
     }
   }
   return sent;
 }
 """
 """Bytes of video that a page has sent, by layer."""
+
+ALL_PICTURES_SHOW = """
+() => [...document.querySelectorAll('[data-testid="wall-picture"]')].every((one) => one.naturalWidth > 100)
+"""
 
 PROVINCES = ("Sơn La", "Hà Giang", "Quảng Ninh", "Cà Mau", "Đắk Lắk")
 
@@ -60,19 +66,13 @@ def invite(server: Server, made: dict[str, Any], point: str) -> dict[str, str]:
     return made_link
 
 
-async def comes(launch: Launch, link: str, name: str, **page_options: Any) -> Page:
+async def comes(browser: Browser, link: str, name: str, **page_options: Any) -> Page:
     """With camera and microphone, and its peer connections where a test can ask them."""
-    page = await new_page(await launch(), **page_options)
+    page = await new_page(browser, **page_options)
     await page.add_init_script(KEEP_PEERS_JS)
     await page.goto(link)
     await by_id(page, "name-input").fill(name)
     await by_id(page, "camera-preview").wait_for(timeout=JOIN_TIMEOUT_MS)
-    await press_join(page)
-    return page
-
-
-async def watches(launch: Launch, link: str, name: str) -> Page:
-    page = await open_join(await launch(devices=False), link, name)
     await press_join(page)
     return page
 
@@ -84,6 +84,10 @@ async def open_wall(page: Page) -> None:
 
 def tile(page: Page, name: str) -> Locator:
     return by_id(page, "wall-tile").filter(has_text=name)
+
+
+def on_desk(page: Page, participant: str) -> Locator:
+    return page.locator(f'[data-testid="desk-person"][data-participant="{participant}"]')
 
 
 async def id_of(page: Page, name: str) -> str:
@@ -108,21 +112,20 @@ async def sends_only(page: Page, *rids: str) -> None:
 
 async def test_organiser_runs_an_event_from_the_wall(server: Server, launch: Launch, shoot: Shoot) -> None:
     made = server.create_session("Khai trương", "--format", "event")
-    first = await comes(launch, invite(server, made, "Sơn La, Mộc Châu")["link"], "Nurse Lan")
+    browser = await launch()
+    first = await comes(browser, invite(server, made, "Sơn La, Mộc Châu")["link"], "Nurse Lan")
     second = await comes(
-        launch, invite(server, made, "Cà Mau, Năm Căn")["link"], "Nurse Mai", width=1024, height=768
+        browser, invite(server, made, "Cà Mau, Năm Căn")["link"], "Nurse Mai", width=1024, height=768
     )
-    viewer = await watches(launch, made["links"]["viewer"], "Student")
-    organiser = await comes(launch, made["links"]["organiser"], "Bình", width=1024, height=768)
+    viewer = await open_join(browser, made["links"]["viewer"], "Student")
+    await press_join(viewer)
+    organiser = await comes(browser, made["links"]["organiser"], "Bình", width=1024, height=768)
     await expect(by_id(viewer, "event-counts")).to_contain_text("2 points", timeout=10_000)
 
     await open_wall(organiser)
     await expect(by_id(organiser, "wall-tile")).to_have_count(2)
     await expect(by_id(organiser, "wall-picture")).to_have_count(2, timeout=20_000)
-    await until(
-        organiser,
-        "() => [...document.querySelectorAll('[data-testid=wall-picture]')].every((one) => one.naturalWidth > 100)",
-    )
+    await until(organiser, ALL_PICTURES_SHOW)
     await expect(by_id(organiser, "wall-group")).to_have_count(2)
     # Off the stage a point sends the smallest layer and nothing else.
     await sends_only(first, "l")
@@ -145,18 +148,14 @@ async def test_organiser_runs_an_event_from_the_wall(server: Server, launch: Lau
     # On the stage by one key.
     await organiser.keyboard.press("t")
     await expect(by_id(second, "next-banner")).to_have_count(0)
-    await moves(viewer, picture("camera", mai))
+    await until(viewer, NEW_FRAME, picture("camera", mai))
     await sends_only(first, "l")
 
     # The layout is the organiser's.
     await organiser.keyboard.press("2")
     await expect(viewer.locator('main[data-stage-layout="pair"][data-count="2"]')).to_be_visible()
     await organiser.keyboard.press("1")
-    await (
-        organiser.locator(f'[data-testid="desk-person"][data-participant="{mai}"]')
-        .get_by_test_id("enlarge")
-        .click()
-    )
+    await on_desk(organiser, mai).get_by_test_id("enlarge").click()
     large = viewer.locator(f'[data-testid="stage-video"][data-participant="{mai}"]')
     await expect(viewer.locator('main[data-stage-layout="speaker"][data-count="1"]')).to_be_visible()
     await expect(large).to_have_count(1)
@@ -195,15 +194,11 @@ async def test_organiser_runs_an_event_from_the_wall(server: Server, launch: Lau
 
     # Off the stage by a slip, and back.
     await by_id(organiser, "tab-stage").click()
-    await (
-        organiser.locator(f'[data-testid="desk-person"][data-participant="{mai}"]')
-        .get_by_test_id("off-stage")
-        .click()
-    )
+    await on_desk(organiser, mai).get_by_test_id("off-stage").click()
     await expect(large).to_have_count(0)
     await by_id(organiser, "undo").click()
     await expect(large).to_have_count(1)
-    await moves(viewer, picture("camera", mai))
+    await until(viewer, NEW_FRAME, picture("camera", mai))
 
     # Without marks and in any case.
     await by_id(organiser, "wall-search").fill("moc chau")
@@ -229,7 +224,9 @@ async def many_points(server: Server, made: dict[str, Any], count: int) -> Async
 async def test_wall_holds_many_points(server: Server, launch: Launch, shoot: Shoot) -> None:
     made = server.create_session("Khai trương", "--format", "event")
     async with many_points(server, made, 24) as points:
-        organiser = await comes(launch, made["links"]["organiser"], "Bình", width=1920, height=1080)
+        organiser = await comes(
+            await launch(), made["links"]["organiser"], "Bình", width=1920, height=1080, locale="ru-RU"
+        )
         await open_wall(organiser)
         await expect(by_id(organiser, "wall-tile")).to_have_count(len(points), timeout=15_000)
         await expect(by_id(organiser, "wall-picture")).to_have_count(len(points), timeout=60_000)
@@ -241,5 +238,7 @@ async def test_wall_holds_many_points(server: Server, launch: Launch, shoot: Sho
         await tile(organiser, "Trạm y tế 7").get_by_test_id("wall-press").click()
         await moves(organiser, '[data-testid="cue-video"]', 1)
         await shoot(organiser, "wall-1920")
+        await organiser.set_viewport_size({"width": 1024, "height": 768})
+        await shoot(organiser, "wall-russian-1024")
         await points[0].leave()
         await expect(by_id(organiser, "wall-tile")).to_have_count(len(points) - 1, timeout=10_000)
