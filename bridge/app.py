@@ -26,6 +26,7 @@ from bridge.dicomweb import DicomWeb, Imaging, SendingDesk, open_imaging
 from bridge.doors import RoomDoors
 from bridge.eventapi import EventApi
 from bridge.eventapi import Parts as EventParts
+from bridge.gauges import Gauges
 from bridge.guard import BadTokens, Clients, Handler, errors_middleware, security_headers
 from bridge.health import Health
 from bridge.http import Api
@@ -208,6 +209,7 @@ async def running(settings: Settings) -> AsyncIterator[Server]:
             _keep_going("certificate", lambda: _watch_certificate(tls)),
             _keep_going("library", library.run),
             _keep_going("walls", wall.run),
+            _keep_going("load", lambda: _watch_load(rooms, metrics, engine)),
             _keep_going("attendance", launch.attendance.run),
             _keep_going("line checks", line_checks.run),
             _keep_going("imaging", imaging.run),
@@ -438,6 +440,17 @@ async def _keep_house(health: Health, newcomers: _Newcomers, runner: web.AppRunn
         health.watch()
         newcomers.send_away(runner.server, time.monotonic())
         await asyncio.sleep(HOUSEKEEPING_S)
+
+
+async def _watch_load(rooms: Rooms, metrics: Metrics, engine: Engine) -> None:
+    def relay_cpu_us() -> int | None:
+        relay = _relay_stats(engine)
+        return None if relay is None else relay.thread_cpu_us
+
+    gauges = Gauges(lambda: metrics.loop_lag.usual_s, relay_cpu_us)
+    while True:
+        await asyncio.sleep(HOUSEKEEPING_S)
+        rooms.note_load(gauges.read())
 
 
 async def _watch_certificate(tls: Tls | None) -> None:

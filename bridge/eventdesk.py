@@ -15,6 +15,7 @@ from bridge.eventstate import EventState, Question
 from bridge.forwarding import Forwarding
 from bridge.ids import ParticipantId, Role, SessionId
 from bridge.livesession import LiveSession, require_moderator
+from bridge.load import Load
 from bridge.lobby import Lobby
 from bridge.media.contract import Source
 from bridge.participant import Participant
@@ -28,7 +29,8 @@ LOBBY_LISTED = 600
 class EventDesk:
     """The events among the sessions of this server."""
 
-    def __init__(self, lobby: Lobby, forwarding: Forwarding, now_ms: Callable[[], int]) -> None:
+    def __init__(self, lobby: Lobby, forwarding: Forwarding, now_ms: Callable[[], int], load: Load) -> None:
+        self._load = load
         self._lobby = lobby
         self._forwarding = forwarding
         self._now_ms = now_ms
@@ -38,6 +40,11 @@ class EventDesk:
         session = self._lobby.find(id)
         if session is not None:
             session.tell_to(_moderators(session), messages.AgendaChanged(version=version))
+
+    def load_changed(self, session: LiveSession) -> None:
+        """The server is nearer to its limit, or further from it."""
+        if session.event is not None:
+            self._tell_desk(session, session.event)
 
     # Who is next
 
@@ -240,7 +247,7 @@ class EventDesk:
     def _desk_news(self, session: LiveSession, event: EventState) -> bytes:
         knocks = () if session.door is None else islice(session.door.in_lobby.values(), LOBBY_LISTED)
         waiting = tuple(knock.to_wire() for knock in knocks)
-        return messages.encode(messages.DeskChanged(cue=event.cue, waiting=waiting, load="calm"))
+        return messages.encode(messages.DeskChanged(cue=event.cue, waiting=waiting, load=self._load.level))
 
     def _tell_asker(self, session: LiveSession, event: EventState, question: Question) -> None:
         asker = session.people.get(question.participant)

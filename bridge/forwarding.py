@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import structlog
 
@@ -46,6 +47,8 @@ class Forwarding:
         self._wiring = wiring
         self._errands = errands
         self._now_ms = now_ms
+        self.viewers_height: int | None = None
+        """What viewers off the stage get at most; None is no limit."""
 
     # Publishing
 
@@ -228,6 +231,9 @@ class Forwarding:
             for pub, subscription in everything
             if pub.participant != participant.id
         )
+        cap = self.viewers_height
+        if cap is not None and participant.grant.role is Role.VIEWER and not session.on_stage(participant):
+            wanted = tuple(_capped(subscription, cap) for subscription in wanted)
         if wanted == participant.wanted:
             return
         tracks = {subscription.track for subscription in wanted}
@@ -352,6 +358,11 @@ def _unsaid(
     """What is received of them by who has not said how high it shows them."""
     height = policy.UNSAID_HEIGHT[session.record.format]
     return [(pub, _subscription(pub, height)) for pub in publications]
+
+
+def _capped(subscription: Subscription, height: int) -> Subscription:
+    asked = subscription.max_height
+    return replace(subscription, max_height=height if asked is None else min(asked, height))
 
 
 def _subscription(publication: Publication, height: int | None) -> Subscription:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib.metadata
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Annotated, Protocol
+from typing import Annotated, Protocol, get_args
 
 from aiohttp import web
 from msgspec import Meta, Struct
@@ -20,7 +20,7 @@ from bridge.exchange import bearer, json_answer, read_body
 from bridge.guard import Clients
 from bridge.health import Health
 from bridge.ids import InviteId, RecordMode, Role, SessionFormat, SessionId, SessionKind
-from bridge.messages import ParticipantObject, RecordingObject
+from bridge.messages import LoadName, ParticipantObject, RecordingObject
 from bridge.store import InviteRecord, PointRecord, SessionRecord, Store
 
 ID_PATTERN = "[a-z0-9]{1,32}"
@@ -35,6 +35,7 @@ def _version() -> str:
 
 _VERSION = _version()
 
+_LOADS = get_args(LoadName)
 _INVITED_TO = ("id", "title", "kind", "format", "state", "record", "consent")
 """What who has an invite may know of its session before joining."""
 
@@ -49,6 +50,8 @@ class Counts(Protocol):
     def sessions(self) -> int: ...
     @property
     def participants(self) -> int: ...
+    @property
+    def load(self) -> int: ...
 
 
 class Live(Protocol):
@@ -159,7 +162,7 @@ class Api:
             return json_answer({"status": "failing", "version": _VERSION, "failing": failing}, 503)
         if self._live.draining:
             return json_answer({"status": "draining", "version": _VERSION}, 503)
-        return json_answer({"status": "ok", "version": _VERSION})
+        return json_answer({"status": "ok", "version": _VERSION, "load": _LOADS[self._live.counts().load]})
 
     async def get_drain(self, request: web.Request) -> web.Response:
         await self._auth.staff(bearer(request))

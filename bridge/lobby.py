@@ -20,8 +20,9 @@ from bridge.errands import Errands
 from bridge.errors import BridgeError, LimitExceeded, NotAuthorised, NotFound
 from bridge.eventdoor import Known
 from bridge.forwarding import Forwarding
-from bridge.ids import InviteId, ParticipantId, SessionId, SessionState
+from bridge.ids import InviteId, ParticipantId, Role, SessionId, SessionState
 from bridge.livesession import LiveSession
+from bridge.load import Load
 from bridge.participant import Outlet, Participant
 from bridge.recordkeeping import RecordKeeper
 from bridge.seats import choose_seat
@@ -47,6 +48,7 @@ class Lobby:
         keeper: RecordKeeper,
         errands: Errands,
         now_ms: Callable[[], int],
+        load: Load,
     ) -> None:
         self.stopping = False
         self.draining = False
@@ -58,6 +60,7 @@ class Lobby:
         self._keeper = keeper
         self._errands = errands
         self._now_ms = now_ms
+        self._server_load = load
         self._sessions: dict[SessionId, LiveSession] = {}
         self._loading: WeakValueDictionary[SessionId, asyncio.Lock] = WeakValueDictionary()
         self._resumable: dict[bytes, Participant] = {}
@@ -169,9 +172,11 @@ class Lobby:
         return session.door.known(policy.participant_id(grant.invite, seat), grant.seats == 1, digest)
 
     def check_newcomer(self, session: LiveSession, grant: Grant) -> None:
-        """Of who has not been in the session before. Raises LimitExceeded (`sessionLocked`)."""
+        """Of who has not been in the session before. Raises LimitExceeded (`sessionLocked`, `serverBusy`)."""
         if session.door is not None and session.door.locked:
             raise LimitExceeded("Nobody new is let into this session.", "sessionLocked")
+        if grant.role is Role.VIEWER and self._server_load.level == "full":
+            raise LimitExceeded("The server is at its limit and takes no more viewers now.", "serverBusy")
 
     def check_door(
         self, session: LiveSession, grant: Grant, resume_token: str | None, admitted: bool

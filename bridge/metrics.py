@@ -190,6 +190,14 @@ class _Live(Collector):
         yield GaugeMetricFamily("bridge_sessions", "Sessions with somebody in them.", value=rooms.sessions)
         yield GaugeMetricFamily("bridge_participants", "Connected participants.", value=rooms.participants)
         yield GaugeMetricFamily("bridge_tracks", "Published tracks.", value=rooms.tracks)
+        yield GaugeMetricFamily(
+            "bridge_waiting", "Who waits to come into an event, in the queue or a lobby.", value=rooms.waiting
+        )
+        yield GaugeMetricFamily(
+            "bridge_load_level",
+            "How near its limit the server is: 0 calm, 1 strained, 2 full (no more viewers).",
+            value=rooms.load,
+        )
         recordings = self._recordings()
         yield GaugeMetricFamily(
             "bridge_recordings", "Recordings that are being made.", value=recordings.running

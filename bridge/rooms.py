@@ -22,6 +22,7 @@ from bridge.eventdoor import Knock
 from bridge.forwarding import Forwarding, require_publishable
 from bridge.ids import InviteId, SessionId
 from bridge.livesession import LiveSession, require_moderator
+from bridge.load import VIEWERS_HEIGHT, Load, Measures
 from bridge.lobby import Lobby
 from bridge.media.contract import Description, Media, MediaEvent, Snapshots, Source
 from bridge.news import News
@@ -61,6 +62,10 @@ class Counts:
     sessions: int
     participants: int
     tracks: int
+    waiting: int = 0
+    """To come in."""
+    load: int = 0
+    """0 calm, 1 strained, 2 full."""
 
 
 class Rooms:
@@ -84,13 +89,15 @@ class Rooms:
         wiring = Wiring()
         self._forwarding = Forwarding(media, wiring, keeper, self._errands, now_ms)
         self._news = News(wiring, self._forwarding, now_ms)
-        self._lobby = Lobby(store, self._forwarding, keeper, self._errands, now_ms)
+        self.load = Load()
+        """How near its limit this server is."""
+        self._lobby = Lobby(store, self._forwarding, keeper, self._errands, now_ms, self.load)
         self._lobby.witness = Witnesses(keeper, *witnesses)
         self.records = RecordDesk(self._lobby, keeper, now_ms)
         """What participants ask of the recording."""
         self.readings = ReadingDesk(self._lobby, keeper, studies, self._errands, now_ms)
         """What they ask of reading together."""
-        self.events = EventDesk(self._lobby, self._forwarding, now_ms)
+        self.events = EventDesk(self._lobby, self._forwarding, now_ms, self.load)
         """What they ask of an event."""
         self.admission = Admission(self._lobby, store, pace or Pace(), now_ms)
         """Who waits to come in, and what moderators ask of the door."""
@@ -386,6 +393,8 @@ class Rooms:
             len(live),
             sum(p.connected for session in live for p in session.people.values()),
             sum(len(session.publications) for session in live),
+            self.admission.waiting,
+            self.load.number,
         )
 
     @property
@@ -450,6 +459,16 @@ class Rooms:
         for player in list(session.players.values()):
             if player.down_since_ms is not None and now_ms - player.down_since_ms > DEVICE_WAITS_MS:
                 self._forwarding.stop(session, player)
+
+    def note_load(self, measures: Measures) -> None:
+        """Takes what was measured; sheds what viewers can do without, or gives it back."""
+        if not self.load.note(measures, self._now_ms()):
+            return
+        self._forwarding.viewers_height = None if self.load.level == "calm" else VIEWERS_HEIGHT
+        for session in self._lobby.sessions():
+            self._forwarding.refresh(session)
+            self.events.load_changed(session)
+        _log.warning("load.changed", level=self.load.level)
 
     async def follow_media(self) -> None:
         """Takes media's news for ever."""
