@@ -401,3 +401,7 @@ fn descriptor(first: bool, picture_id: u16) -> [u8; 4] {
     let [high, low] = (0x8000 | picture_id).to_be_bytes();
     [0x80 | u8::from(first) << 4, 0x80, high, low]
 }
+
+#[cfg(test)]
+#[path = "publisher_tests.rs"]
+mod tests;

@@ -227,3 +227,7 @@ fn decrypt<'a>(
     }
     payload
 }
+
+#[cfg(test)]
+#[path = "subscriber_tests.rs"]
+mod tests;
