@@ -14,7 +14,7 @@ from playwright.async_api import Browser, Locator, Page, expect
 from bridge.client import Participant
 from tests.e2e.conftest import Launch, new_page
 from tests.e2e.looking import NEW_FRAME, moves, picture, until
-from tests.e2e.people import JOIN_TIMEOUT_MS, by_id, open_join, press_join
+from tests.e2e.people import JOIN_TIMEOUT_MS, by_id, in_session, open_join, press_join
 from tests.media.webrtc import MovingPicture
 from tests.serving import Server
 
@@ -242,3 +242,19 @@ async def test_wall_holds_many_points(server: Server, launch: Launch, shoot: Sho
         await shoot(organiser, "wall-russian-1024")
         await points[0].leave()
         await expect(by_id(organiser, "wall-tile")).to_have_count(len(points) - 1, timeout=10_000)
+
+
+async def test_who_comes_waits_at_the_door_until_let_in(server: Server, launch: Launch) -> None:
+    made = server.create_session("Khai trương", "--format", "event")
+    browser = await launch()
+    organiser = await comes(browser, made["links"]["organiser"], "Bình")
+    await open_wall(organiser)
+    await by_id(organiser, "door-lobby").check()
+    viewer = await open_join(browser, made["links"]["viewer"], "Student")
+    await by_id(viewer, "join-button").click()
+    await expect(by_id(viewer, "join-turn")).to_have_attribute("data-reason", "lobby", timeout=10_000)
+    await by_id(organiser, "lobby").locator("summary").click()
+    await expect(by_id(organiser, "waiting")).to_contain_text("Student")
+    await by_id(organiser, "admit-all").click()
+    await expect(in_session(viewer)).to_be_visible(timeout=JOIN_TIMEOUT_MS)
+    await expect(by_id(organiser, "lobby")).to_have_count(0)

@@ -26,6 +26,7 @@ import type {
   Track,
   TrackId,
   ViewSlots,
+  WaitingPerson,
 } from "./protocol";
 import type { Turn } from "./connection";
 
@@ -187,6 +188,8 @@ export interface EventFacts {
   readonly next: ReadonlySignal<boolean>;
   /** Who comes on the stage next; only moderators know. */
   readonly cue: ReadonlySignal<ParticipantId | null>;
+  /** Who waits in the lobby; only moderators know. */
+  readonly waiting: ReadonlySignal<readonly WaitingPerson[]>;
   /** Moderators: all; others: their own. The oldest first. */
   readonly questions: ReadonlySignal<readonly Question[]>;
   /** What the organisers wrote to us, until it is closed. */
@@ -205,6 +208,10 @@ export interface EventActions {
   muteOffStage(): Promise<void>;
   sendNotice(to: Audience | readonly ParticipantId[], text: string): Promise<void>;
   askQuestion(text: string): Promise<void>;
+  setDoor(lobby: boolean, locked: boolean): Promise<void>;
+  /** Without ids: all who wait. */
+  admit(waiting?: readonly string[]): Promise<void>;
+  turnAway(waiting: string): Promise<void>;
   withdrawQuestion(question: QuestionId): Promise<void>;
   pickQuestion(question: QuestionId, state: QuestionState): Promise<void>;
 }

@@ -29,6 +29,9 @@ export function eventActions(request: Request): EventActions {
       const trimmed = text.trim().slice(0, NOTICE_MAX_CHARACTERS);
       if (trimmed !== "") await tell({ type: "askQuestion", text: trimmed });
     },
+    setDoor: (lobby, locked) => tell({ type: "setDoor", lobby, locked }),
+    admit: (waiting) => tell({ type: "admit", ...(waiting === undefined ? {} : { waiting }) }),
+    turnAway: (waiting) => tell({ type: "turnAway", waiting }),
     withdrawQuestion: (question) => tell({ type: "withdrawQuestion", question }),
     pickQuestion: (question, state) => tell({ type: "pickQuestion", question, state }),
   };

@@ -2,7 +2,7 @@
 // Knows neither the connection nor the pages; in a consult it stays as it begins.
 
 import { batch, signal } from "@preact/signals";
-import type { Change, LowerThird, News, Notice, ParticipantId, Question, StageLayout } from "../protocol";
+import type { Change, LowerThird, News, Notice, ParticipantId, Question, StageLayout, WaitingPerson } from "../protocol";
 
 /** Who is away from the screen reads the newest ones. */
 const NOTICES_KEPT = 10;
@@ -16,6 +16,7 @@ export class EventRoom {
   readonly shown = signal<Question | null>(null);
   readonly next = signal(false);
   readonly cue = signal<ParticipantId | null>(null);
+  readonly waiting = signal<readonly WaitingPerson[]>([]);
   readonly questions = signal<readonly Question[]>([]);
   readonly messages = signal<readonly Notice[]>([]);
   readonly points = signal(0);
@@ -33,7 +34,10 @@ export class EventRoom {
         });
         break;
       case "deskChanged":
-        this.cue.value = news.cue;
+        batch(() => {
+          this.cue.value = news.cue;
+          this.waiting.value = news.waiting;
+        });
         break;
       case "questionsChanged":
         this.questions.value = [...news.questions].sort((a, b) => a.askedAt - b.askedAt);

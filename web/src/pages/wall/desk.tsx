@@ -11,6 +11,7 @@ import { from } from "../session/eventbands";
 import { RecordingSign } from "../session/recording";
 import { PersonLine } from "../session/strip";
 import { pictureName } from "../session/stage";
+import { Door, Lobby } from "./door";
 import { LowerThirdEditor } from "./lowerthird";
 import { MessagesTab, QuestionsTab } from "./talk";
 import { STAGE_MAX } from "./wall";
@@ -26,6 +27,7 @@ export function Desk({ wall }: { readonly wall: Wall }): JSX.Element {
       <RecordingSign room={wall.room} />
       <Next wall={wall} />
       <Undo wall={wall} />
+      <Lobby wall={wall} />
       <div class="desk-tabs" role="group" aria-label={t("wall.desk")}>
         {TABS.map((one) => (
           <button key={one} type="button" class="button small" data-testid={`tab-${one}`} aria-pressed={tab === one} onClick={() => (wall.tab.value = one)}>
@@ -144,6 +146,7 @@ function StageTab({ wall }: { readonly wall: Wall }): JSX.Element {
         ))}
       </ul>
       <LowerThirdEditor wall={wall} />
+      <Door wall={wall} />
       <button type="button" class="button" data-testid="mute-off-stage" onClick={() => ask(client.muteOffStage())}>
         <Icon name="microphoneOff" />
         {t("wall.muteOffStage")}
