@@ -302,6 +302,39 @@ async def test_compares_side_by_side_at_the_same_place(
 
 
 @pytest.mark.alone
+async def test_a_study_that_still_arrives_grows_on_the_page(browser: Browser, reading: Reading) -> None:
+    study, series = generate_uid(), generate_uid()
+    objects = box_in_air(study, series)
+    reading.send(*objects[:8])
+    page = await opened(browser, reading, study)
+    await expect(page.get_by_test_id("corner-where")).to_contain_text("1 of 8")
+    reading.send(*objects[8:20])
+    await expect(page.get_by_test_id("corner-where")).to_contain_text("of 20", timeout=9_000)
+    reading.send(*objects[20:])
+    await expect(page.get_by_test_id("corner-where")).to_contain_text("of 40", timeout=9_000)
+
+
+async def test_an_earlier_study_of_the_patient_is_found_and_of_nobody_else(
+    browser: Browser, reading: Reading, shoot: Shoot
+) -> None:
+    study, earlier = generate_uid(), generate_uid()
+    reading.send(*box_in_air(study, StudyDate="20261120", PatientID="N-1"))
+    page = await opened(browser, reading, study)
+    await page.keyboard.press("c")
+    await expect(page.get_by_test_id("compare-note")).to_contain_text("no earlier study of this patient")
+    reading.send(*box_in_air(generate_uid(), StudyDate="20260601", PatientID="N-2")[:3])
+    reading.send(*box_in_air(earlier, StudyDate="20260301", PatientID="N-1")[:20])
+    await page.keyboard.press("c")
+    line = page.get_by_test_id("study-line").nth(1)
+    await expect(line).to_have_attribute("data-study", earlier)
+    await until(page, IS_SHARP, 1)
+    await page.get_by_test_id("study-choose").click()
+    await expect(page.get_by_test_id("study-choice")).to_have_count(2)
+    await page.keyboard.press("Escape")
+    await expect(page.get_by_test_id("study-choices")).to_have_count(0)
+    await shoot(page, "reader-earlier")
+
+
 async def test_an_ultrasound_loop_runs_at_its_own_rate(
     browser: Browser, reading: Reading, shoot: Shoot
 ) -> None:
@@ -450,6 +483,17 @@ async def test_fits_every_screen(
     cells = await page.locator(".reader-cells").bounding_box()
     assert cells is not None
     assert cells["width"] * cells["height"] > (0.75 if width > 1000 else 0.6) * width * height
+    # One row of tools; the others come over the picture, which stays where it is.
+    tools = await page.locator(".reader-tools").bounding_box()
+    assert tools is not None
+    assert tools["height"] < 64
+    if await page.get_by_test_id("reader-more").count() > 0:
+        await page.get_by_test_id("reader-more").click()
+        await shoot(page, f"reader-{width}-more")
+        assert await page.evaluate(MISFITS) == []
+        assert await page.locator(".reader-cells").bounding_box() == cells
+        await page.get_by_test_id("reader-reset").click()
+        await expect(page.get_by_test_id("reader-tools-more")).to_have_count(0)
 
 
 MISFITS = """

@@ -12,7 +12,7 @@ import numpy as np
 import pydicom
 import pytest
 from PIL import Image
-from playwright.async_api import Page, expect
+from playwright.async_api import Page, Route, expect
 from pydicom.data import get_testdata_file
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.sequence import Sequence
@@ -289,6 +289,44 @@ async def test_an_ecg_stays_legible_on_a_telephone(reading: Reading, launch: Lau
     assert (await sheet(page)).px_per_mm == pytest.approx(96 / 25.4)
     # The paper scrolls, the page does not.
     assert await page.evaluate("() => document.documentElement.scrollWidth") <= 360
+
+
+async def test_over_a_curve_no_tools_of_pictures_are_offered(
+    reading: Reading, launch: Launch, shoot: Shoot
+) -> None:
+    dataset = pydicom.dcmread(get_testdata_file("waveform_ecg.dcm"))
+    page = await opened(launch, reading.send(dataset), "wave-sheet", width=1280, height=800)
+    await expect(by_id(page, "reader-layout")).to_be_visible()
+    await expect(by_id(page, "reader-compare")).to_be_visible()
+    for tool in ("reader-tool-scroll", "reader-tool-length", "reader-window", "reader-invert", "reader-more"):
+        await expect(by_id(page, tool)).to_have_count(0)
+    # Its tile has a sign: there is no picture of it.
+    await expect(by_id(page, "reader-tile").locator('.icon[data-name="curve"]')).to_be_visible()
+    await shoot(page, "reading-ecg-tools")
+
+
+async def test_what_did_not_come_to_show_a_curve_can_be_asked_for_again(
+    reading: Reading, launch: Launch
+) -> None:
+    link = reading.send(steps())
+    page = await new_page(await launch(devices=False))
+    broken: list[str] = []
+
+    async def on_asset(route: Route) -> None:
+        response = await route.fetch()
+        if b"wave-sheet" in await response.body() and not broken:
+            broken.append(route.request.url)
+            await route.abort()
+        else:
+            await route.fulfill(response=response)
+
+    await page.route("**/*.js", on_asset)
+    await page.goto(link)
+    lost = by_id(page, "reader-waveform").get_by_role("alert")
+    await expect(lost).to_contain_text("did not come")
+    assert len(broken) == 1
+    await lost.get_by_role("button").click()
+    await expect(by_id(page, "wave-sheet")).to_be_visible()
 
 
 async def test_a_screen_is_measured_with_a_bank_card(reading: Reading, launch: Launch, shoot: Shoot) -> None:

@@ -35,6 +35,12 @@ export function StudyChooser(props: ChooserProps): JSX.Element {
     isOpen.value = false;
     button.current?.focus();
   };
+  const onEscape = (event: KeyboardEvent): void => {
+    if (event.key !== "Escape" || !isOpen.peek()) return;
+    event.preventDefault();
+    event.stopPropagation();
+    close();
+  };
   return (
     <>
       <button
@@ -44,11 +50,12 @@ export function StudyChooser(props: ChooserProps): JSX.Element {
         data-testid="study-choose"
         aria-expanded={isOpen.value}
         aria-controls={list}
-        aria-label={`${t("reader.studies.choose")}: ${dayOf(shown)} ${aboutOf(shown)}`}
+        onKeyDown={onEscape}
         onClick={() => (isOpen.value = !isOpen.peek())}
       >
         <strong>{dayOf(shown)}</strong>
         <span>{t(`reader.when.${whenOf(shown, read, kin)}`)}</span>
+        <span class="unseen">{t("reader.studies.choose")}</span>
         <Icon name="down" />
       </button>
       {isOpen.value && (
@@ -58,12 +65,7 @@ export function StudyChooser(props: ChooserProps): JSX.Element {
           role="group"
           aria-label={t("reader.studies.choose")}
           data-testid="study-choices"
-          onKeyDown={(event) => {
-            if (event.key !== "Escape") return;
-            event.preventDefault();
-            event.stopPropagation();
-            close();
-          }}
+          onKeyDown={onEscape}
         >
           <Choices {...props} onClose={close} />
         </div>

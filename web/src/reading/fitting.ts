@@ -12,11 +12,13 @@ export function useFitting(things: string): readonly [RefObject<HTMLDivElement>,
   const row = useRef<HTMLDivElement>(null);
   const fitting = useSignal(Infinity);
   const spoken = language.value;
+  // What is measured is what was drawn, not what will be.
+  const isAllThere = fitting.value === Infinity;
   useLayoutEffect(() => {
     fitting.value = Infinity;
   }, [things, spoken, fitting]);
   useLayoutEffect(() => {
-    if (fitting.value === Infinity && row.current) fitting.value = countFitting(row.current);
+    if (isAllThere && row.current) fitting.value = countFitting(row.current);
   });
   useEffect(() => {
     const element = row.current;
