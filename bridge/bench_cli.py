@@ -44,6 +44,10 @@ def event(
         int, typer.Option(min=0, max=1080, help="In what height everybody sees the first of the stage.")
     ] = 540,
     other_height: Annotated[int, typer.Option(min=0, max=1080, help="In what height the others.")] = 136,
+    storms: Annotated[
+        int,
+        typer.Option(min=1, max=100, help="How often viewers come; but the last time they leave at once."),
+    ] = 1,
     points_watch: Annotated[
         bool, typer.Option("--points-watch/--points-only-send", help="Whether points see the stage, too.")
     ] = True,
@@ -61,6 +65,7 @@ def event(
         seconds=seconds,
         speaking=speaking,
         points_watch=points_watch,
+        storms=storms,
         heights=Heights(main_height, other_height),
     )
     _allow_sockets(SOCKETS_EACH * (points + viewers) + 1000)

@@ -41,6 +41,8 @@ class Wish:
     seconds: float = 60.0
     speaking: int = 2
     points_watch: bool = True
+    storms: int = 1
+    """How often the viewers come; all but the last time they leave again at once."""
     reel_s: int = reel.REEL_S
     heights: Heights = field(default_factory=Heights)
 
@@ -72,6 +74,8 @@ class Course:
     firsts_s: list[float | None]
     wholes_s: list[float | None]
     dropped_out: int
+    memories_bytes: list[int]
+    """The server's memory before any viewer came, and after each of the storms that left again."""
     asked: Counter[int]
     layers_wanted: Counter[str]
     errors: list[str]
@@ -122,8 +126,9 @@ class _Event:
             await organiser.request("giveFloor", participant=point.id)
         self._say(f"{len(here[: wish.stage])} points on the stage, {wish.speaking} of them speak")
         await asyncio.sleep(SETTLE_S)
+        memories_bytes = await self._come_and_go(tokens["viewer"])
         before_storm = await self._moment()
-        viewers = [self._member(tokens["viewer"], f"Viewer {n + 1}", "viewer") for n in range(wish.viewers)]
+        viewers = self._viewers(tokens["viewer"])
         await self._come(viewers, wish.storm_s, "viewers")
         await asyncio.sleep(SETTLE_S)
         after_storm = await self._moment()
@@ -145,6 +150,7 @@ class _Event:
             [m.coming.joined_s - m.coming.begun_s for m in viewers if m.coming.joined_s is not None],
             *_pictures(viewers),
             dropped_out,
+            memories_bytes,
             Counter(height for member in points + viewers for height in member.pictures().values()),
             Counter("+".join(p.layers_wanted) if p.layers_wanted is not None else "not said" for p in here),
             [code for member in (organiser, *points, *viewers) for code in member.errors],
@@ -187,6 +193,21 @@ class _Event:
             speaking=speaking,
             watching=watching,
         )
+
+    def _viewers(self, token: str) -> list[Member]:
+        return [self._member(token, f"Viewer {n + 1}", "viewer") for n in range(self._wish.viewers)]
+
+    async def _come_and_go(self, token: str) -> list[int]:
+        """All storms but the last."""
+        memories_bytes = [(await self._moment()).server.memory_bytes]
+        for number in range(1, self._wish.storms):
+            self._say(f"storm {number} of {self._wish.storms}")
+            viewers = self._viewers(token)
+            await self._come(viewers, self._wish.storm_s, "viewers")
+            await self._leave(viewers)
+            await asyncio.sleep(SETTLE_S)
+            memories_bytes.append((await self._moment()).server.memory_bytes)
+        return memories_bytes
 
     async def _come(self, members: Sequence[Member], within_s: float, name: str) -> None:
         """All set out within this time, evenly; returns when all are in or given up."""

@@ -69,7 +69,7 @@ def figures(course: Course) -> Figures:
     # Who never saw a picture has not joined.
     dark = sum(first is None for first in course.firsts_s) if course.wish.stage else 0
     firsts = [first if first is not None else math.inf for first in course.firsts_s]
-    grown = course.after_storm.server.memory_bytes - course.before_storm.server.memory_bytes
+    grown = course.after_storm.server.memory_bytes - course.memories_bytes[0]
     return Figures(
         failed_joins=max(len(course.failed), dark),
         loss=loss(course),
@@ -150,6 +150,10 @@ def table(course: Course) -> list[str]:
         ("transit, p50 / p99", f"{made.transit_p50_ms} / {made.transit_p99_ms} ms"),
         ("event loop, p99", f"{made.loop_lag_p99_ms} ms late"),
         ("memory for a viewer", f"{made.kb_per_viewer} kB"),
+        (
+            "before viewers, after earlier storms",
+            " ".join(f"{size / 1e6:.0f}" for size in course.memories_bytes),
+        ),
         ("server's memory", f"{course.end.server.memory_bytes / 1e6:.0f} MB"),
         ("loader", ""),
         (

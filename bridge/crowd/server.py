@@ -26,6 +26,8 @@ START_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 20.0
 LOOK_EVERY_S = 0.1
 HOST = "127.0.0.1"
+CAPACITY_LIMIT = 10_000
+"""The most that a server can be set to: what is measured is another limit."""
 _STATISTICS_TIMEOUT_S = 10.0
 _RELAY_CPU = "bridge_relay_cpu_seconds_total"
 _STAFF_LINK = re.compile(r"Make sessions +http\S+#(\S+)")
@@ -139,6 +141,7 @@ async def measured_server(http: aiohttp.ClientSession) -> AsyncIterator[Measured
             "media_host": HOST,
             "media_port": str(media_port),
             "public_url": address,
+            "capacity_limit": str(CAPACITY_LIMIT),
             "log_format": "json",
             "log_level": "warning",
         }
