@@ -287,7 +287,7 @@ class CrowdCounts:
     """Came before our half of the DTLS handshake was through; `strange` belongs to no track."""
     strange: int
     checked: int
-    """Decrypted and authenticated: all of a track until its first frame is whole, then one in sixteen; `wrong` failed."""
+    """Decrypted and authenticated: all of a track until a frame is whole, then one in sixteen; `wrong` failed."""
     wrong: int
     sent: int
     sent_bytes: int
@@ -325,7 +325,7 @@ class Crowd:
     def close(self) -> None:
         """Stops the thread and closes the sockets; may be repeated."""
     def add(self, peer: int, host: str, port: int, ufrag: str, pwd: str, local_ufrag: str) -> None:
-        """A new member, with the relay's address and ICE credentials. Raises OSError where there is no socket for it."""
+        """A new member, with the relay's address and credentials. Raises OSError where there is no socket for it."""
     def remove(self, peer: int) -> None: ...
     def send_dtls(self, peer: int, datagram: bytes) -> None: ...
     def set_keys(self, peer: int, profile: Profile, local: bytes, remote: bytes) -> None:
@@ -338,7 +338,7 @@ class Crowd:
         audio: tuple[str, int, int] | None = None,
         video: tuple[str, int, int, Sequence[tuple[str, int, int]]] | None = None,
     ) -> None:
-        """`audio`: mid, payload type, SSRC; `video`: mid, payload type, that of RTX, layers as (rid, SSRC, RTX SSRC)."""
+        """`audio`: mid, payload type, SSRC; `video`: mid, payload type, RTX's, layers as (rid, SSRC, RTX SSRC)."""
     def set_layers(self, peer: int, rids: Sequence[str]) -> None:
         """Only these layers are sent from now on; at first all are."""
     def set_speaking(self, peer: int, speaking: bool) -> None:

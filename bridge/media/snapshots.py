@@ -1,4 +1,4 @@
-"""Still pictures of live tracks: taps one until a keyframe of its lowest layer is whole, and has that decoded elsewhere.
+"""Still pictures of live tracks: taps one until a keyframe of its lowest layer is whole; it is decoded elsewhere.
 
 Implements `contract.Snapshots`. Nothing is decoded here: a keyframe is bytes from a stranger.
 """
