@@ -43,12 +43,13 @@ def read_metrics(server: Server) -> Reading:
 def quantile_ms(before: Histogram, after: Histogram, share: float) -> float:
     """Of what came between two readings, linear within a bucket. Raises ValueError if nothing did."""
     bounds = sorted(after)
-    total = after[bounds[-1]] - before[bounds[-1]]
+    # A server that has just begun has counted nothing yet.
+    total = after[bounds[-1]] - before.get(bounds[-1], 0)
     if total == 0:
         raise ValueError("nothing was counted")
     low_s = below = 0.0
     for bound_s in bounds:
-        upto = after[bound_s] - before[bound_s]
+        upto = after[bound_s] - before.get(bound_s, 0)
         if upto >= share * total:
             high_s = bound_s if bound_s != float("inf") else 2 * low_s
             return round(1000 * (low_s + (high_s - low_s) * (share * total - below) / (upto - below)), 3)

@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from playwright.async_api import Page
+from playwright.async_api import Error, Page
 
 FRAMES_JS = """
 async ([selector, seconds]) => {
@@ -102,10 +102,20 @@ class Seen:
 FOCUSED_JS = "() => document.activeElement?.outerHTML.slice(0, 200)"
 
 
+async def _holds(page: Page, true: str, argument: object) -> bool:
+    """A page that is being loaded anew at this moment holds nothing yet."""
+    try:
+        return bool(await page.evaluate(true, argument))
+    except Error as error:
+        if "Execution context was destroyed" not in error.message:
+            raise
+        return False
+
+
 async def until(page: Page, true: str, argument: object = None, timeout_s: float = 15.0) -> None:
     """Waits until a function of the page is true. Playwright's own waiting needs `eval`, which the page forbids."""
     deadline_s = time.monotonic() + timeout_s
-    while not await page.evaluate(true, argument):
+    while not await _holds(page, true, argument):
         if time.monotonic() >= deadline_s:
             focused = await page.evaluate(FOCUSED_JS)
             raise AssertionError(f"not within {timeout_s} s: {true} {argument}; the focus is on {focused}")

@@ -107,14 +107,17 @@ def box_in_air(study: str, series: str = "", **changes: object) -> list[bytes]:
 
 
 async def opened(
-    browser: Browser, reading: Reading, study: str, width: int = 1280, height: int = 800
+    browser: Browser, reading: Reading, study: str, width: int = 1280, height: int = 800, *, pictures: int = 0
 ) -> Page:
+    """With its first picture; with all of them to scroll through if it is said how many `pictures` they are."""
     page = await new_page(browser, width, height)
     faults: list[str] = []
     page.on("pageerror", lambda error: faults.append(str(error)))
     page.on("console", lambda said: faults.append(said.text) if said.type == "error" else None)
     await page.goto(reading.link(study))
     await until(page, IS_SHARP, 0)
+    if pictures:
+        await expect(page.get_by_test_id("reader")).to_have_attribute("data-total", str(pictures))
     assert faults == []
     return page
 
@@ -187,7 +190,7 @@ async def test_a_ct_is_found_opened_and_scrolled(browser: Browser, reading: Read
 async def test_windows_change_what_is_seen(browser: Browser, reading: Reading) -> None:
     study = generate_uid()
     reading.send(*box_in_air(study))
-    page = await opened(browser, reading, study)
+    page = await opened(browser, reading, study, pictures=SLICES)
     await page.keyboard.press("PageDown")
     await page.keyboard.press("PageDown")
     await until(page, IS_SHARP, 0)
@@ -212,7 +215,7 @@ async def test_measures_in_millimetres_and_hounsfield_units(
 ) -> None:
     study = generate_uid()
     reading.send(*box_in_air(study))
-    page = await opened(browser, reading, study)
+    page = await opened(browser, reading, study, pictures=SLICES)
     await page.keyboard.press("PageDown")
     await page.keyboard.press("PageDown")
     await until(page, IS_SHARP, 0)
@@ -251,7 +254,7 @@ async def test_measures_in_millimetres_and_hounsfield_units(
 async def test_planes_through_a_volume(browser: Browser, reading: Reading, shoot: Shoot) -> None:
     study = generate_uid()
     reading.send(*box_in_air(study))
-    page = await opened(browser, reading, study)
+    page = await opened(browser, reading, study, pictures=SLICES)
     await page.get_by_test_id("reader-layout").select_option("mpr")
     await until(page, ALL_SHARP)
     # The box's middle lies at 19.5 mm: the middle of the slices, left of and above the middle of each.
@@ -473,7 +476,7 @@ async def test_fits_every_screen(
 ) -> None:
     study = generate_uid()
     reading.send(*box_in_air(study, SeriesNumber=1))
-    page = await opened(browser, reading, study, width, height)
+    page = await opened(browser, reading, study, width, height, pictures=SLICES)
     await page.keyboard.press("PageDown")
     await page.keyboard.press("PageDown")
     await until(page, IS_SHARP, 0)
@@ -515,7 +518,7 @@ async def test_reads_without_graphics_and_says_what_needs_them(
     study = generate_uid()
     reading.send(*box_in_air(study))
     browser = await launch("--disable-3d-apis", devices=False)
-    page = await opened(browser, reading, study)
+    page = await opened(browser, reading, study, pictures=SLICES)
     await page.keyboard.press("PageDown")
     await page.keyboard.press("PageDown")
     await until(page, IS_SHARP, 0)

@@ -6,6 +6,7 @@ import json
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
@@ -101,7 +102,7 @@ def test_who_stops_an_export_finds_nothing_half_written(
     server: Server, tmp_path: Path, command: str, number: signal.Signals, is_there: bool
 ) -> None:
     study = "1.2.826.0.1.3680043.8.498.95"
-    many = [ct_slice(each, study, study + ".1", side=256) for each in range(1, 201)]
+    many = [ct_slice(each, study, study + ".1", side=512) for each in range(1, 201)]
     assert Web(server, staff_token(server)).send(*many).status_code == 200
     server.stop()
     folder = tmp_path / "out"
@@ -115,7 +116,10 @@ def test_who_stops_an_export_finds_nothing_half_written(
         stderr=subprocess.PIPE,
     )
     try:
-        until(lambda: len(list(folder.rglob("I*"))) > 3, "it is being written")
+        deadline_s = time.monotonic() + 60
+        # Without a pause: it is over within a moment.
+        while not any(folder.rglob("I*")):
+            assert time.monotonic() < deadline_s, "it is being written"
         process.send_signal(number)
         said, wrong = process.communicate(timeout=30)
     finally:
