@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import resource
 import signal
 import sys
@@ -46,6 +47,9 @@ async def _serve(settings: Settings, demo: bool) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stopped.set)
     async with running(settings) as server:
+        # What was loaded stays: collections look only at what came since, which makes them short and soon.
+        gc.collect()
+        gc.freeze()
         loop.add_signal_handler(signal.SIGHUP, _hang_up, server)
         if demo:
             async with _demo_clinic(server) as hub:
