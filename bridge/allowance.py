@@ -24,6 +24,10 @@ class Allowance:
             raise LimitExceeded(text)
         self._left -= amount
 
+    def is_whole(self, now_ms: int) -> bool:
+        """Nothing is spent of it any more: a new one is as good."""
+        return self._left + max(0, now_ms - self._counted_ms) * self._per_s / 1000 >= self._burst
+
     def give_back(self) -> None:
         """What was spent last does not count here after all."""
         self._left = min(self._burst, self._left + 1)

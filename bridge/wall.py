@@ -139,6 +139,10 @@ class Wall:
         except BridgeError as error:
             wall.due_ms[who] = self._now_ms() + AFTER_FAILURE_MS
             _log.debug("wall.no_picture", participant=who, code=error.code)
+        except Exception:
+            # Whatever it is, it is one point's: nobody waits for this task, and the others' pictures go on.
+            wall.due_ms[who] = self._now_ms() + AFTER_FAILURE_MS
+            _log.exception("wall.failed", participant=who)
         else:
             wall.number += 1
             wall.stills[who] = Still(who, wall.number, self._now_ms(), jpeg)

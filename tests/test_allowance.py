@@ -39,3 +39,12 @@ def test_a_clock_that_stands_still_or_goes_back_gives_nothing() -> None:
     with pytest.raises(LimitExceeded) as refused:
         allowance.spend(4000, "Too many.")
     assert (refused.value.code, refused.value.text) == ("tooMany", "Too many.")
+
+
+def test_it_is_whole_again_after_a_while() -> None:
+    allowance = Allowance(burst=2, per_s=1.0, now_ms=0)
+    assert allowance.is_whole(0)
+    allowance.spend(0, "too much")
+    allowance.spend(0, "too much")
+    assert not allowance.is_whole(1_999)
+    assert allowance.is_whole(2_000)

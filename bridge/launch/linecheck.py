@@ -109,8 +109,9 @@ class LineChecks:
             await self.sweep()
 
     async def sweep(self) -> None:
-        """Ends those whose time is over."""
+        """Ends those whose time is over, and forgets links that began none for long."""
         now_ms = self._now_ms()
+        self._begun = {invite: begun for invite, begun in self._begun.items() if not begun.is_whole(now_ms)}
         await asyncio.gather(*(self._end(c) for c in [*self._checks.values()] if now_ms >= c.ends_at_ms))
 
     async def close(self) -> None:
