@@ -283,10 +283,20 @@ async def test_no_export_is_made_of_what_is_shredded_meanwhile(
         kept, monkeypatch, "bridge.recordings.export.movies._side_by_side", asked
     )
     assert answer == (404, "notFound")
-    assert [line[2] for line in kept.audited() if line[0] == "objectExported"] == [1, 8]
+    await exports_audited(kept, 1, 8)
 
 
 # --- exports -------------------------------------------------------------------------------------------------------
+
+
+async def exports_audited(kept: Kept, *outcomes: int) -> list[tuple[str, str, int, dict[str, Any]]]:
+    """The lines of exports, as soon as they end as given: the last is written when the answer has gone out."""
+
+    def lines() -> list[tuple[str, str, int, dict[str, Any]]]:
+        return [line for line in kept.audited() if line[0] == "objectExported"]
+
+    await until(lambda: [line[2] for line in lines()] == list(outcomes))
+    return lines()
 
 
 async def exported(kept: Kept, query: str, token: str | None = None) -> tuple[int, dict[str, str], bytes]:
@@ -314,7 +324,7 @@ async def test_an_export_holds_every_track(kept: Kept) -> None:
         len(part.frames) for part in kept.made.of(kept.made.tracks[1].participant, "camera")
     ) + sum(len(part.frames) for part in kept.made.of(kept.made.tracks[3].participant, "ultrasound"))
     who = f"invite:{kept.session.invites[Role.HUB].id}"
-    assert [line for line in kept.audited() if line[0] == "objectExported"] == [
+    assert await exports_audited(kept, 1, 0) == [
         ("objectExported", who, 1, {"format": "mkv"}),
         ("objectExported", who, 0, {"format": "mkv", "sizeBytes": len(content)}),
     ]
@@ -335,7 +345,7 @@ async def test_an_export_that_cannot_be_says_so_and_not_with_half_a_file(kept: K
     await kept.house.server.library.break_off()
     stopped = await kept.house.code("GET", f"{kept.path}/export?format=mkv", kept.staff)
     assert stopped == (503, "shuttingDown")
-    assert [line[2] for line in kept.audited() if line[0] == "objectExported"] == [1, 8]
+    await exports_audited(kept, 1, 8)
 
 
 async def test_who_goes_away_in_the_midst_of_an_export_blocks_nobody(
@@ -354,7 +364,7 @@ async def test_who_goes_away_in_the_midst_of_an_export_blocks_nobody(
             assert time.monotonic() < deadline_s
     while (await exported(kept, "format=mkv"))[0] != 200:
         assert time.monotonic() < deadline_s
-    assert 8 in [line[2] for line in kept.audited() if line[0] == "objectExported"]
+    await until(lambda: 8 in [line[2] for line in kept.audited() if line[0] == "objectExported"])
 
 
 async def test_an_export_that_nobody_waits_for_any_more_is_given_up_before_its_first_byte(
@@ -379,7 +389,7 @@ async def test_an_export_that_nobody_waits_for_any_more_is_given_up_before_its_f
     assert await asyncio.to_thread(working.wait, 20)
     asked.cancel()
     assert await asyncio.to_thread(ended.wait, 20)
-    await until(lambda: [line[2] for line in kept.audited() if line[0] == "objectExported"] == [1, 8])
+    await exports_audited(kept, 1, 8)
 
 
 async def test_an_export_of_what_another_process_shreds_meanwhile_is_broken_off(
@@ -390,7 +400,7 @@ async def test_an_export_of_what_another_process_shreds_meanwhile_is_broken_off(
         await shred_when_called(
             kept, monkeypatch, "bridge.replay.export", exported(kept, "format=mkv"), after=True
         )
-    await until(lambda: [line[2] for line in kept.audited() if line[0] == "objectExported"] == [1, 8])
+    await exports_audited(kept, 1, 8)
 
 
 async def test_what_an_export_had_to_leave_out_is_counted_in_the_audit(kept: Kept) -> None:
@@ -402,7 +412,7 @@ async def test_what_an_export_had_to_leave_out_is_counted_in_the_audit(kept: Kep
     path.write_bytes(stored)
     status, _, content = await exported(kept, "format=mkv")
     assert status == 200
-    done = [line for line in kept.audited() if line[0] == "objectExported"][-1]
+    done = (await exports_audited(kept, 1, 0))[-1]
     assert done[2:] == (0, {"format": "mkv", "sizeBytes": len(content), "lostParts": 1})
 
 
