@@ -2,108 +2,34 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 import struct
 import subprocess
 import warnings
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from io import BytesIO
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 import msgspec
 import numpy as np
 import pydicom
 import pytest
 from pydicom.data import get_testdata_file
-from pydicom.dataset import Dataset, FileDataset
+from pydicom.dataset import Dataset
 from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_dataset
-from pydicom.uid import UID, generate_uid
+from pydicom.uid import UID
 
-from bridge.app import running
-from bridge.ids import Role
-from bridge.imaging.catalogue import Belonging
 from bridge.imaging.errors import DicomError
-from bridge.imaging.teaching.blanking import may_be_written_into
-from bridge.imaging.teaching.comments import without_comments
 from bridge.imaging.teaching.copying import copied
 from bridge.imaging.teaching.profile import Action, action_of
 from bridge.imaging.teaching.scrubbing import Wish
-from tests.house import House, settings_for
-from tests.imaging.corpus import ct_slice, file_of, valid
+from tests.imaging.corpus import file_of, valid
+from tests.imaging.namedstudy import KEY, SECRETS, SERIES, STUDY, copy_of, read, secret_slice
 
-KEY = bytes(range(32))
-STUDY, SERIES = "1.2.826.0.1.3680043.8.498.71", "1.2.826.0.1.3680043.8.498.72"
-WAIT_S = 40.0
 WORDS_LEAST = 4
 """Shorter values, as a sex or a number, are found in any file."""
 NAMELESS = frozenset(("CT", "MR", "US"))
-SECRETS: dict[str, str] = {
-    "PatientName": "Nguyễn^Thị Hồng",
-    "PatientID": "HN-0042-9917",
-    "PatientBirthDate": "19610217",
-    "PatientAddress": "12 phố Huế",
-    "PatientTelephoneNumbers": "+84 24 3826 0042",
-    "OtherPatientNames": "Trần^Bảo",
-    "EthnicGroup": "Kinh Bac",
-    "InstitutionName": "Bệnh viện Bạch Mai",
-    "InstitutionalDepartmentName": "Khoa Tim Mach",
-    "ReferringPhysicianName": "Lê^Văn Sáu",
-    "PerformingPhysicianName": "Phạm^Quang",
-    "OperatorsName": "Kỹ^thuật viên",
-    "AccessionNumber": "ACC-778812",
-    "StudyID": "SID-5521",
-    "StudyDescription": "CT cua chi Hong",
-    "SeriesDescription": "theo yeu cau BS Sau",
-    "ProtocolName": "Hong protocol",
-    "ImageComments": "chi Hong than",
-    "DeviceSerialNumber": "SN-99120-X",
-    "StationName": "CT-PHONG-5",
-    "StudyDate": "20240319",
-    "SeriesDate": "20240319",
-    "AcquisitionDateTime": "20240319101530.5",
-    "ContentDate": "20240319",
-    "AdmittingDiagnosesDescription": "Suy tim do ba",
-    "RequestAttributesID": "",
-}
-
-
-def secret_slice(number: int = 1, **changes: object) -> FileDataset:
-    """A slice of a CT that names a patient wherever it can."""
-    dataset = pydicom.dcmread(BytesIO(ct_slice(number, STUDY, SERIES, side=64)))
-    dataset.SpecificCharacterSet = "ISO_IR 192"
-    for name, value in SECRETS.items():
-        if value:
-            setattr(dataset, name, value)
-    request = Dataset()
-    request.RequestedProcedureID, request.ScheduledProcedureStepDescription = "RP-31337", "Hong lan 2"
-    dataset.RequestAttributesSequence = [request]
-    source = Dataset()
-    source.ReferencedSOPClassUID = dataset.SOPClassUID
-    source.ReferencedSOPInstanceUID = "1.2.3.4.5.66.777.8888"
-    dataset.SourceImageSequence = [source]
-    dataset.add_new(0x00091001, "LO", "private Hong")
-    dataset.add_new(0x00090010, "LO", "HONG CREATOR")
-    dataset.preamble = b"Hong was here".ljust(128, b"\0")
-    for name, value in changes.items():
-        setattr(dataset, name, value)
-    return dataset
-
-
-def copy_of(content: bytes, **wish: Any) -> bytes:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return copied(memoryview(content), msgspec.msgpack.encode(Wish(KEY, 7, **wish)))
-
-
-def read(content: bytes) -> FileDataset:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return pydicom.dcmread(BytesIO(content))
 
 
 def test_no_byte_of_a_copy_tells_who_it_was() -> None:
@@ -207,30 +133,6 @@ def test_dates_are_emptied_or_all_shifted_by_the_same_days() -> None:
     assert made.LongitudinalTemporalInformationModified == "MODIFIED"
 
 
-@pytest.mark.parametrize(
-    ("name", "rows"),
-    [
-        ("examples_ybr_color.dcm", 30),
-        ("JPEG2000.dcm", 20),
-        ("MR_small_RLE.dcm", 10),
-        ("SC_rgb_rle_2frame.dcm", 5),
-    ],
-)
-def test_rows_at_the_top_are_black_and_the_others_as_they_were(name: str, rows: int) -> None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        content = Path(get_testdata_file(name)).read_bytes()
-        before = read(content)
-        made = read(copy_of(content, blank_rows=rows))
-        frames = int(before.get("NumberOfFrames") or 1)
-        old, new = before.pixel_array, made.pixel_array
-        if frames == 1:
-            old, new = old[None], new[None]
-        assert made.BurnedInAnnotation == "NO"
-        assert np.array_equal(old[:, rows:], new[:, rows:])
-        assert not new[:, :rows].any()
-
-
 def long_sequence(word: str, *, implicit: bool) -> bytes:
     """A sequence longer than a VR with a short length can hold, that names somebody."""
     sequence = Dataset()
@@ -328,152 +230,12 @@ def test_a_date_that_is_shifted_keeps_nothing_but_a_time(name: str, value: str, 
     assert bool(str(read(made)[name].value or "")) is left
 
 
-def test_comments_beside_the_pixels_are_taken_out() -> None:
-    dataset = read(Path(get_testdata_file("SC_rgb_jpeg_gdcm.dcm")).read_bytes())
-    frame = next(pydicom.encaps.generate_frames(dataset.PixelData, number_of_frames=1))
-    word = b"Nguyen Thi Hong"
-    ends = [2, frame.rindex(b"\xff\xd9")]
-    for marker, at in [(marker, at) for marker in (b"\xff\xfe", b"\xff\xe1") for at in ends]:
-        spoken = frame[:at] + marker + (len(word) + 2).to_bytes(2, "big") + word + frame[at:]
-        cleaned = without_comments(spoken, BASELINE)
-        assert word not in cleaned
-        assert cleaned == without_comments(frame, BASELINE)
-        dataset.PixelData = pydicom.encaps.encapsulate([spoken])
-        with_comment = file_of(dataset)
-        assert word in with_comment
-        assert word not in copy_of(with_comment)
-
-
-def frame_of(name: str) -> tuple[FileDataset, bytes, str]:
-    dataset = read(Path(get_testdata_file(name)).read_bytes())
-    frame = next(pydicom.encaps.generate_frames(dataset.PixelData, number_of_frames=1))
-    return dataset, frame, str(dataset.file_meta.TransferSyntaxUID)
-
-
-def box(kind: bytes, content: bytes) -> bytes:
-    return (8 + len(content)).to_bytes(4, "big") + kind + content
-
-
-def in_boxes(codestream: bytes) -> bytes:
-    """A JP2 file with a header that means nothing, and what people put beside it."""
-    head = box(b"ftyp", b"jp2 \0\0\0\0jp2 ") + box(b"jp2h", box(b"res ", b"\0" * 18))
-    signature = b"\0\0\0\x0cjP  \r\n\x87\n"
-    return signature + head + box(b"xml ", WORD) + box(b"jp2c", codestream) + box(b"uuid", WORD)
-
-
-def with_tile_comment(codestream: bytes) -> bytes:
-    """One in the header of the first tile-part, whose length is told in two places."""
-    at = codestream.index(b"\xff\x90\0\x0a")
-    comment = b"\xff\x64" + (len(WORD) + 4).to_bytes(2, "big") + b"\0\1" + WORD
-    told = codestream[at + 6 : at + 10]
-    length = (int.from_bytes(told, "big") + len(comment)).to_bytes(4, "big") if any(told) else told
-    lengths = b"\xff\x55\0\x08\0\x40" + length
-    part = codestream[at : at + 6] + length + codestream[at + 10 : at + 12] + comment + codestream[at + 12 :]
-    return codestream[:at] + lengths + part
-
-
-WORD = b"Nguyen Thi Hong"
-BASELINE = "1.2.840.10008.1.2.4.50"
-
-
-@pytest.mark.parametrize(
-    ("name", "spoil"),
-    [
-        ("SC_rgb_jpeg_gdcm.dcm", lambda frame: frame + WORD),
-        ("SC_rgb_jpeg_gdcm.dcm", lambda frame: frame + frame[:2] + b"\xff\xfe\0\x11" + WORD + frame[2:]),
-        ("MR_small_jpeg_ls_lossless.dcm", lambda frame: frame + WORD),
-        ("JPEG2000.dcm", lambda frame: frame[: frame.rindex(b"\xff\xd9") + 2] + WORD),
-        ("JPEG2000.dcm", in_boxes),
-        ("JPEG2000.dcm", with_tile_comment),
-        ("693_J2KR.dcm", with_tile_comment),
-    ],
-)
-def test_nothing_stays_beside_or_behind_the_pixels(name: str, spoil: Callable[[bytes], bytes]) -> None:
-    dataset, frame, syntax = frame_of(name)
-    spoken = spoil(frame)
-    assert WORD in spoken
-    assert without_comments(spoken, syntax) == without_comments(frame, syntax)
-    before = dataset.pixel_array
-    dataset.PixelData = pydicom.encaps.encapsulate([spoken])
-    made = copy_of(file_of(dataset))
-    assert WORD not in made
-    assert np.array_equal(read(made).pixel_array, before)
-
-
-@pytest.mark.parametrize(
-    ("name", "spoil"),
-    [
-        ("SC_rgb_jpeg_gdcm.dcm", lambda frame: WORD + frame),
-        ("SC_rgb_jpeg_gdcm.dcm", lambda frame: frame[:2] + WORD + frame[2:]),
-        ("SC_rgb_jpeg_gdcm.dcm", lambda frame: frame[:2] + b"\xff\xfe\0\x01" + WORD + frame[2:]),
-        ("SC_rgb_jpeg_gdcm.dcm", lambda frame: frame[:2] + b"\xff\xf0\0\x11" + WORD + frame[2:]),
-        ("SC_rgb_jpeg_gdcm.dcm", lambda frame: frame[: frame.rindex(b"\xff\xd9")] + WORD),
-        ("SC_rgb_jpeg_gdcm.dcm", lambda frame: frame[:40]),
-        ("SC_rgb_jpeg_gdcm.dcm", lambda frame: b""),
-        ("JPEG2000.dcm", lambda frame: WORD + frame),
-        ("JPEG2000.dcm", lambda frame: frame[:2] + WORD + frame[2:]),
-        ("JPEG2000.dcm", lambda frame: frame[:2] + b"\xff\x65\0\x11" + WORD + frame[2:]),
-        ("JPEG2000.dcm", lambda frame: frame[: frame.rindex(b"\xff\xd9")] + WORD + b"\xff\xd9"),
-        ("JPEG2000.dcm", lambda frame: frame[:60]),
-        ("JPEG2000.dcm", lambda frame: in_boxes(frame).replace(b"res ", b"pclr")),
-        ("JPEG2000.dcm", lambda frame: in_boxes(frame).replace(b"jp2c", b"jp2x")),
-        ("JPEG2000.dcm", lambda frame: in_boxes(frame)[:40]),
-    ],
-)
-def test_a_picture_that_cannot_be_followed_to_its_end_is_not_copied(
-    name: str, spoil: Callable[[bytes], bytes]
-) -> None:
-    dataset, frame, syntax = frame_of(name)
-    with pytest.raises(DicomError):
-        without_comments(spoil(frame), syntax)
-    dataset.PixelData = pydicom.encaps.encapsulate([spoil(frame) or b"\0\0"])
-    with pytest.raises(DicomError):
-        copy_of(file_of(dataset))
-
-
-def test_a_picture_in_a_syntax_that_cannot_be_searched_is_not_copied() -> None:
-    with pytest.raises(DicomError, match="cannot be searched"):
-        without_comments(b"\xff\x0a" + WORD, "1.2.840.10008.1.2.4.110")
-
-
-def test_overlays_are_taken_out_also_from_between_the_bits_of_pixels() -> None:
-    dataset = secret_slice()
-    pixels = np.frombuffer(dataset.PixelData, "<u2") & 0x0FFF
-    dataset.BitsStored, dataset.HighBit, dataset.PixelRepresentation = 12, 11, 0
-    dataset.PixelData = (pixels | 0x8000).tobytes()
-    dataset.add_new(0x60000010, "US", 64)
-    dataset.add_new(0x60000011, "US", 64)
-    dataset.add_new(0x60000102, "US", 15)
-    dataset.add_new(0x60023000, "OW", b"Hong" * 4)
-    made = read(copy_of(file_of(dataset)))
-    assert made.PixelData == pixels.tobytes()
-    assert not [element for element in made if element.tag.group & 0xFF00 == 0x6000]
-
-
 def test_a_uid_that_the_table_names_is_replaced_whatever_it_is_called() -> None:
     dataset = secret_slice()
     dataset.add_new(0x0018100B, "UI", "1.2.3.4.55")
     made = read(copy_of(file_of(dataset)))
     assert made[0x0018100B].value.startswith("2.25.")
     assert made.SOPClassUID == dataset.SOPClassUID
-
-
-@pytest.mark.parametrize(
-    ("sop_class", "modality", "annotation", "refused"),
-    [
-        ("1.2.840.10008.5.1.4.1.1.2", "CT", "", False),
-        ("1.2.840.10008.5.1.4.1.1.2", "CT", "YES", True),
-        ("1.2.840.10008.5.1.4.1.1.6.1", "US", "", True),
-        ("1.2.840.10008.5.1.4.1.1.3.1", "US", "NO", False),
-        ("1.2.840.10008.5.1.4.1.1.7", "OT", "", True),
-        ("1.2.840.10008.5.1.4.1.1.7.4", "OT", "NO", False),
-        ("1.2.840.10008.5.1.4.1.1.77.1.4", "XC", "", True),
-    ],
-)
-def test_pictures_that_may_have_a_name_in_them_are_known(
-    sop_class: str, modality: str, annotation: str, refused: bool
-) -> None:
-    assert may_be_written_into(sop_class, modality, annotation) is refused
 
 
 def problems(folder: Path, name: str, content: bytes) -> set[str]:
@@ -509,100 +271,3 @@ def test_a_copy_has_no_fault_that_the_original_had_not(tmp_path: Path, name: str
     before = problems(tmp_path, "before", content)
     after = problems(tmp_path, "after", copy_of(content, shift=shift))
     assert after - before == set()
-
-
-# --- in a server -----------------------------------------------------------------------------------------------------
-
-
-@dataclass
-class Teacher:
-    house: House
-
-    async def keep(self, *objects: bytes, session: str | None = None) -> str:
-        archive = self.house.server.imaging.archive
-
-        def keep() -> str:
-            with archive.arrivals() as arrivals:
-                kept = [arrivals.keep(each) for each in objects]
-            archive.catalogue.assign(kept[0].study, Belonging(session))  # type: ignore[arg-type]
-            return kept[0].study
-
-        return await asyncio.to_thread(keep)
-
-    async def copy(self, study: str, **wish: Any) -> dict[str, Any]:
-        token = self.house.staff_token()
-        status, answer = await self.house.ask("POST", f"/api/studies/{study}/deidentify", token, json=wish)
-        assert status == 202, answer
-        async with asyncio.timeout(WAIT_S):
-            while True:
-                _, told = await self.house.ask("GET", f"/api/study-jobs/{answer['job']['id']}", token)
-                job: dict[str, Any] = told["job"]
-                if job["state"] in ("done", "failed"):
-                    return job
-                await asyncio.sleep(0.05)
-
-    async def files(self, study: str) -> list[bytes]:
-        def read_all() -> list[bytes]:
-            with self.house.server.imaging.archive.open(study) as reader:
-                return [b"".join(reader.iterate(one)) for one in reader.instances()]
-
-        return await asyncio.to_thread(read_all)
-
-
-async def test_a_copy_is_a_new_study_of_its_own_patient(tmp_path: Path) -> None:
-    report = secret_slice(9)
-    report.SOPClassUID = report.file_meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.88.11"
-    async with running(settings_for(tmp_path)) as server, aiohttp.ClientSession() as client:
-        house = House(server, client)
-        teacher = Teacher(house)
-        made = await house.make("Echo")
-        objects = [file_of(secret_slice(number)) for number in (1, 2)]
-        study = await teacher.keep(*objects, file_of(report), session=made.session.id)
-        first = await teacher.copy(study)
-        second = await teacher.copy(study, inSession=True, shiftDates=True)
-        assert (first["state"], second["state"]) == ("done", "done"), (first, second)
-        assert "Left out were 1 objects" in first["remark"]
-        catalogue = server.imaging.archive.catalogue
-        copies = [catalogue.get(job["copy"]) for job in (first, second)]
-        assert [entry.facts.patient_id for entry in copies] == ["TEACHING-1", "TEACHING-2"]
-        assert [entry.instances for entry in copies] == [2, 2]
-        assert catalogue.belonging(copies[0].id).session is None
-        assert catalogue.belonging(copies[1].id).session == made.session.id
-        for entry in copies:
-            for content in await teacher.files(entry.id):
-                assert b"Hong" not in content
-                assert STUDY.encode() not in content
-        stored = await asyncio.to_thread(
-            lambda: [path.read_bytes() for path in (tmp_path / "data").rglob("*") if path.is_file()]
-        )
-        assert len(stored) > 10
-        for word in (b"Hong", b"HN-0042", STUDY.encode(), b"TEACHING"):
-            assert not any(word in content for content in stored), word
-        hub = house.token(made, Role.HUB)
-        assert await house.code("POST", f"/api/studies/{STUDY}/deidentify", hub, json={}) == (
-            403,
-            "notAllowed",
-        )
-
-
-async def test_pictures_with_a_name_in_them_are_not_copied_unless_somebody_answers_for_it(
-    tmp_path: Path,
-) -> None:
-    dataset = secret_slice(1)
-    dataset.SOPClassUID = dataset.file_meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.7"
-    dataset.Modality = "OT"
-    async with running(settings_for(tmp_path)) as server, aiohttp.ClientSession() as client:
-        teacher = Teacher(House(server, client))
-        study = await teacher.keep(file_of(dataset), ct_slice(2, STUDY, generate_uid(), side=32))
-        refused = await teacher.copy(study)
-        assert (refused["state"], refused["error"]["code"]) == ("failed", "conflict")
-        assert "written into them" in refused["error"]["text"]
-        assert len(server.imaging.archive.catalogue.all()) == 1, "nothing was begun"
-        without = await teacher.copy(study, leaveOut=True)
-        assert (without["state"], without["done"]) == ("done", 1)
-        assert "may have a name in them" in without["remark"]
-        assert (await teacher.copy(study, looked=True))["state"] == "done"
-        blanked = await teacher.copy(study, blankRows=8)
-        assert blanked["state"] == "done"
-        for content in await teacher.files(blanked["copy"]):
-            assert not read(content).pixel_array[:8].any()
