@@ -55,10 +55,11 @@ class LineCheckApi:
         await self._checks.end(grant, _id(request))
         measured.browser = policy.clean_mark(measured.browser)
         verdict = grade(measured)
-        if grant.seats == 1:
+        keeps = grant.seats == 1
+        if keeps:
             kept = {**msgspec.to_builtins(verdict), "measured": msgspec.to_builtins(measured)}
             await self._book.keep_check(grant.session, grant.invite, self._now_ms(), kept)
-        return json_answer(verdict)
+        return json_answer({**msgspec.to_builtins(verdict), "kept": keeps})
 
     async def end(self, request: web.Request) -> web.Response:
         await self._checks.end(await self._admitted(request), _id(request))

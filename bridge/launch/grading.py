@@ -32,6 +32,7 @@ class Measured(Struct, rename="camel"):
     microphone: Device | None = None
     udp: bool | None = None
     https: bool | None = None
+    web_socket: bool | None = None
     rtt_ms: _Ms | None = None
     jitter_ms: _Ms | None = None
     loss_up: _Share | None = None
@@ -84,10 +85,15 @@ def _flaws(measured: Measured) -> Iterator[Reason]:
     for code, device in (("noCamera", measured.camera), ("noMicrophone", measured.microphone)):
         if device not in ("ok", None):
             yield Reason(code, "red", device)
-    for code, holds in (("noUdp", measured.udp), ("notSecure", measured.https)):
+    for code, holds in (
+        ("noUdp", measured.udp),
+        ("noWebSocket", measured.web_socket),
+        ("notSecure", measured.https),
+    ):
         if holds is False:
             yield Reason(code, "red", False)
-    if measured.picture is None and measured.camera == "ok":
+    # Where nothing gets through, that no picture came back says nothing more.
+    if measured.picture is None and measured.camera == "ok" and measured.udp is not False:
         yield Reason("noPicture", "amber", None)
 
 

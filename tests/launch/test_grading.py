@@ -38,6 +38,7 @@ def test_a_line_at_the_bounds_is_green() -> None:
         ({"microphone": "none"}, "noMicrophone", "red"),
         ({"udp": False}, "noUdp", "red"),
         ({"https": False}, "notSecure", "red"),
+        ({"web_socket": False}, "noWebSocket", "red"),
         ({"up_bps": 1_199_999}, "slowUp", "amber"),
         ({"up_bps": 300_000}, "slowUp", "amber"),
         ({"up_bps": 299_999}, "slowUp", "red"),
@@ -70,6 +71,11 @@ def test_the_worst_reason_comes_first_and_is_the_grade() -> None:
     assert [reason.grade for reason in verdict.reasons] == ["red", "red", "amber", "amber"]
 
 
+def test_a_line_that_nothing_gets_through_is_not_blamed_for_its_picture() -> None:
+    verdict = grade(Measured(camera="ok", udp=False))
+    assert [reason.code for reason in verdict.reasons] == ["noUdp"]
+
+
 def test_what_is_not_known_is_no_reason() -> None:
     assert grade(Measured()).grade == "green"
 
@@ -78,6 +84,6 @@ def test_every_code_is_in_the_document() -> None:
     document = (Path(__file__).parents[2] / "docs" / "protocol.md").read_text()
     table = document[document.index("| code | red | amber |") :].split("\n\n")[0]
     documented = set(re.findall(r"`(no[A-Z]\w+|slow\w+|loss(?:Up|Down)|farAway|unsteady|notSecure)`", table))
-    bad = Measured("denied", "denied", False, False, 9e4, 9e4, 1, 1, 0, 0, Seen(1, 1, 1))
+    bad = Measured("denied", "denied", False, False, False, 9e4, 9e4, 1, 1, 0, 0, Seen(1, 1, 1))
     codes = {reason.code for reason in grade(bad).reasons} | {"noPicture"}
     assert documented == codes

@@ -112,7 +112,7 @@ async def test_what_is_sent_comes_back_and_the_result_is_kept_for_the_point(
     checks = await event.ask("GET", "/checks")
     assert checks == {"points": [{"point": point["id"], "check": point["check"]}]}
     again = await line.begin()
-    assert (await line.result(again))[1] == {"grade": "green", "reasons": []}
+    assert (await line.result(again))[1] == {"grade": "green", "reasons": [], "kept": True}
     assert (await event.points())[0]["check"]["grade"] == "green"
 
 
