@@ -15,7 +15,7 @@ from pathlib import Path
 import structlog
 from aiohttp import web
 
-PAGES = ("/", "/join", "/check", "/session", "/replay", "/read")
+PAGES = ("/", "/join", "/check", "/session", "/replay", "/read", "/event")
 """Addresses that show the one page; what it shows is decided there."""
 FOLDER = Path(__file__).parent / "static"
 FILE_LIMIT_BYTES = 32 * 1024 * 1024

@@ -21,6 +21,7 @@ import "./styles/waveform.css";
 import "./styles/keeping.css";
 import "./styles/event.css";
 import "./styles/wall.css";
+import "./styles/eventpage.css";
 import { render } from "preact";
 import { createClient } from "./client";
 import { keepFocus } from "./components/focus";

@@ -2,7 +2,7 @@
 
 import { expect, test } from "vitest";
 import { guessDevices, looksLikeCapture } from "../src/components/guess";
-import { readLink, replayLink, studyLink } from "../src/pages/link";
+import { eventLink, readLink, replayLink, studyLink } from "../src/pages/link";
 
 test.each([
   ["/", "", { page: "sessions", token: "", now: false }],
@@ -12,21 +12,28 @@ test.each([
   ["/join", "", { page: "join", token: "", now: false }],
   ["/join", "#aaa&nowhere", { page: "join", token: "aaa", now: false }],
 ])("%s%s", (path, hash, expected) => {
-  expect(readLink(path, hash)).toEqual({ recording: "", study: "", ...expected });
+  expect(readLink(path, hash)).toEqual({ recording: "", study: "", event: "", ...expected });
 });
 
 test.each([undefined, "01JABC", "odd & r=#%"])("a link to replay names the recording %s, and the token before it", (recording) => {
   const link = new URL(replayLink("aaa.bbb.ccc", recording), "https://hub.example");
   expect(link.search).toBe("");
   const read = readLink(link.pathname, link.hash);
-  expect(read).toEqual({ page: "replay", token: "aaa.bbb.ccc", now: false, recording: recording ?? "", study: "" });
+  expect(read).toEqual({ page: "replay", token: "aaa.bbb.ccc", now: false, recording: recording ?? "", study: "", event: "" });
 });
 
 test.each([undefined, "1.2.840.1", "odd & s=#%"])("a link to the reader names the study %s, and the token before it", (study) => {
   const link = new URL(studyLink("aaa.bbb.ccc", study), "https://hub.example");
   expect(link.search).toBe("");
   const read = readLink(link.pathname, link.hash);
-  expect(read).toEqual({ page: "read", token: "aaa.bbb.ccc", now: false, recording: "", study: study ?? "" });
+  expect(read).toEqual({ page: "read", token: "aaa.bbb.ccc", now: false, recording: "", study: study ?? "", event: "" });
+});
+
+test.each([undefined, "01jabc", "odd & e=#%"])("a link to an event's page names the event %s, and the token before it", (event) => {
+  const link = new URL(eventLink("aaa.bbb.ccc", event), "https://hub.example");
+  expect(link.search).toBe("");
+  const read = readLink(link.pathname, link.hash);
+  expect(read).toEqual({ page: "event", token: "aaa.bbb.ccc", now: false, recording: "", study: "", event: event ?? "" });
 });
 
 test("a fragment that is cut in an escape names no recording", () => {

@@ -1,7 +1,7 @@
 // Owns what an address means: which page, and the token in its fragment (docs/protocol.md, "Tokens and links"). Pure.
 
 export interface Link {
-  readonly page: "sessions" | "join" | "replay" | "read";
+  readonly page: "sessions" | "join" | "replay" | "read" | "event";
   readonly token: string;
   /** Join at once, without asking about devices. */
   readonly now: boolean;
@@ -9,15 +9,18 @@ export interface Link {
   readonly recording: string;
   /** Which study to read; "" lists those that the token opens. */
   readonly study: string;
+  /** Which event to prepare; "" is that of the token. */
+  readonly event: string;
 }
 
 const RECORDING = "r=";
 const STUDY = "s=";
+const EVENT = "e=";
 
 export function readLink(pathname: string, hash: string): Link {
   const [token = "", ...options] = hash.replace(/^#/, "").split("&");
   const said = (name: string): string => unescaped(options.find((option) => option.startsWith(name))?.slice(name.length) ?? "");
-  return { page: pageOf(pathname), token, now: options.includes("now"), recording: said(RECORDING), study: said(STUDY) };
+  return { page: pageOf(pathname), token, now: options.includes("now"), recording: said(RECORDING), study: said(STUDY), event: said(EVENT) };
 }
 
 /** Where recordings are replayed: all that the token may see, or one. */
@@ -30,6 +33,11 @@ export function studyLink(token: string, study?: string): string {
   return `/read#${token}${study === undefined ? "" : `&${STUDY}${encodeURIComponent(study)}`}`;
 }
 
+/** Where an event is prepared and looked back on: that of the token, or one. */
+export function eventLink(token: string, event?: string): string {
+  return `/event#${token}${event === undefined ? "" : `&${EVENT}${encodeURIComponent(event)}`}`;
+}
+
 function pageOf(pathname: string): Link["page"] {
   switch (pathname.replace(/\/+$/, "")) {
     case "/join":
@@ -38,6 +46,8 @@ function pageOf(pathname: string): Link["page"] {
       return "replay";
     case "/read":
       return "read";
+    case "/event":
+      return "event";
     default:
       return "sessions";
   }

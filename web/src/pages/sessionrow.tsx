@@ -14,6 +14,7 @@ import { formatWhen, t } from "../i18n";
 import type { Participant, Role } from "../protocol";
 import { InviteForm, InviteRow } from "./invites";
 import { Recordings } from "./recordings";
+import { eventLink } from "./link";
 import { LineQuality } from "./session/strip";
 import type { Fault } from "./loading";
 
@@ -55,6 +56,12 @@ export function SessionRow({ api, token, entry, open, onToggle, onChanged }: Row
             {running && ` · ${t(`recording.mode.${entry.record}`)}`}
           </p>
         </div>
+        {entry.format === "event" && (
+          <a class="button" href={eventLink(token, entry.id)} data-testid="to-event">
+            <Icon name="wall" />
+            {t("event.open")}
+          </a>
+        )}
         {running ? (
           <Toggle open={open} word={t("sessions.details")} testId="session-details" onToggle={onToggle} />
         ) : (
