@@ -258,7 +258,7 @@ class Relay:
 
 @final
 class FirstFrame:
-    """The first frame of an incoming track that could be shown: its last packet came at `at_us` (`time.monotonic`)."""
+    """The first of an incoming track that can be shown or heard: its last packet came at `at_us` (`time.monotonic`)."""
 
     peer: int
     ssrc: int

@@ -1,4 +1,4 @@
-//! Finds the first frame of a video that could be shown: a keyframe of which every packet came.
+//! Finds what of a track could be shown or heard first: a keyframe of which every packet came, any packet of sound.
 
 use bridge_relay_core::api::Codec;
 use bridge_relay_core::codec;
@@ -19,7 +19,7 @@ pub struct FirstFrame {
 }
 
 impl FirstFrame {
-    /// Takes a decrypted packet, in any order. Whether the first keyframe is whole with it.
+    /// Takes a decrypted packet, in any order. Whether the first keyframe is whole with it; sound is so at once.
     pub fn take(
         &mut self,
         codec: Codec,
@@ -28,6 +28,9 @@ impl FirstFrame {
         marker: bool,
         payload: &[u8],
     ) -> bool {
+        if codec == Codec::Opus {
+            return true;
+        }
         let begins = codec::inspect(codec, payload).keyframe_start;
         let at = self.seen.partition_point(|seen| seen.sequence < sequence);
         if self.seen.get(at).is_some_and(|seen| seen.sequence == sequence) {
@@ -90,5 +93,9 @@ mod tests {
         assert!(!take(&mut first, 10, 10, false, &KEY));
         assert!(!take(&mut first, 12, 10, true, &REST));
         assert!(!take(&mut first, 13, 20, true, &DELTA));
+    }
+    #[test]
+    fn sound_is_heard_from_its_first_packet() {
+        assert!(FirstFrame::default().take(Codec::Opus, 1, 10, false, &[0xfc]));
     }
 }

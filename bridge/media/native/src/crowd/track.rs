@@ -27,7 +27,7 @@ pub struct TrackSpec {
 
 pub struct Track {
     pub spec: TrackSpec,
-    /// Until the first frame was whole.
+    /// Until the first frame was whole, or the first sound came.
     pub first_frame: Option<FirstFrame>,
     /// When the newest packet came; 0: none did.
     pub newest_us: u64,
@@ -48,10 +48,9 @@ pub struct Track {
 impl Track {
     #[must_use]
     pub fn new(spec: TrackSpec) -> Self {
-        let first_frame = (spec.kind == MediaKind::Video).then(FirstFrame::default);
         Self {
             spec,
-            first_frame,
+            first_frame: Some(FirstFrame::default()),
             newest_us: 0,
             span: None,
             seen: vec![0; WINDOW as usize / 64].into_boxed_slice(),
