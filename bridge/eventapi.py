@@ -17,7 +17,7 @@ from bridge import policy
 from bridge.audit import Event
 from bridge.auth import Auth, Grant
 from bridge.desk import Desk
-from bridge.errors import NotAuthorised, ProtocolError
+from bridge.errors import Conflict, NotAuthorised, ProtocolError
 from bridge.exchange import (
     bearer,
     encode,
@@ -123,6 +123,7 @@ class EventApi:
             ("PATCH", _POINT, self.change_point),
             ("DELETE", _POINT, self.remove_point),
             ("POST", f"{_POINT}/restore", self.restore_point),
+            ("GET", f"{_POINT}/link", self.get_link),
             ("POST", f"{_POINT}/link", self.renew_link),
             ("PUT", f"{EVENT}/agenda", self.set_agenda),
             ("GET", f"{EVENT}/checks", self.get_checks),
@@ -243,6 +244,13 @@ class EventApi:
         by = await self._changing(request)
         make, id = await self._make_invite(by.session.id), request.match_info["point"]
         point = await self._book.restore_point(by.session.id, id, make, self._now_ms())
+        return await self._with_link(request, by, point)
+
+    async def get_link(self, request: web.Request) -> web.Response:
+        by = await self._access.manages(bearer(request), session_of(request))
+        point = await self._book.point(by.session.id, request.match_info["point"])
+        if point.invite.revoked:
+            raise Conflict("The link of this point was withdrawn: make a new one.")
         return await self._with_link(request, by, point)
 
     async def renew_link(self, request: web.Request) -> web.Response:

@@ -138,6 +138,21 @@ async def test_a_lost_link_is_replaced_and_the_old_one_is_good_no_more(event: Ha
     assert (await event.house.ask("GET", "/api/invite", new["link"].partition("#")[2]))[0] == 200
 
 
+async def test_the_link_of_one_point_is_handed_out_to_the_organiser_and_stands_in_the_audit(
+    event: Happening,
+) -> None:
+    made = await event.ask("POST", "/points", json={"name": "Một"})
+    path = f"{event.path}/points/{made['id']}/link"
+    organiser = (Event.OBJECT_EXPORTED, f"invite:{event.made.invites[Role.ORGANISER].id}")
+    before = audited(event).count(organiser)
+    shown = await event.ask("GET", f"/points/{made['id']}/link")
+    assert shown["link"] == made["link"]
+    assert audited(event).count(organiser) == before + 1
+    assert await event.house.code("GET", path, event.hub) == (403, "notAllowed")
+    await event.house.server.rooms.revoke_invite(event.made.session.id, made["invite"])
+    assert await event.house.code("GET", path, event.organiser) == (409, "conflict")
+
+
 async def test_a_point_shows_who_is_connected_on_it(event: Happening) -> None:
     made = await event.ask("POST", "/points", json={"name": "Một"})
     token = made["link"].partition("#")[2]
