@@ -10,7 +10,18 @@ import pytest
 from playwright.async_api import Page, async_playwright
 
 from bridge.media import subscribing
-from bridge.media.contract import Description, Mid, PeerId, Picture, Source, Subscription, TrackId, TrackWish
+from bridge.media._native import TapPacket
+from bridge.media.contract import (
+    Description,
+    Levels,
+    Mid,
+    PeerId,
+    Picture,
+    Source,
+    Subscription,
+    TrackId,
+    TrackWish,
+)
 from bridge.media.engine import Engine
 from tests.media.webrtc import News, running_engine
 
@@ -34,7 +45,9 @@ setInterval(() => {
 
 async function publish() {
   const audio = new AudioContext(), tone = audio.createOscillator(), sink = audio.createMediaStreamDestination();
-  tone.connect(sink); tone.start();
+  const loud = audio.createGain();
+  tone.connect(loud); loud.connect(sink); tone.start();
+  window.speak = level => { loud.gain.value = level; };
   const [video] = pictures.captureStream(30).getVideoTracks();
   video.contentHint = 'motion';
   window.publisher = new RTCPeerConnection({bundlePolicy: 'max-bundle'});
@@ -67,6 +80,11 @@ async function answer(sdp) {
 function shown(mid) {
   const screen = screens[mid];
   return screen ? [screen.videoWidth, screen.getVideoPlaybackQuality().totalVideoFrames] : [0, 0];
+}
+async function soundLost() {
+  for (const report of (await subscriber.getStats()).values())
+    if (report.type === 'inbound-rtp' && report.kind === 'audio') return report.packetsLost;
+  return null;
 }
 async function heard() {
   for (const report of (await subscriber.getStats()).values())
@@ -146,6 +164,47 @@ async def test_layers_sections_and_restarts_in_chromium(
         stats = engine.stats()
         assert stats is not None
         assert (stats.relay.panics, stats.relay.events_dropped) == (0, 0)
+
+
+async def test_an_open_microphone_in_a_silent_room_sends_hardly_anything_and_speaks_at_once(
+    page: Page,
+) -> None:
+    async with running_engine() as (engine, news):
+        tracks = await publish(engine, page)
+        microphone = tracks[Source.MICROPHONE]
+        receiver = await engine.open_subscriber()
+        answering = asyncio.create_task(answer_all(engine, news, page, receiver))
+        engine.subscribe(receiver, [Subscription(microphone)])
+        packets: asyncio.Queue[TapPacket] = asyncio.Queue()
+        engine.set_tap(microphone, lambda event: [packets.put_nowait(one) for one in event.packets] and None)
+        await page.wait_for_function("async () => await heard() > 0", timeout=20_000)
+        assert await sound_of(packets, 48_000) == 50
+
+        await page.evaluate("speak(0)")
+        await news.wait(Levels, lambda event: dict(event.levels)[microphone] < -100)
+        # By the stream's own clock: four seconds, of which each would have fifty packets.
+        assert await sound_of(packets, 4 * 48_000) < 60
+        before = await page.evaluate("heard()")
+        await page.evaluate("speak(1)")
+        await news.wait(Levels, lambda event: dict(event.levels)[microphone] > -50)
+        await page.wait_for_function("async before => await heard() > before", arg=before, timeout=20_000)
+        assert await page.evaluate("soundLost()") == 0
+
+        answering.cancel()
+        await asyncio.gather(answering, return_exceptions=True)
+
+
+async def sound_of(packets: asyncio.Queue[TapPacket], ticks: int) -> int:
+    """How many packets tell the sound of so many ticks, none of which was lost."""
+    while not packets.empty():
+        packets.get_nowait()
+    first = last = await asyncio.wait_for(packets.get(), 10)
+    count = 0
+    while last.timestamp - first.timestamp & 0xFFFF_FFFF < ticks:
+        following = await asyncio.wait_for(packets.get(), 10)
+        assert following.sequence == last.sequence + 1
+        last, count = following, count + 1
+    return count
 
 
 async def answer_all(engine: Engine, news: News, page: Page, receiver: PeerId) -> None:

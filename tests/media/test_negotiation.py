@@ -114,6 +114,17 @@ def test_only_the_ultrasound_gets_the_high_start() -> None:
     assert "b=AS:" not in camera
 
 
+@pytest.mark.parametrize(
+    ("source", "left_out"), [(Source.MICROPHONE, True), (Source.ULTRASOUND_SOUND, False)]
+)
+def test_of_microphones_silence_is_left_out_and_of_the_ultrasound_nothing(
+    source: Source, left_out: bool
+) -> None:
+    plan = publish("chromium_publisher", _0=source)
+    (sound,) = [section for section in parse(plan.answer).sections if section.kind == "audio"]
+    assert (sound.formats[0].parameters.get("usedtx") == "1") is left_out
+
+
 def test_a_section_without_a_wish_is_inactive() -> None:
     plan = publish("chromium_publisher", _1=Source.ULTRASOUND)
     sections = {section.mid: section for section in parse(plan.answer).sections}

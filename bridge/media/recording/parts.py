@@ -56,7 +56,7 @@ class Gap(NamedTuple):
     """Time in which a track has nothing to show of its own.
 
     `loss`: `lost_packets` did not come in time, or frames could not be decoded without what was lost. `silence`: the
-    source sent nothing (paused, muted, gone).
+    source sent nothing (paused, muted, gone); the pauses of an open microphone in a silent room are none.
     """
 
     start_us: int
@@ -100,6 +100,7 @@ class _Entry(NamedTuple):
     lost_packets: int
     after_loss: bool
     filled: bool
+    missing: bool
 
 
 @dataclass(slots=True)
@@ -143,12 +144,13 @@ class PartBuilder:
         lost_packets: int = 0,
         after_loss: bool = False,
         filled: bool = False,
+        missing: bool = True,
     ) -> None:
-        """Takes a frame into the part that `begin` began."""
+        """Takes a frame into the part that `begin` began. Filled and not `missing`: the source had nothing to say."""
         part = self._open
         if part is None:
             return
-        part.entries.append(_Entry(ticks, sample, lost_packets, after_loss, filled))
+        part.entries.append(_Entry(ticks, sample, lost_packets, after_loss, filled, missing))
         part.size_bytes += len(sample.data)
 
     def full(self, ticks: int, sample: Sample) -> bool:
@@ -235,7 +237,7 @@ class PartBuilder:
         before_us = self._last_start_us
         for number, (start_us, entry) in enumerate(zip(at_us, entries, strict=True)):
             if entry.filled:
-                filled = filled or (start_us, entry)
+                filled = filled or ((start_us, entry) if entry.missing else None)
             elif filled is not None:
                 gaps.append(_gap(filled[0], start_us, filled[1]))
                 filled = None

@@ -22,6 +22,8 @@ from bridge.media.recording.timeline import StreamClock
 MAX_LAYERS = 8
 # Longer silences are gaps; shorter ones are filled, so that players do not stumble over each lost packet of sound.
 LONGEST_FILL_TICKS = 2 * opus.RATE_HZ
+# A microphone that is open in a silent room says so every 400 ms (DTX, RFC 7587 section 3.1.3): nothing is missing.
+LONGEST_DTX_TICKS = opus.RATE_HZ // 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,13 +208,14 @@ class TrackRecorder:
         at, last = self._last_sound
         if not opus.CONCEALED_SAMPLES <= ticks - at <= LONGEST_FILL_TICKS:
             return
+        missing = stream.after_loss or ticks - at > LONGEST_DTX_TICKS
         while ticks - at >= opus.CONCEALED_SAMPLES:
             silence = opus.concealment(last)
             if self._builder.full(at, silence):
                 self._close(at)
             if self._builder.empty:
                 self._begin(layer, stream, opus.CONFIGURATION, frame)
-            self._add(stream, at, silence, filled=True)
+            self._add(stream, at, silence, filled=True, missing=missing)
             at += opus.CONCEALED_SAMPLES
 
     # --- parts ---
@@ -226,9 +229,16 @@ class TrackRecorder:
         self._counts[0] += 1
         stream.after_loss = False
 
-    def _add(self, stream: _Stream, ticks: int, sample: Sample, filled: bool = False) -> None:
+    def _add(
+        self, stream: _Stream, ticks: int, sample: Sample, *, filled: bool = False, missing: bool = True
+    ) -> None:
         self._builder.add(
-            ticks, sample, lost_packets=stream.lost_packets, after_loss=stream.after_loss, filled=filled
+            ticks,
+            sample,
+            lost_packets=stream.lost_packets,
+            after_loss=stream.after_loss,
+            filled=filled,
+            missing=missing,
         )
         self._counts[2] += stream.lost_packets
         stream.lost_packets = 0

@@ -284,6 +284,30 @@ def test_lost_sound_is_filled_so_that_it_stays_continuous_and_is_marked() -> Non
     assert sum(frame.samples for frame in decode(whole(parts))) == 200 * 960
 
 
+def test_an_open_microphone_in_a_silent_room_has_no_gaps() -> None:
+    """As Chromium sends with DTX: numbers follow each other, time stamps leap, two packets every 420 ms."""
+    whole_sound = sound(300)
+    said = [packet for place, packet in enumerate(whole_sound) if place < 100 or place % 21 < 2]
+    recorded = Recorded(
+        [replace(packet, sequence=10 + number) for number, packet in enumerate(said)],
+    )
+    parts = recorded.end()
+    assert_valid(parts)
+    assert not [gap for part in parts for gap in part.gaps]
+    last = whole_sound.index(next(packet for packet in whole_sound if packet.timestamp == said[-1].timestamp))
+    assert recorded.frames + sum(part.filled for part in parts) == last + 1
+    assert sum(frame.samples for frame in decode(whole(parts))) == (last + 1) * 960
+
+
+def test_a_packet_lost_in_the_silence_of_an_open_microphone_is_a_gap_by_loss() -> None:
+    said = [packet for place, packet in enumerate(sound(300)) if place < 100 or place % 21 < 2]
+    numbered = [replace(packet, sequence=10 + number) for number, packet in enumerate(said)]
+    parts = Recorded([packet for place, packet in enumerate(numbered) if place != 107]).end()
+    gaps = [gap for part in parts for gap in part.gaps]
+    assert {gap.reason for gap in gaps} == {"loss"}
+    assert sum(gap.lost_packets for gap in gaps) == 1
+
+
 def test_a_pause_of_the_microphone_is_filled_or_left_open_by_its_length() -> None:
     short = sound(
         50, from_us=START_US + 2_500_000, timestamp=0xFFFF_F000 + 120_000 & 0xFFFF_FFFF, sequence=60
