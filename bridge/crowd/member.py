@@ -1,7 +1,7 @@
 """One participant of a crowd: the public protocol (`docs/protocol.md`) over a WebSocket, media over the crew's links.
 
 It does what the page does: joins, publishes if it is a point, answers offers, asks for each picture in the size it is
-shown at, sends the layers that are wanted, comes back when told to try later. It does not resume.
+shown at, sends the layers that are wanted, comes back when told to try later. It resumes only when it is told to.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import itertools
 import random
+import socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -69,7 +70,9 @@ class Member:
         *,
         speaking: bool = False,
         watching: bool = True,
+        on_message: Callable[[Message], None] | None = None,
     ) -> None:
+        """`on_message` sees what the server says besides answers, after it was taken."""
         self.id = ""
         self.name = name
         self.coming = Coming()
@@ -85,6 +88,9 @@ class Member:
         self._heights = heights
         self._speaking = speaking
         self._watching = watching
+        self._on_message = on_message
+        self._resume_token = ""
+        self._seq = 0
         self._numbers = itertools.count(1)
         self._waiting: dict[int, asyncio.Future[Message]] = {}
         self._socket: aiohttp.ClientWebSocketResponse | None = None
@@ -96,7 +102,7 @@ class Member:
         self._subscriber: Link | None = None
         self._camera = ""
         self._wishes: dict[str, list[str]] = {}
-        self._ssrcs: dict[str, int] = {}
+        self._incoming: dict[str, sdp.Incoming] = {}
 
     # --- coming and going ---
 
@@ -119,15 +125,30 @@ class Member:
             await asyncio.sleep(random.uniform(*RETRY_S))  # noqa: S311 (spreads comebacks)
 
     async def _enter(self) -> None:
-        self._socket = await self._http.ws_connect(
-            f"{self._address}/ws", protocols=[PROTOCOL], max_msg_size=0, compress=0
-        )
-        self._reading = asyncio.create_task(self._read(self._socket))
+        await self._open()
         joined = await self.request("join", token=self._token, name=self.name, language="en", client="crowd")
         self.coming.joined_s = time.monotonic()
         self._take_snapshot(joined)
         if self._role == "point":
             await self._publish()
+
+    async def _open(self) -> None:
+        self._socket = await self._http.ws_connect(
+            f"{self._address}/ws", protocols=[PROTOCOL], max_msg_size=0, compress=0
+        )
+        self._reading = asyncio.create_task(self._read(self._socket))
+
+    async def lose_connection(self) -> None:
+        """Its connection breaks without a word; media goes on."""
+        if self._socket is not None and self._reading is not None:
+            self._socket.get_extra_info("socket").shutdown(socket.SHUT_RDWR)
+            await self._reading
+
+    async def resume(self) -> None:
+        """Goes on where the connection broke. Raises BridgeError where that is not possible any more."""
+        await self._open()
+        resumed = await self.request("resume", resumeToken=self._resume_token, seq=self._seq)
+        self._resume_token = resumed["resumeToken"]
 
     async def leave(self) -> None:
         """Says goodbye and closes everything; never raises."""
@@ -142,7 +163,9 @@ class Member:
         await asyncio.gather(*tasks, return_exceptions=True)
         if self._socket is not None:
             await self._socket.close()
-        for link in (self._publisher, self._subscriber):
+        links, self._publisher, self._subscriber = (self._publisher, self._subscriber), None, None
+        self._shown, self._incoming, self.layers_wanted = {}, {}, None
+        for link in links:
             if link is not None:
                 await link.close()
 
@@ -154,10 +177,25 @@ class Member:
 
     def first_pictures_s(self) -> dict[str, float]:
         """When the first whole picture of each track came, by `time.monotonic`."""
+        return self._firsts_s("video")
+
+    def first_sounds_s(self) -> dict[str, float]:
+        """When the first sound of each track came, by `time.monotonic`."""
+        return self._firsts_s("audio")
+
+    def _firsts_s(self, kind: str) -> dict[str, float]:
         if self._subscriber is None:
             return {}
         seen = self._subscriber.first_frames_us
-        return {track: seen[ssrc] / 1e6 for track, ssrc in self._ssrcs.items() if ssrc in seen}
+        return {
+            track: seen[incoming.ssrc] / 1e6
+            for track, incoming in self._incoming.items()
+            if incoming.kind == kind and incoming.ssrc in seen
+        }
+
+    def offered(self) -> frozenset[str]:
+        """The tracks that the server sends it now."""
+        return frozenset(self._incoming)
 
     def pictures(self) -> dict[str, int]:
         """The pictures it has asked for, and in what height."""
@@ -187,6 +225,7 @@ class Member:
             if frame.type is not aiohttp.WSMsgType.TEXT:
                 continue
             message = msgspec.json.decode(frame.data)
+            self._seq = message.get("seq", self._seq)
             future = self._waiting.get(message.get("request", 0))
             if message["type"] == "error":
                 error = _error(message)
@@ -195,6 +234,10 @@ class Member:
                 elif not future.done():
                     future.set_exception(error)
             elif future is not None and not future.done():
+                # What comes behind it in the same read is newer.
+                for missed in message.get("missed", ()):
+                    self._seq = missed["seq"]
+                    self._take(missed)
                 future.set_result(message)
             else:
                 self._take(message)
@@ -206,6 +249,8 @@ class Member:
         handler = self._handlers.get(message["type"])
         if handler is not None:
             handler(self, message)
+        if self._on_message is not None:
+            self._on_message(message)
 
     def _start(self, work: Any) -> None:
         task: asyncio.Task[None] = asyncio.create_task(work)
@@ -222,6 +267,7 @@ class Member:
 
     def _take_snapshot(self, joined: Message) -> None:
         self.id = joined["participant"]
+        self._resume_token = joined["resumeToken"]
         self._tracks = {track["id"]: track for track in joined["tracks"]}
         self.stage = joined["stage"]
         self._look()
@@ -320,7 +366,7 @@ class Member:
         if first and answered.server is not None:
             link.begin(answered.server)
         by_mid = {incoming.mid: incoming for incoming in answered.incoming}
-        self._ssrcs = {t["track"]: by_mid[t["mid"]].ssrc for t in offer["tracks"] if t["mid"] in by_mid}
+        self._incoming = {t["track"]: by_mid[t["mid"]] for t in offer["tracks"] if t["mid"] in by_mid}
         self._crew.native.receive(
             link.number,
             _native.ExtensionIds(**answered.extensions),
