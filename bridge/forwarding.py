@@ -310,6 +310,14 @@ class Forwarding:
 
     # Ending
 
+    def hang_up(self, session: LiveSession, participant: Participant) -> None:
+        """Closes the connections of one who may come back with others."""
+        if participant.publisher is not None:
+            self._close(participant.publisher.peer)
+            participant.publisher = None
+            self.unpublish_all(session, participant)
+        self._drop_subscriber(participant)
+
     def dismiss(self, participant: Participant) -> None:
         """Closes the connections of one who is gone."""
         if participant.publisher is not None:

@@ -187,12 +187,15 @@ class Rooms:
         if participant.offer is not None:
             participant.tell(participant.offer.data)
 
-    def disconnected(self, participant: Participant, outlet: Outlet) -> None:
-        """Its connection is lost; it may resume for a while."""
+    def disconnected(self, participant: Participant, outlet: Outlet, *, page_gone: bool = False) -> None:
+        """Its connection is lost; it may resume for a while. `page_gone`: what it sent and received has ended."""
         if participant.gone or participant.outlet is not outlet:
             return
         participant.outlet = None
-        self._lobby.session_of(participant).line_lost(participant)
+        session = self._lobby.session_of(participant)
+        if page_gone:
+            self._forwarding.hang_up(session, participant)
+        session.line_lost(participant)
 
     def leave(self, participant: Participant) -> None:
         """Goes for good; may be repeated."""

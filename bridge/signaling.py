@@ -44,6 +44,8 @@ RECEIVE_BUFFER_BYTES = 32 * 1024
 """The kernel doubles it: enough for a long description within a few round trips."""
 TICK_S = 0.1
 STOP_WITHIN_S = 5.0
+PAGE_GONE = frozenset({1001, 4001})
+"""Codes under which a client closes when its page goes: a browser by itself, and ours, whose pages may say no 1001."""
 FRAME_LIMIT_BYTES = 2 * messages.MESSAGE_LIMIT_BYTES
 """What is longer than a message may be is refused by its code; longer than this, the socket's own limit ends it."""
 
@@ -134,7 +136,7 @@ class Signaling:
             connection.refuse(public_error(error))
         finally:
             if participant is not None:
-                self._rooms.disconnected(participant, connection)
+                self._rooms.disconnected(participant, connection, page_gone=reader.page_gone)
 
     async def _let_in(self, reader: _Reader, connection: Connection) -> Participant | None:
         asked = await self._ask_to_enter(reader, connection)
@@ -313,6 +315,8 @@ class _Reader:
         self._connection = connection
         self._now_ms = now_ms
         self.allowance = Allowance(BURST, RATE_PER_S, now_ms())
+        self.page_gone = False
+        """At the end: the client said so, and what it had of media is gone with it."""
 
     async def next(self) -> str | None:
         """The next text, None at the end. Raises ProtocolError or LimitExceeded, which end the connection."""
@@ -320,6 +324,7 @@ class _Reader:
             message = await self._socket.receive()
             now_ms = self._connection.heard_at_ms = self._now_ms()
             if message.type in (WSMsgType.CLOSE, WSMsgType.CLOSING, WSMsgType.CLOSED, WSMsgType.ERROR):
+                self.page_gone = message.type is WSMsgType.CLOSE and message.data in PAGE_GONE
                 return None
             if self._connection.ending:
                 continue

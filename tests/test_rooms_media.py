@@ -23,7 +23,7 @@ from bridge.media.contract import (
     TrackFlowing,
     TrackId,
 )
-from bridge.messages import Wish
+from bridge.messages import Resumed, Wish
 from bridge.participant import Participant
 from tests.fakes import Client, House, a_house
 
@@ -137,6 +137,25 @@ async def test_unanswered_offer_is_sent_again_after_resuming(house: House) -> No
     assert back.take() == []
     house.rooms.catch_up(entry.participant)
     assert back.take("subscribeOffer") == [offer]
+
+
+@pytest.mark.parametrize("page_gone", [True, False])
+async def test_media_ends_with_its_page_and_outlives_a_lost_line(house: House, page_gone: bool) -> None:
+    hub, client = await house.join(Role.HUB)
+    clinic, other = await house.join(Role.SATELLITE)
+    (camera,) = await house.publish(hub, Source.CAMERA)
+    await house.publish(clinic, Source.CAMERA)
+    peers = {publisher_of(hub), subscriber_of(hub)}
+    other.take()
+    house.rooms.disconnected(hub, client, page_gone=page_gone)
+    await house.settle()
+    assert peers.isdisjoint(house.media.peers) is page_gone
+    assert [m["track"] for m in other.take("trackUnpublished")] == ([camera] if page_gone else [])
+    entry = await house.rooms.resume(client.joined["resumeToken"], hub.journal.seq, Client())
+    assert entry.participant is hub
+    assert isinstance(entry.answer, Resumed)
+    states = (entry.answer.publisher, entry.answer.subscriber)
+    assert states == (("none", "none") if page_gone else ("down", "down"))
 
 
 async def test_resuming_says_how_the_connections_are(house: House) -> None:

@@ -348,6 +348,21 @@ async def test_lost_socket_resumes_with_what_was_missed(site: Site) -> None:
     assert (await again.heard("audienceChanged"))["seq"] == audience["seq"] + 1 + len(numbers)
 
 
+@pytest.mark.parametrize(("code", "gone"), [(1001, True), (4001, True), (1000, False), (4000, False)])
+async def test_close_code_of_the_client_says_whether_its_media_goes_on(
+    site: Site, code: int, gone: bool
+) -> None:
+    hub, _ = await site.join(Role.HUB)
+    clinic, joined = await site.join(Role.SATELLITE)
+    sent = [{"mid": "0", "source": "camera", "muted": False}]
+    await clinic.ask("publishOffer", sdp="offer", tracks=sent, fresh=True)
+    await clinic.socket.close(code=code)
+    await hub.until(lambda m: m["type"] == "participantChanged" and not m["participant"]["connected"])
+    again = await site.connect()
+    resumed = await again.ask("resume", resumeToken=joined["resumeToken"], seq=joined["seq"])
+    assert resumed["publisher"] == ("none" if gone else "down")
+
+
 async def test_failed_resumption_is_answered_and_join_goes_on_there(site: Site) -> None:
     socket = await site.connect()
     answer = await socket.ask("resume", resumeToken="unknown", seq=0)

@@ -10,8 +10,6 @@ import itertools
 import secrets
 from types import TracebackType
 
-from aiortc import RTCCertificate
-
 from bridge.crowd.reel import Frames
 from bridge.crowd.sdp import Own, Server
 from bridge.errors import MediaError
@@ -19,9 +17,6 @@ from bridge.media._native import Crowd, CrowdCounts, DtlsReceived, FirstFrame, P
 from bridge.media.transport import (
     CloseReason,
     DtlsTransport,
-    OnClosed,
-    SendDatagram,
-    SetKeys,
     fingerprint_of,
     make_certificate,
 )
@@ -97,12 +92,13 @@ class Link:
         self.own = Own(secrets.token_hex(4), secrets.token_hex(16), crew.fingerprint)
         self._crew = crew
         native = crew.native
-        self.dtls = _Client(
+        self.dtls = DtlsTransport(
             crew.certificate,
             lambda datagram: native.send_dtls(number, datagram),
             # What the server's side calls local is remote here.
             lambda profile, theirs, ours: native.set_keys(number, profile, ours, theirs),
             self._on_closed,
+            role="client",
         )
 
     def begin(self, server: Server) -> None:
@@ -126,13 +122,3 @@ class Link:
 
     def _on_closed(self, reason: CloseReason) -> None:
         self.closed, self.up = reason, False
-
-
-class _Client(DtlsTransport):
-    """The server's DTLS, the other way round."""
-
-    def __init__(
-        self, certificate: RTCCertificate, send: SendDatagram, set_keys: SetKeys, on_closed: OnClosed
-    ) -> None:
-        super().__init__(certificate, send, set_keys, on_closed)
-        self._set_role("client")

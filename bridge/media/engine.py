@@ -244,6 +244,9 @@ class Engine:
             partial(self._relay.send_dtls, int(peer)),
             partial(self._keys_agreed, peer),
             partial(self._dtls_over, peer),
+            # Subscribers are told of by their participant's WebSocket; a publisher's end is to be seen at once, and
+            # encoders and players have nothing else to say it by.
+            listening=kind is not Subscriber,
         )
         made = kind(
             id=peer,

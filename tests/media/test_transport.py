@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 
@@ -16,7 +17,13 @@ from aiortc.rtcdtlstransport import (
 )
 from OpenSSL import SSL
 
-from bridge.media.transport import MAX_QUEUED_DATAGRAMS, DtlsTransport, fingerprint_of, make_certificate
+from bridge.media.transport import (
+    MAX_QUEUED_DATAGRAMS,
+    MAX_REPEATS,
+    DtlsTransport,
+    fingerprint_of,
+    make_certificate,
+)
 
 TIMEOUT_S = 5.0
 PROFILES_OF_ALL = [SRTP_AEAD_AES_128_GCM, SRTP_AEAD_AES_256_GCM, SRTP_AES128_CM_SHA1_80]
@@ -40,8 +47,11 @@ class Wire:
 
 @dataclass
 class Pair:
-    """Our server side and aiortc's client side."""
+    """Our server side and aiortc's client side. `lose` tells by its number which of the server's sends is lost."""
 
+    listening: bool = True
+    lose: Callable[[int], bool] = lambda number: False
+    sent: list[bytes] = field(default_factory=list)
     keys: list[tuple[str, bytes, bytes]] = field(default_factory=list)
     over: asyncio.Queue[str] = field(default_factory=asyncio.Queue)
     server_certificate: RTCCertificate = field(default_factory=make_certificate)
@@ -49,11 +59,18 @@ class Pair:
     def __post_init__(self) -> None:
         self.certificate = RTCCertificate.generateCertificate()
         wire = Wire()
+
+        def send(datagram: bytes) -> None:
+            self.sent.append(datagram)
+            if not self.lose(len(self.sent)):
+                wire.arrived.put_nowait(datagram)
+
         self.server = DtlsTransport(
             self.server_certificate,
-            wire.arrived.put_nowait,
+            send,
             lambda profile, local, remote: self.keys.append((profile, local, remote)),
             self.over.put_nowait,
+            listening=self.listening,
         )
         wire.send = self.server.feed
         self.client = RTCDtlsTransport(wire, [self.certificate])
@@ -134,8 +151,90 @@ async def test_rubbish_before_the_handshake_does_no_harm(pair: Pair) -> None:
         pair.server.feed(b"\x16" * size)
     for _ in range(3 * MAX_QUEUED_DATAGRAMS):
         pair.server.feed(b"\x14\xfe\xfd" + bytes(10))
-    assert len(pair.server._path._queue) == MAX_QUEUED_DATAGRAMS
+    assert len(pair.server._association.path._queue) == MAX_QUEUED_DATAGRAMS
     assert await pair.connect()
+
+
+@pytest.fixture
+async def unheard() -> AsyncIterator[Pair]:
+    """One whose server does not wait for the client's goodbye."""
+    made = Pair(listening=False)
+    yield made
+    await made.client.stop()
+    await made.server.close()
+
+
+async def test_lets_go_of_openssl_when_nobody_listens(unheard: Pair) -> None:
+    assert await unheard.connect()
+    assert unheard.server.settled
+    gc.collect()
+    connections = [known for known in gc.get_objects() if isinstance(known, SSL.Connection)]
+    assert connections == [unheard.client._ssl]
+    assert not [task for task in asyncio.all_tasks() if "_Association" in repr(task)]
+
+
+async def test_goodbye_of_a_settled_server_reaches_the_other_side(unheard: Pair) -> None:
+    assert await unheard.connect()
+    closed = asyncio.Event()
+    unheard.client.on("statechange", closed.set)
+    await unheard.server.close()
+    await asyncio.wait_for(closed.wait(), TIMEOUT_S)
+    assert unheard.client.state == "closed"
+    assert unheard.over.empty()
+
+
+async def test_a_client_that_missed_the_last_flight_gets_it_again_from_a_settled_server() -> None:
+    # The first two: HelloVerifyRequest is not used, so these are the server's first flight, and its last.
+    pair = Pair(listening=False, lose=lambda number: number == 2)
+    try:
+        assert await pair.connect()
+        assert pair.server.settled
+        assert pair.client.state == "connected"
+        assert len(pair.sent) == 3
+        assert pair.sent[1] == pair.sent[2]
+    finally:
+        await pair.client.stop()
+        await pair.server.close()
+
+
+async def test_a_settled_server_repeats_its_last_flight_a_few_times_only(unheard: Pair) -> None:
+    assert await unheard.connect()
+    before = len(unheard.sent)
+    finished = b"\x16\xfe\xfd\x00\x01" + bytes(6) + b"\x00\x28" + bytes(40)
+    verify = b"\x16\xfe\xfd\x00\x00" + bytes(6) + b"\x00\x03" + bytes(3)
+    for _ in range(3 * MAX_REPEATS):
+        unheard.server.feed(verify + finished)
+    assert len(unheard.sent) - before == MAX_REPEATS
+
+
+@pytest.mark.parametrize(
+    "datagram",
+    [
+        b"\x15\xfe\xfd\x00\x01" + bytes(6) + b"\x00\x1a" + bytes(26),
+        b"\x16\xfe\xfd\x00\x00" + bytes(6) + b"\x00\x02" + bytes(2),
+        b"\x16\xfe\xfd\x00\x00" + bytes(6) + b"\xff\xff" + bytes(40),
+        b"\x17\xfe\xfd\x00\x01",
+        b"\x14",
+        b"",
+    ],
+    ids=["alert", "hello", "too long", "cut short", "one byte", "empty"],
+)
+async def test_a_settled_server_believes_nothing_that_comes(unheard: Pair, datagram: bytes) -> None:
+    assert await unheard.connect()
+    before = len(unheard.sent)
+    unheard.server.feed(datagram)
+    assert len(unheard.sent) == before
+    assert unheard.server.settled
+    assert unheard.over.empty()
+
+
+async def test_a_settled_server_that_is_closed_says_nothing_more(unheard: Pair) -> None:
+    assert await unheard.connect()
+    await unheard.server.close()
+    before = len(unheard.sent)
+    await unheard.server.close()
+    unheard.server.feed(b"\x16\xfe\xfd\x00\x01" + bytes(6) + b"\x00\x28" + bytes(40))
+    assert len(unheard.sent) == before
 
 
 def test_fingerprint_is_sha_256_of_the_certificate() -> None:

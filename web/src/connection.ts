@@ -91,6 +91,8 @@ export interface ConnectionEvents {
 const COME_BACK: ReadonlySet<ErrorCode> = new Set(["joinTimeout", "tooMany", "serverBusy", "internal", "shuttingDown"]);
 /** After these the person is asked first. */
 const ASK_FIRST: ReadonlySet<ErrorCode> = new Set(["sessionFull", "sessionLocked", "joinedElsewhere"]);
+/** Tells the server that nothing is left to send media to; pages may not say 1001 themselves. */
+const PAGE_GONE = 4001;
 /** Close codes of RFC 6455 that mean that the line is gone, not that we are unwanted. */
 const LINE_GONE: ReadonlySet<number> = new Set([1001, 1005, 1006, 1011, 1012, 1013, 1014, 1015]);
 
@@ -141,9 +143,9 @@ export class Connection {
     this.#finish(null, false);
   }
 
-  /** Lets the line fall without goodbye: the seat stays ours for the server's resume time. */
+  /** The page goes: media ends at once, and the seat stays ours for the server's resume time. */
   dispose(): void {
-    this.#drop();
+    this.#drop(PAGE_GONE);
     this.#seat = null;
   }
 

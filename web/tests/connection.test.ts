@@ -243,6 +243,16 @@ test("notices a line that went dead silently", async () => {
   await server.clock.advance(4_200);
   expect(status()).toMatchObject({ name: "trying" });
   expect(server.lines[0]?.closedByClient).toBe(true);
+  expect(server.lines[0]?.closeCode).toBeUndefined();
+});
+
+test("tells the server when its page goes, and comes back no more", async () => {
+  const { server, enter, connection } = setUp();
+  enter();
+  connection.dispose();
+  expect(server.line.closeCode).toBe(4001);
+  await server.clock.advance(60_000);
+  expect(server.lines).toHaveLength(1);
 });
 
 test("stays up while the server answers, and measures its clock", async () => {

@@ -64,6 +64,8 @@ export type Sent = ClientMessage & { readonly request?: number };
 export class FakeLine {
   readonly sent: Sent[] = [];
   closedByClient = false;
+  /** Undefined: without one. */
+  closeCode: number | undefined;
 
   constructor(
     readonly protocol: string,
@@ -116,8 +118,9 @@ export class FakeServer {
         this.lines.push(line);
         return {
           send: (text) => line.sent.push(JSON.parse(text) as Sent),
-          close: () => {
+          close: (code) => {
             line.closedByClient = true;
+            line.closeCode = code;
           },
         };
       },
