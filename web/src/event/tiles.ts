@@ -130,7 +130,8 @@ export function found(tile: Tile, search: string): boolean {
     .every((word) => text.includes(word));
 }
 
-function plain(text: string): string {
+/** Without case and marks. */
+export function plain(text: string): string {
   return text.normalize("NFD").replace(/\p{M}/gu, "").toLowerCase().replaceAll("đ", "d");
 }
 

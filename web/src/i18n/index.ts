@@ -57,6 +57,11 @@ export function t(key: Key, values: Values = {}): string {
   return i18next.t(key, { ...values, lng: language.value });
 }
 
+/** The string in another language than the page's: for what is printed for others. */
+export function tIn(code: Language, key: Key, values: Values = {}): string {
+  return i18next.t(key, { ...values, lng: code });
+}
+
 export function chooseLanguage(remembered: string | null, browserLanguages: readonly string[]): Language {
   for (const wish of [remembered ?? "", ...browserLanguages]) {
     const known = LANGUAGES.find(({ code }) => wish.toLowerCase().split("-")[0] === code);

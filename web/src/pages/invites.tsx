@@ -55,7 +55,7 @@ export function InviteRow({ api, session, invite, onChanged }: InviteRowProps): 
   );
 }
 
-function CopyLink({ role, link }: { readonly role: Role; readonly link: () => Promise<string> }): JSX.Element {
+export function CopyLink({ role, link }: { readonly role: Role; readonly link: () => Promise<string> }): JSX.Element {
   const copied = useSignal(false);
   /** Where the browser does not let us copy (no encryption, no permission), the link itself is shown. */
   const shown = useSignal<string | null>(null);

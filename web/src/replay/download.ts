@@ -45,7 +45,8 @@ function counting(onProgress: (bytes: number) => void): TransformStream<Uint8Arr
   });
 }
 
-function offer(file: Blob, name: string): void {
+/** Gives a file to the browser, which keeps it where the person says. */
+export function offer(file: Blob, name: string): void {
   const url = URL.createObjectURL(file);
   const link = document.createElement("a");
   link.href = url;

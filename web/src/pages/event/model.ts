@@ -1,5 +1,6 @@
 // Owns what the server says of an event outside its live session (docs/protocol.md, "Events over HTTP"). Pure.
 
+import { plain } from "../../event/tiles";
 import type { InviteId, ParticipantId, Session, SessionId } from "../../protocol";
 
 export type Grade = "red" | "amber" | "green";
@@ -74,6 +75,48 @@ export function countsOf(points: readonly EventPoint[]): Counts {
     connected: points.filter(({ connected }) => connected).length,
     checked: points.filter(({ check }) => check !== null).length,
   };
+}
+
+export interface Province {
+  /** "" for those of no province. */
+  readonly name: string;
+  readonly points: readonly EventPoint[];
+}
+
+/** By name, as people of that language sort; those of no province at the end. */
+export function byProvince(points: readonly EventPoint[], language: string): readonly Province[] {
+  const order = new Intl.Collator(language, { numeric: true });
+  const groups = new Map<string, EventPoint[]>();
+  for (const point of points) {
+    const key = point.province.toLocaleLowerCase();
+    groups.set(key, [...(groups.get(key) ?? []), point]);
+  }
+  const named = [...groups.values()].map((group) => ({
+    name: group[0]?.province ?? "",
+    points: group.sort((a, b) => order.compare(a.organisation, b.organisation) || order.compare(a.name, b.name)),
+  }));
+  return named.sort((a, b) => Number(a.name === "") - Number(b.name === "") || order.compare(a.name, b.name));
+}
+
+/** Every word must be found, whatever the case and with or without marks. */
+export function found(point: EventPoint, search: string): boolean {
+  const text = plain([point.province, point.organisation, point.name, point.contact].join(" "));
+  return plain(search)
+    .split(/\s+/)
+    .every((word) => text.includes(word));
+}
+
+/** The same for the same point, as the server takes it. */
+export function keyOf({ province, organisation, name }: PointFields | Omit<PointFields, "contact">): string {
+  return [province, organisation, name].map((text) => text.toLocaleLowerCase()).join("\n");
+}
+
+export function fieldsOf({ province, organisation, name, contact }: PointFields): PointFields {
+  return { province, organisation, name, contact };
+}
+
+export function sameFields(a: PointFields, b: PointFields): boolean {
+  return keyOf(a) === keyOf(b) && shownName(a) === shownName(b) && a.province === b.province && a.contact === b.contact;
 }
 
 /** As others see it: its place, and its room where that says more. */
