@@ -42,8 +42,8 @@ ULTRASOUND_MAX_KBPS = 9_000
 # second, and a link that bears less sees one short burst and not seconds of loss.
 ULTRASOUND_START_KBPS = 1_500
 SPEECH_PARAMETERS = (("minptime", "10"), ("useinbandfec", "1"))
-# In silence a microphone sends two packets in 400 ms instead of fifty a second (RFC 7587 section 3.1.3): most
-# of the open ones of an event are silent. Numbers follow each other and time stamps go on, so that nothing counts as lost.
+# In silence a microphone sends two packets in 400 ms instead of fifty a second (RFC 7587 section 3.1.3); most open ones
+# of an event are silent. Numbers follow each other and time stamps go on: nothing counts as lost.
 MICROPHONE_PARAMETERS = (*SPEECH_PARAMETERS, ("usedtx", "1"))
 # Doppler sound is no speech: stereo, enough bits for its noise-like spectrum, and its silence is never left out.
 ULTRASOUND_SOUND_PARAMETERS = (*SPEECH_PARAMETERS, ("maxaveragebitrate", "128000"), ("stereo", "1"))
