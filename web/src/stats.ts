@@ -39,14 +39,14 @@ export interface ReceiveClock {
   readonly senderOffsetMs: (track: TrackId) => number | null;
 }
 
-interface Stat {
+export interface Stat {
   readonly id: string;
   readonly type: string;
   readonly timestamp: number;
   readonly [name: string]: unknown;
 }
 
-type Report = Iterable<readonly [string, unknown]> & { get(id: string): unknown };
+export type Report = Iterable<readonly [string, unknown]> & { get(id: string): unknown };
 
 export function digestReceived(
   report: Report,
@@ -183,7 +183,7 @@ function counters(stat: Stat, bytes: string, packets: string, lost: number): Cou
   return { bytes: number(stat, bytes) ?? 0, packets: number(stat, packets) ?? 0, lost, atMs: stat.timestamp };
 }
 
-function pathRoundTripMs(all: readonly Stat[]): number | null {
+export function pathRoundTripMs(all: readonly Stat[]): number | null {
   const selectedId = all.map((stat) => text(stat, "selectedCandidatePairId")).find((id) => id !== null);
   // Not every browser has transport statistics; the nominated pair is then the one in use.
   const pair =
@@ -209,11 +209,11 @@ function height(stat: Stat): number {
   return number(stat, "frameHeight") ?? 0;
 }
 
-function stats(report: Report): Stat[] {
+export function stats(report: Report): Stat[] {
   return [...report].map(([, stat]) => stat as Stat);
 }
 
-function number(stat: Stat, name: string): number | null {
+export function number(stat: Stat, name: string): number | null {
   const value = stat[name];
   return typeof value === "number" && Number.isFinite(value) ? value : null;
 }

@@ -9,6 +9,7 @@ test.each([
   ["/", "#aaa.bbb.ccc", { page: "sessions", token: "aaa.bbb.ccc", now: false }],
   ["/join", "#aaa.bbb.ccc", { page: "join", token: "aaa.bbb.ccc", now: false }],
   ["/join/", "#aaa.bbb.ccc&now", { page: "join", token: "aaa.bbb.ccc", now: true }],
+  ["/check", "#aaa.bbb.ccc", { page: "check", token: "aaa.bbb.ccc", now: false }],
   ["/join", "", { page: "join", token: "", now: false }],
   ["/join", "#aaa&nowhere", { page: "join", token: "aaa", now: false }],
 ])("%s%s", (path, hash, expected) => {

@@ -7,6 +7,7 @@ import { Page } from "../components/header";
 import { Icon } from "../components/icons";
 import { t } from "../i18n";
 import type { Client } from "../state";
+import { CheckPage } from "./check";
 import { EventPage } from "./event";
 import { JoinPage } from "./join";
 import type { Link } from "./link";
@@ -43,6 +44,8 @@ function Outside({ link }: { readonly link: Link }): JSX.Element {
       return <ReplayPage token={link.token} recording={link.recording} />;
     case "read":
       return <ReadPage token={link.token} study={link.study} />;
+    case "check":
+      return <CheckPage token={link.token} />;
     case "event":
       return <EventPage token={link.token} event={link.event} />;
     default:

@@ -2,7 +2,6 @@
 
 import type { JSX } from "preact";
 import { useEffect, useState } from "preact/hooks";
-import { ApiError, createApi } from "../api";
 import type { InviteInfo } from "../api";
 import { useClient } from "../components/context";
 import { MicrophonePreview, PicturePreview } from "../components/devices";
@@ -13,22 +12,17 @@ import { rememberName, rememberedName } from "../components/preferences";
 import { Problem } from "../components/problem";
 import { language, t } from "../i18n";
 import { NAME_MAX_CHARACTERS } from "../protocol";
-import type { ErrorCode, Role } from "../protocol";
+import type { Role } from "../protocol";
 import type { Client } from "../state";
+import { useInvitation } from "./invitation";
+import { checkLink } from "./link";
 import { EndedPage, Refusal } from "./outcome";
-
-const RETRY_MS = 3_000;
 
 interface JoinProps {
   readonly token: string;
   /** The link ends in `&now`: no question about devices. */
   readonly now: boolean;
 }
-
-type Invitation =
-  | { readonly state: "asking" }
-  | { readonly state: "invited"; readonly info: InviteInfo }
-  | { readonly state: "refused"; readonly code: ErrorCode | "network" };
 
 export function JoinPage({ token, now }: JoinProps): JSX.Element {
   const invitation = useInvitation(token);
@@ -47,37 +41,6 @@ export function JoinPage({ token, now }: JoinProps): JSX.Element {
       )}
     </Page>
   );
-}
-
-/** Without a network it goes on asking by itself; every other refusal is final. */
-function useInvitation(token: string): Invitation {
-  const [invitation, setInvitation] = useState<Invitation>({ state: "asking" });
-  useEffect(() => {
-    let gone = false;
-    let timer: ReturnType<typeof setTimeout> | undefined;
-    const askAgain = (): void => {
-      createApi(token)
-        .invite()
-        .then(
-          (info) => {
-            if (gone) return;
-            setInvitation(info.session.state === "ended" ? { state: "refused", code: "sessionEnded" } : { state: "invited", info });
-          },
-          (error: unknown) => {
-            if (gone) return;
-            const code = error instanceof ApiError ? error.code : "internal";
-            setInvitation({ state: "refused", code });
-            if (code === "network" || code === "shuttingDown") timer = setTimeout(askAgain, RETRY_MS);
-          },
-        );
-    };
-    askAgain();
-    return () => {
-      gone = true;
-      clearTimeout(timer);
-    };
-  }, [token]);
-  return invitation;
 }
 
 function JoinNow({ token, info }: { readonly token: string; readonly info: InviteInfo }): JSX.Element {
@@ -193,6 +156,12 @@ function JoinForm({ token, info }: { readonly token: string; readonly info: Invi
           </button>
         </div>
         <p class="note">{t(info.role === "viewer" ? "join.viewerNote" : "join.optional")}</p>
+        {info.session.format === "event" && (
+          <a class="button quiet" href={checkLink(token)} data-testid="to-check">
+            <Icon name="line" />
+            {t("linecheck.offer")}
+          </a>
+        )}
       </div>
     </form>
   );

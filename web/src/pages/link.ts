@@ -1,7 +1,7 @@
 // Owns what an address means: which page, and the token in its fragment (docs/protocol.md, "Tokens and links"). Pure.
 
 export interface Link {
-  readonly page: "sessions" | "join" | "replay" | "read" | "event";
+  readonly page: "sessions" | "join" | "replay" | "read" | "event" | "check";
   readonly token: string;
   /** Join at once, without asking about devices. */
   readonly now: boolean;
@@ -38,6 +38,11 @@ export function eventLink(token: string, event?: string): string {
   return `/event#${token}${event === undefined ? "" : `&${EVENT}${encodeURIComponent(event)}`}`;
 }
 
+/** Where a link tries its line. */
+export function checkLink(token: string): string {
+  return `/check#${token}`;
+}
+
 function pageOf(pathname: string): Link["page"] {
   switch (pathname.replace(/\/+$/, "")) {
     case "/join":
@@ -48,6 +53,8 @@ function pageOf(pathname: string): Link["page"] {
       return "read";
     case "/event":
       return "event";
+    case "/check":
+      return "check";
     default:
       return "sessions";
   }

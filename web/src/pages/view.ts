@@ -144,7 +144,7 @@ export function factLines(facts: TrackFacts | undefined, own: boolean): readonly
   return lines;
 }
 
-function bitrate(bitsPerSecond: number): string {
+export function bitrate(bitsPerSecond: number): string {
   return bitsPerSecond >= 1_000_000
     ? t("unit.mbps", { value: formatNumber(bitsPerSecond / 1_000_000, 1) })
     : t("unit.kbps", { value: formatNumber(bitsPerSecond / 1000) });
