@@ -129,6 +129,10 @@ test: test-tools lint test-native fuzz test-web test-python ## everything; ends 
 bench-relay: build/dev.stamp ## CPU per forwarded packet against the floor; last line is one JSON object
 	$(BIN)/python benchmarks/relay.py
 
+.PHONY: bench-fanout
+bench-fanout: build/dev.stamp ## how many viewers one relay thread holds without loss; last line is one JSON object
+	$(BIN)/python -m benchmarks.fanout $(BENCH_ARGS)
+
 .PHONY: bench-event
 bench-event: build/dev.stamp bridge/static/index.html ## a launch event: 200 points, 9 on stage, 500 viewers in 15 s; last line is one JSON object
 	$(BIN)/bridge bench event $(BENCH_ARGS)
