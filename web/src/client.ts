@@ -297,7 +297,7 @@ class Engine {
     this.#room.snapshot(joined);
     this.#subscriber.joined();
     this.#own.publish();
-    this.#publisher.joined();
+    this.#publisher.joined(joined.session.format === "event");
     this.#viewing.begin(new Set(joined.tracks.map(({ id }) => id)));
     this.#entered(back);
   }

@@ -11,6 +11,9 @@ const MIDDLE_LINES = 360;
 const KBIT = 1_000;
 const MBIT = 1_000_000;
 
+/** Enough to see who sits there; 200 points of an event together send 12 Mbit/s so, and not 30. */
+const WALL = { maxBitrate: 60 * KBIT, maxFramerate: 8 };
+
 /**
  * A full picture costs by its pixels: 7 Mbit/s at 1080p30, and at 640×480 the 1 Mbit/s above which little is gained, so
  * that a clinic's 1.5 Mbit/s line carries it. Below the floor motion suffers.
@@ -46,8 +49,11 @@ export const SEND_PLANS: Readonly<Record<Source, SendPlan>> = {
 /** Doppler sound is judged by ear: both channels, and no speech codec's thrift. */
 export const ULTRASOUND_SOUND_BITRATE_BPS = 128 * KBIT;
 
+/** What a thumbnail is for. `wall`: nobody sees this camera but in small among hundreds, and each of them sends one. */
+export type Thumbnails = "people" | "wall";
+
 /** Layers for a picture of this size, lowest quality first. */
-export function encodings(source: Source, size: PictureSize): RTCRtpEncodingParameters[] {
+export function encodings(source: Source, size: PictureSize, seen: Thumbnails = "people"): RTCRtpEncodingParameters[] {
   const priority = SEND_PLANS[source].priority;
   const lines = size.heightPx > 0 ? size.heightPx : 720;
   // A priority is the whole sender's; Chromium takes it on the first layer only and refuses it on others.
@@ -67,7 +73,7 @@ export function encodings(source: Source, size: PictureSize): RTCRtpEncodingPara
       ];
     case "camera":
       return [
-        { ...thumbnail, maxFramerate: 15 },
+        { ...thumbnail, ...(seen === "wall" ? WALL : { maxFramerate: 15 }) },
         { rid: "m", scaleResolutionDownBy: scale(lines, MIDDLE_LINES), maxBitrate: 500 * KBIT, maxFramerate: 30 },
         { rid: "h", scaleResolutionDownBy: scale(lines, 720), maxBitrate: 1.5 * MBIT, maxFramerate: 30 },
       ];

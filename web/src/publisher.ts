@@ -51,6 +51,8 @@ export class Publisher {
   #dirty = false;
   #restartIce = false;
   #failures = 0;
+  /** Hundreds send a camera here. */
+  #crowded = false;
   #cancelRetry: () => void = () => undefined;
   /** Parameters are read and written in one go, one after the other: a browser refuses those that were read before. */
   #tuned: Promise<void> = Promise.resolve();
@@ -106,9 +108,10 @@ export class Publisher {
     }
   }
 
-  /** A new seat: the server knows nothing of us. */
-  joined(): void {
+  /** A new seat: the server knows nothing of us. `crowded`: in an event, where most are seen in small only. */
+  joined(crowded = false): void {
     this.#online = true;
+    this.#crowded = crowded;
     this.#renew();
   }
 
@@ -336,8 +339,9 @@ export class Publisher {
     if (parameters.encodings.length === 0) return;
     const { degradation } = SEND_PLANS[source];
     if (degradation) parameters.degradationPreference = degradation;
-    const planned = encodings(source, sizeOf(sender.track));
     const wanted = this.#layers.get(this.#ids.get(source) ?? "");
+    const wall = this.#crowded && wanted?.length === 1 && wanted[0] === "l";
+    const planned = encodings(source, sizeOf(sender.track), wall ? "wall" : "people");
     for (const encoding of parameters.encodings) {
       const plan = planned.find((one) => one.rid === encoding.rid) ?? planned.at(-1);
       if (plan) Object.assign(encoding, { ...plan, rid: encoding.rid });

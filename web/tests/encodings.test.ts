@@ -39,6 +39,14 @@ test.each([
   expect(layers.map(({ rid }) => rid)).toEqual(["l", "m", "h"]);
 });
 
+test("of a camera that is on a wall only, the thumbnail alone is thriftier", () => {
+  const size = { widthPx: 1280, heightPx: 720 };
+  const [people, wall] = [encodings("camera", size), encodings("camera", size, "wall")];
+  expect(wall[0]).toEqual({ ...people[0], maxBitrate: 60_000, maxFramerate: 8 });
+  expect(wall.slice(1)).toEqual(people.slice(1));
+  expect(encodings("ultrasound", size, "wall")).toEqual(encodings("ultrasound", size));
+});
+
 test.each(SOURCES)("%s names its priority on the first layer only, as Chromium asks", (source) => {
   const [first, ...others] = encodings(source, { widthPx: 1280, heightPx: 720 });
   expect(first?.priority).toBeDefined();

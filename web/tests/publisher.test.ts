@@ -138,6 +138,24 @@ test("sends the layers that are wanted, also when that is said before the track 
   expect(active()).toEqual([]);
 });
 
+test.each([
+  [true, ["l"], 60_000],
+  [true, ["l", "m", "h"], 150_000],
+  [false, ["l"], 150_000],
+])("in an event (%s) a camera of which %j is wanted has a thumbnail of %d bit/s", async (crowded, layers, bitrateBps) => {
+  const { publisher, last, peer } = setUp();
+  publisher.set("camera", { track: fakeTrack("video"), muted: false });
+  publisher.joined(crowded);
+  await settle();
+  await last().answer();
+  await settle();
+  publisher.setLayers("t-camera-1", ["l", "m"]);
+  publisher.setLayers("t-camera-1", layers);
+  await settle();
+  const [thumbnail] = peer().sections[0]?.sender.encodings as RTCRtpEncodingParameters[];
+  expect(thumbnail).toMatchObject({ rid: "l", active: true, maxBitrate: bitrateBps });
+});
+
 test("a source that ends stops its section, but never the one that carries the transport", async () => {
   const { publisher, connect, last, peer, published } = setUp();
   await connect();
