@@ -225,11 +225,18 @@ class Signaling:
         return entry.participant
 
     async def _converse(self, reader: _Reader, connection: Connection, participant: Participant) -> None:
-        while (data := await reader.next()) is not None:
-            left = await self._take(data, connection, participant, reader)
+        # No name holds a message while the next is waited for: an answer's description is 15 kB of each connection.
+        while (left := await self._take_next(reader, connection, participant)) is not None:
             if left:
                 connection.finish(NORMAL_CLOSE, "")
                 return
+
+    async def _take_next(
+        self, reader: _Reader, connection: Connection, participant: Participant
+    ) -> bool | None:
+        """Whether it left by that; None at the end."""
+        data = await reader.next()
+        return None if data is None else await self._take(data, connection, participant, reader)
 
     async def _take(
         self, data: str, connection: Connection, participant: Participant, reader: _Reader
