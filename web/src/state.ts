@@ -18,6 +18,7 @@ import type {
   QuestionId,
   QuestionState,
   Reader,
+  ServerLoad,
   Session,
   Source,
   Speaker,
@@ -196,6 +197,10 @@ export interface EventFacts {
   readonly messages: ReadonlySignal<readonly Message[]>;
   /** How many points are here. */
   readonly points: ReadonlySignal<number>;
+  /** How near its limit the server is; only moderators are told. */
+  readonly load: ReadonlySignal<ServerLoad>;
+  /** The newest version of the run of show that was told of; 0: none was. Only moderators are told. */
+  readonly agendaVersion: ReadonlySignal<number>;
   close(message: string): void;
 }
 

@@ -2,7 +2,7 @@
 // Knows neither the connection nor the pages; in a consult it stays as it begins.
 
 import { batch, signal } from "@preact/signals";
-import type { Change, LowerThird, News, Notice, ParticipantId, Question, StageLayout, WaitingPerson } from "../protocol";
+import type { Change, LowerThird, News, Notice, ParticipantId, Question, ServerLoad, StageLayout, WaitingPerson } from "../protocol";
 
 /** Who is away from the screen reads the newest ones. */
 const NOTICES_KEPT = 10;
@@ -20,6 +20,8 @@ export class EventRoom {
   readonly questions = signal<readonly Question[]>([]);
   readonly messages = signal<readonly Notice[]>([]);
   readonly points = signal(0);
+  readonly load = signal<ServerLoad>("calm");
+  readonly agendaVersion = signal(0);
 
   hear(news: News): void {
     switch (news.type) {
@@ -37,6 +39,7 @@ export class EventRoom {
         batch(() => {
           this.cue.value = news.cue;
           this.waiting.value = news.waiting;
+          this.load.value = news.load;
         });
         break;
       case "questionsChanged":
@@ -47,6 +50,7 @@ export class EventRoom {
 
   apply(change: Change): void {
     if (change.type === "audienceChanged") this.points.value = change.points;
+    else if (change.type === "agendaChanged") this.agendaVersion.value = change.version;
     else if (change.type === "noticeReceived") {
       const others = this.messages.value.filter(({ id }) => id !== change.notice.id);
       this.messages.value = [...others, change.notice].slice(-NOTICES_KEPT);

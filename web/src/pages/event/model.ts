@@ -1,7 +1,11 @@
 // Owns what the server says of an event outside its live session (docs/protocol.md, "Events over HTTP"). Pure.
 
+import type { Agenda } from "../../event/agenda";
 import { plain } from "../../event/tiles";
 import type { InviteId, ParticipantId, Session, SessionId } from "../../protocol";
+
+export { ITEM_KINDS } from "../../event/agenda";
+export type { Agenda, AgendaItem, ItemKind, ItemState } from "../../event/agenda";
 
 export type Grade = "red" | "amber" | "green";
 
@@ -30,25 +34,6 @@ export interface EventPoint extends PointFields {
   readonly check: LineCheck | null;
   /** Only where links were asked for, and the link stands. */
   readonly link?: string;
-}
-
-export const ITEM_KINDS = ["speech", "consult", "questions", "break"] as const;
-export type ItemKind = (typeof ITEM_KINDS)[number];
-export type ItemState = "planned" | "now" | "done";
-
-/** Of the run of show. */
-export interface AgendaItem {
-  readonly id?: string;
-  readonly kind: ItemKind;
-  readonly title: string;
-  readonly point: string | null;
-  readonly minutes: number;
-  readonly state: ItemState;
-}
-
-export interface Agenda {
-  readonly version: number;
-  readonly items: readonly AgendaItem[];
 }
 
 export interface EventFacts {
