@@ -25,6 +25,7 @@ import "./styles/eventpage.css";
 import "./styles/eventpoints.css";
 import "./styles/sheets.css";
 import "./styles/linecheck.css";
+import "./styles/eventchecks.css";
 import { render } from "preact";
 import { createClient } from "./client";
 import { keepFocus } from "./components/focus";

@@ -57,13 +57,15 @@ function Checking({ token, info }: { readonly token: string; readonly info: Invi
       {!begun && <p>{t("linecheck.about")}</p>}
       {phase.name === "failed" && <Failed code={phase.code} />}
       {phase.name === "done" && <VerdictCard outcome={phase.outcome} />}
-      {phase.name === "running" && <Seen check={check} />}
       {begun && (
-        <StepList
-          steps={check.steps.value}
-          measured={check.measured.value}
-          verdict={phase.name === "done" ? phase.outcome.graded : null}
-        />
+        <div class="check-body">
+          <StepList
+            steps={check.steps.value}
+            measured={check.measured.value}
+            verdict={phase.name === "done" ? phase.outcome.graded : null}
+          />
+          {phase.name === "running" && <Seen check={check} />}
+        </div>
       )}
       <div class="check-go">
         {phase.name === "running" ? (

@@ -48,7 +48,9 @@ export class Ramp {
     const throughBps = rateBps(from, flow) * (1 - (lossShare(from, flow) ?? 0));
     this.#bestBps = Math.max(this.#bestBps, throughBps);
     const atStepMs = flow.atMs - this.#stepSinceMs;
-    if (atStepMs >= WINDOW_MS && throughBps >= this.targetBps * REACHED_SHARE) this.#reached(flow);
+    // The estimate of the line still grows when the last target is near.
+    const isLast = this.#step === TARGETS_BPS.length - 1;
+    if (atStepMs >= (isLast ? 2 * WINDOW_MS : WINDOW_MS) && throughBps >= this.targetBps * REACHED_SHARE) this.#reached(flow);
     else if (atStepMs >= PATIENCE_MS) this.#over = true;
   }
 

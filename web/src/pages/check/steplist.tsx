@@ -37,7 +37,7 @@ export function StepList({ steps, measured, verdict }: StepListProps): JSX.Eleme
             <Icon name={SIGNS[name]} />
             <span class="check-step-name">{t(`linecheck.step.${name}`)}</span>
             <span class="check-step-found">{found(name, step, measured)}</span>
-            {grade && <GradeSign grade={grade} bare />}
+            {grade ? <GradeSign grade={grade} bare /> : step.state === "done" && <Icon name="check" />}
             {step.state === "running" && (
               <progress class="check-progress" max={1} value={step.share > 0 ? step.share : undefined} aria-label={t(`linecheck.step.${name}`)} />
             )}
@@ -56,7 +56,7 @@ function found(name: StepName, step: Step, measured: Measured): string {
     case "devices":
       return devicesFound(measured);
     case "connection":
-      return t(measured.udp === false ? "linecheck.blocked" : "linecheck.connected");
+      return connectionFound(measured);
     case "up":
       return measured.upBps === null ? "" : bitrate(measured.upBps);
     case "down":
@@ -70,6 +70,11 @@ function devicesFound({ camera, microphone }: Measured): string {
   if (camera === "ok" && microphone === "ok") return t("linecheck.devices.both");
   if (camera === "ok") return t("linecheck.devices.camera");
   return t(microphone === "ok" ? "linecheck.devices.microphone" : "linecheck.devices.neither");
+}
+
+function connectionFound({ udp, rttMs }: Measured): string {
+  if (udp === false) return t("linecheck.blocked");
+  return rttMs === null ? t("linecheck.connected") : t("linecheck.connectedIn", { time: t("unit.ms", { value: formatNumber(rttMs) }) });
 }
 
 function pictureFound(picture: Measured["picture"]): string {
