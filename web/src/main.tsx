@@ -24,6 +24,7 @@ import "./styles/wall.css";
 import "./styles/eventpage.css";
 import "./styles/eventpoints.css";
 import "./styles/sheets.css";
+import "./styles/show.css";
 import "./styles/linecheck.css";
 import "./styles/eventchecks.css";
 import { render } from "preact";

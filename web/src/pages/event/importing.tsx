@@ -187,25 +187,29 @@ interface ChoicesProps {
   readonly look: (next: Chosen) => void;
 }
 
-function Choices({ desk, file, preview, look }: ChoicesProps): JSX.Element {
+function Choices({ desk, file, preview, look }: ChoicesProps): JSX.Element | null {
   const { how } = file;
   const found = preview.value;
   const left = found === null ? 0 : missing(desk.event.value.points, found.rows).length;
+  const unread = how.charset !== null || (found?.problems.some(({ code }) => code === "encoding") ?? false);
   const wrong = found?.problems.some(({ code }) => code !== "nothingRemoved") ?? false;
+  if (!unread && left === 0) return null;
   return (
     <div class="import-choices">
-      <label class="field">
-        <span>{t("event.charset")}</span>
-        <select
-          data-testid="charset"
-          value={how.charset ?? ""}
-          onChange={(event) => look({ ...file, how: { ...how, charset: CHARSETS.find((one) => one === event.currentTarget.value) ?? null } })}
-        >
-          <option value="">{t("event.charset.usual")}</option>
-          <option value="windows-1258">{`Windows-1258 (${t("event.charset.vietnamese")})`}</option>
-          <option value="windows-1251">{`Windows-1251 (${t("event.charset.cyrillic")})`}</option>
-        </select>
-      </label>
+      {unread && (
+        <label class="field">
+          <span>{t("event.charset")}</span>
+          <select
+            data-testid="charset"
+            value={how.charset ?? ""}
+            onChange={(event) => look({ ...file, how: { ...how, charset: CHARSETS.find((one) => one === event.currentTarget.value) ?? null } })}
+          >
+            <option value="">{t("event.charset.usual")}</option>
+            <option value="windows-1258">{`Windows-1258 (${t("event.charset.vietnamese")})`}</option>
+            <option value="windows-1251">{`Windows-1251 (${t("event.charset.cyrillic")})`}</option>
+          </select>
+        </label>
+      )}
       {left > 0 && (
         <label class="check">
           <input

@@ -3,7 +3,7 @@
 import { useComputed } from "@preact/signals";
 import type { ReadonlySignal } from "@preact/signals";
 import type { JSX } from "preact";
-import { useCallback, useMemo } from "preact/hooks";
+import { useCallback, useEffect, useMemo } from "preact/hooks";
 import { isStaff, roleOf, sessionOf } from "../../claims";
 import { toldAs } from "../../components/context";
 import { Page } from "../../components/header";
@@ -18,6 +18,7 @@ import { After } from "./after";
 import { createEventApi } from "./api";
 import { Checks } from "./checks";
 import type { EventDesk } from "./desk";
+import { Draft } from "./draft";
 import { EventHead } from "./head";
 import type { EventFacts } from "./model";
 import { Points } from "./points";
@@ -79,24 +80,34 @@ function Known({ token, session, api, found, first, load }: KnownProps): JSX.Ele
     () => ({ token, session, api, event, manages, changes, load }),
     [token, session, api, event, manages, changes, load],
   );
+  const draft = useMemo(() => new Draft(first.agenda), []);
+  const { agenda } = event.value;
+  useEffect(() => draft.hear(agenda), [draft, agenda]);
   const tab = useTab();
   return (
     <>
       <EventHead desk={desk} />
       <TabBar tab={tab} label={t("event.page")} />
       <TabPanel tab={tab.value}>
-        <Opened tab={tab.value} desk={desk} />
+        <Opened tab={tab.value} desk={desk} draft={draft} />
       </TabPanel>
     </>
   );
 }
 
-function Opened({ tab, desk }: { readonly tab: Tab; readonly desk: EventDesk }): JSX.Element {
+interface OpenedProps {
+  readonly tab: Tab;
+  readonly desk: EventDesk;
+  /** Lives as long as the page, so that nothing unsaved is lost by looking at another tab. */
+  readonly draft: Draft;
+}
+
+function Opened({ tab, desk, draft }: OpenedProps): JSX.Element {
   switch (tab) {
     case "points":
       return <Points desk={desk} />;
     case "show":
-      return <RunOfShow desk={desk} />;
+      return <RunOfShow desk={desk} draft={draft} />;
     case "checks":
       return <Checks desk={desk} />;
     case "after":
