@@ -131,6 +131,7 @@ async def running(settings: Settings) -> AsyncIterator[Server]:
             now_ms,
             witnesses=(launch.attendance,),
             pace=Pace(settings.joins_per_s, settings.joins_burst),
+            memory=launch.memory,
         )
         library = Library(
             vault=vault,
@@ -203,6 +204,7 @@ async def running(settings: Settings) -> AsyncIterator[Server]:
         port = await _listen(runner, settings, tls)
         signaling.start()
         stack.push_async_callback(signaling.stop)
+        stack.push_async_callback(lambda: launch.memory.write(rooms.sessions()))
         for task in (
             _keep_going("loop lag", metrics.loop_lag.run),
             _keep_going("housekeeping", lambda: _keep_house(health, newcomers, runner)),
@@ -211,6 +213,7 @@ async def running(settings: Settings) -> AsyncIterator[Server]:
             _keep_going("walls", wall.run),
             _keep_going("load", lambda: _watch_load(rooms, metrics, engine)),
             _keep_going("attendance", launch.attendance.run),
+            _keep_going("memory of sessions", lambda: launch.memory.run(rooms.sessions)),
             _keep_going("line checks", line_checks.run),
             _keep_going("imaging", imaging.run),
             _keep_going("study jobs", upkeep.jobs.run),

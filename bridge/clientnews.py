@@ -30,6 +30,8 @@ class Known:
         self.asking: list[str] = []
         self.view: dict[str, Any] = {}
         self.readers: dict[str, Message] = {}
+        self.event: Message = {}
+        self.questions: list[Message] = []
 
     @property
     def recording(self) -> Message | None:
@@ -115,5 +117,7 @@ _HANDLERS: dict[str, Callable[[Known, Message], None]] = {
     "readingChanged": _reading_changed,
     "viewChanged": _view_changed,
     "readersChanged": _readers_changed,
+    "eventChanged": lambda known, message: setattr(known, "event", message),
+    "questionsChanged": _replace("questions", "questions"),
     "chatSent": lambda known, message: known.chat.append(message["line"]),
 }

@@ -1,11 +1,12 @@
 """What an event is besides a session: who is next, how the stage is laid out, what is written over it, the questions.
 
-Policy only, and in memory: no socket, no clock. What `docs/protocol.md` says under "Launch events" is decided here.
+Policy only, and in memory: no socket, no clock; others store what is to be kept. What `docs/protocol.md` says under
+"Events" is decided here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from bridge.errors import Conflict, NotFound
@@ -15,6 +16,8 @@ from bridge.messages import LayoutName, LowerThirdObject, QuestionObject, Questi
 QUESTIONS_KEPT = 200
 """The oldest that are done with go first."""
 QUESTIONS_OPEN_EACH = 5
+RETURN_WITHIN_MS = 60_000
+"""After a restart: of whom something is shown, or who is next, and is not back by then, has gone."""
 
 
 @dataclass(slots=True)
@@ -41,6 +44,19 @@ class Question:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class KeptEvent:
+    """What of an event outlives a restart."""
+
+    layout: LayoutName
+    cue: ParticipantId | None
+    main: ParticipantId | None
+    second: ParticipantId | None
+    lower_third: LowerThirdObject | None
+    hushed: tuple[ParticipantId, ...]
+    questions: tuple[Question, ...]
+
+
 class EventState:
     """The newest state of one event. Whoever calls has been let do so."""
 
@@ -57,6 +73,36 @@ class EventState:
         self.questions_are_news = False
         self.questions_told_at_ms = 0
         self._questions: dict[str, Question] = {}
+        self._recalled_at_ms: int | None = None
+
+    def kept(self) -> KeptEvent:
+        """What `recall` takes."""
+        return KeptEvent(
+            self.layout,
+            self.cue,
+            self.main,
+            self.second,
+            self.lower_third,
+            tuple(sorted(self.hushed)),
+            tuple(self._questions.values()),
+        )
+
+    def recall(self, kept: KeptEvent, now_ms: int) -> None:
+        """Goes on as it was before a restart; whom it names is expected back."""
+        self.layout, self.cue, self.main, self.second = kept.layout, kept.cue, kept.main, kept.second
+        self.lower_third, self.hushed = kept.lower_third, set(kept.hushed)
+        self._questions = {question.id: question for question in kept.questions[-QUESTIONS_KEPT:]}
+        self._recalled_at_ms = now_ms
+
+    def give_up_missing(self, there: Collection[ParticipantId], now_ms: int) -> None:
+        """Forgets whom a restart lost, when the time to come back is over."""
+        if self._recalled_at_ms is None or now_ms - self._recalled_at_ms < RETURN_WITHIN_MS:
+            return
+        self._recalled_at_ms = None
+        titled = None if self.lower_third is None else ParticipantId(self.lower_third.participant)
+        for whom in (self.cue, self.main, self.second, titled):
+            if whom is not None and whom not in there:
+                self.forget(whom)
 
     def forget(self, whom: ParticipantId) -> None:
         """Somebody is gone."""

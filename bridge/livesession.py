@@ -46,6 +46,8 @@ class LiveSession(Company):
         self.saved_floor = tuple(self.floor)
         self.saving = asyncio.Lock()
         self.barred: set[tuple[InviteId, int]] = set()
+        self.blocked: dict[ParticipantId, set[Source]] = {}
+        """What moderators muted, by seat: who goes and comes again is still muted."""
         self.revoked: set[InviteId] = set()
         self.comings: dict[InviteId, Allowance] = {}
         self.quiet_since_ms = now_ms()
@@ -91,9 +93,15 @@ class LiveSession(Company):
         elif participant.grant.seats > 1:
             # After a restart nobody knows who sat where on a link of many: the floor must not pass to a stranger.
             self._leave_floor(participant.id)
+            if self.event is not None:
+                self.event.forget(participant.id)
         if not goes_on and participant.grant.seats > 1:
             # Nobody else has agreed for whoever sits there now.
             self._answers.pop(participant.id, None)
+        if not goes_on and participant.grant.seats > 1:
+            # Nor is somebody else muted for what was said there before.
+            self.blocked.pop(participant.id, None)
+        participant.blocked_sources = self.blocked.setdefault(participant.id, set())
         participant.asked = self.record.consent
         participant.answer = None if participant.device else self._answers.get(participant.id)
         self.people[participant.id] = participant
@@ -115,8 +123,6 @@ class LiveSession(Company):
             alone = participant.grant.seats == 1
             reason: messages.LeaveReason = "joinedElsewhere" if replaced.connected else "lost"
             self.exit(replaced, reason, keeps_floor=alone)
-        if goes_on or participant.grant.seats == 1:
-            participant.blocked_sources = replaced.blocked_sources
         replaced.gone = True
 
     def _take_place_on_stage(self, participant: Participant) -> None:

@@ -27,7 +27,7 @@ from bridge.participant import Outlet, Participant
 from bridge.recordkeeping import RecordKeeper
 from bridge.seats import choose_seat
 from bridge.store import Store
-from bridge.witness import Witness
+from bridge.witness import Memory, NoMemory, Witness
 
 FORGOTTEN_AFTER_MS = 6 * 3600 * 1000
 """A session without anybody is dropped from memory; its chat and its bans are lost then."""
@@ -55,6 +55,7 @@ class Lobby:
         """What is live goes on, and nothing new begins."""
         self.witness: Witness = keeper
         """Who keeps what happens in the sessions that are loaded from now on."""
+        self.memory: Memory = NoMemory()
         self._store = store
         self._forwarding = forwarding
         self._keeper = keeper
@@ -130,6 +131,7 @@ class Lobby:
             session.started_at_ms = self._now_ms()
             await self._store.start_session(id, session.started_at_ms)
         session.revoked |= (await self._store.closed_among([id])).invites
+        await self.memory.recall(session)
         await self._keeper.take_up(session)
         self._sessions[id] = session
         return session

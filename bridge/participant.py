@@ -170,6 +170,7 @@ class Participant:
     wanted: tuple[Subscription, ...] = ()
     heights: dict[TrackId, int] = field(default_factory=dict)
     blocked_sources: set[Source] = field(default_factory=set)
+    """What moderators muted; the session keeps it for its seat."""
     pictures: dict[TrackId, bytes] = field(default_factory=dict)
     line_told_at_ms: int = 0
     costly: Allowance = field(init=False)

@@ -6,7 +6,7 @@ A session is loaded from the store when its first participant comes; what must o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -35,7 +35,7 @@ from bridge.store import Store
 from bridge.studynews import StudyNews
 from bridge.wall import Wall
 from bridge.wiring import Wiring
-from bridge.witness import Witness, Witnesses
+from bridge.witness import Memory, Witness, Witnesses
 
 RESUME_WITHIN_S = 30
 DEVICE_WAITS_MS = 30_000
@@ -80,6 +80,7 @@ class Rooms:
         now_ms: Callable[[], int],
         witnesses: Sequence[Witness] = (),
         pace: Pace | None = None,
+        memory: Memory | None = None,
     ) -> None:
         self._store = store
         self._now_ms = now_ms
@@ -93,6 +94,7 @@ class Rooms:
         """How near its limit this server is."""
         self._lobby = Lobby(store, self._forwarding, keeper, self._errands, now_ms, self.load)
         self._lobby.witness = Witnesses(keeper, *witnesses)
+        self._lobby.memory = memory or self._lobby.memory
         self.records = RecordDesk(self._lobby, keeper, now_ms)
         """What participants ask of the recording."""
         self.readings = ReadingDesk(self._lobby, keeper, studies, self._errands, now_ms)
@@ -305,6 +307,10 @@ class Rooms:
         require_moderator(actor)
         await self._store.end_session(session.id, self._now_ms())
         self._errands.start("close session", self._lobby.close_session_soon(session.id))
+
+    def sessions(self) -> Iterable[LiveSession]:
+        """All that are loaded."""
+        return self._lobby.sessions()
 
     def open_wall(self, snapshots: Snapshots) -> Wall:
         """The walls of this server's events; what runs it is the caller's."""

@@ -178,12 +178,18 @@ class Store:
         )
 
     async def end_session(self, session: SessionId, at_ms: int) -> None:
-        """Ends a session for good; ending it again changes nothing. Raises NotFound."""
+        """Ends a session for good; ending it again changes nothing. What was kept for a restart is needed no more.
+
+        Raises NotFound."""
         await self._change_session(
             session,
             state=SessionState.ENDED.value,
             ended_at_ms=sa.func.coalesce(tables.sessions.c.ended_at_ms, at_ms),
         )
+        async with self._write() as connection:
+            await connection.execute(
+                sa.delete(tables.session_memory).where(tables.session_memory.c.session == session)
+            )
 
     # Invites
 

@@ -173,6 +173,13 @@ attendance = sa.Table(
     sa.Index("attendance_by_session", "session"),
 )
 
+session_memory = sa.Table(
+    "session_memory",
+    metadata,
+    sa.Column("session", sa.String(32), sa.ForeignKey("sessions.id"), primary_key=True),
+    sa.Column("sealed", sa.LargeBinary, nullable=False),
+)
+
 
 @dataclass(frozen=True, slots=True)
 class SessionRecord:

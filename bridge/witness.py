@@ -45,6 +45,20 @@ class Witness(Protocol):
         """A line of chat."""
 
 
+class Memory(Protocol):
+    """Who knows how a session was before the server started again."""
+
+    async def recall(self, session: LiveSession) -> None:
+        """Puts that into a session that is loaded. What cannot be known any more is left as it is."""
+
+
+class NoMemory:
+    """Nothing is known of before."""
+
+    async def recall(self, session: LiveSession) -> None:
+        """Leaves it as it is."""
+
+
 class Witnesses:
     """Several of them, told in their order."""
 

@@ -278,6 +278,37 @@ async def test_block_outlives_a_new_connection_and_a_new_join(house: House) -> N
     assert track not in house.media.paused
 
 
+async def test_block_outlives_leaving_and_coming_again_on_the_same_link(house: House) -> None:
+    hub, _ = await house.join(Role.HUB)
+    grant = await house.grant(Role.SATELLITE)
+    clinic, _ = await house.join(grant)
+    microphone, camera = await house.publish(clinic, Source.MICROPHONE, Source.CAMERA)
+    house.rooms.block_track(hub, microphone, True)
+    house.rooms.leave(clinic)
+    clinic, client = await house.join(grant)
+    microphone, camera = await house.publish(clinic, Source.MICROPHONE, Source.CAMERA)
+    assert house.media.forwarded(hub) == {camera}
+    with refused("notAllowed"):
+        house.rooms.set_track_muted(clinic, microphone, False)
+    house.rooms.block_track(hub, microphone, False)
+    assert client.take("trackChanged")[-1]["track"]["blocked"] is False
+    house.rooms.leave(clinic)
+    clinic, _ = await house.join(grant)
+    assert set(await house.publish(clinic, Source.MICROPHONE)) <= house.media.forwarded(hub)
+
+
+async def test_on_a_link_of_many_nobody_is_muted_for_who_sat_there_before(house: House) -> None:
+    hub, _ = await house.join(Role.HUB)
+    grant = await house.grant(Role.SATELLITE, seats=3)
+    clinic, _ = await house.join(grant)
+    (microphone,) = await house.publish(clinic, Source.MICROPHONE)
+    house.rooms.block_track(hub, microphone, True)
+    house.rooms.leave(clinic)
+    other, _ = await house.join(grant)
+    assert other.id == clinic.id
+    assert set(await house.publish(other, Source.MICROPHONE)) <= house.media.forwarded(hub)
+
+
 async def test_muted_track_is_not_forwarded_and_others_see_it(house: House) -> None:
     hub, client = await house.join(Role.HUB)
     clinic, _ = await house.join(Role.SATELLITE)

@@ -11,6 +11,7 @@ from bridge.imaging.catalogue import installation_key
 from bridge.launch.attendance import Attendance
 from bridge.launch.book import EventBook
 from bridge.launch.looking_back import LookingBack
+from bridge.launch.memory import SessionMemory
 from bridge.launch.presences import Presences
 from bridge.launch.sealing import PURPOSE, Sealer
 from bridge.store import Store
@@ -24,6 +25,7 @@ class EventBooks:
     book: EventBook
     presences: Presences
     looking_back: LookingBack
+    memory: SessionMemory
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +39,8 @@ async def open_books(store: Store, vault: Vault, now_ms: Callable[[], int]) -> E
     """Raises VaultError, ConfigError."""
     sealer = Sealer(await asyncio.to_thread(installation_key, vault, PURPOSE))
     book, presences = EventBook(store, sealer), Presences(store, sealer)
-    return EventBooks(book, presences, LookingBack(book, presences, now_ms))
+    memory = SessionMemory(store, sealer, now_ms)
+    return EventBooks(book, presences, LookingBack(book, presences, now_ms), memory)
 
 
 @asynccontextmanager
@@ -47,6 +50,6 @@ async def open_launch(store: Store, vault: Vault, now_ms: Callable[[], int]) -> 
     await books.presences.close_open()
     attendance = Attendance(books.presences, now_ms)
     try:
-        yield Launch(books.book, books.presences, books.looking_back, attendance)
+        yield Launch(books.book, books.presences, books.looking_back, books.memory, attendance)
     finally:
         await attendance.close()

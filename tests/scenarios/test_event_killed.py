@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
+import sqlite3
+import time
 import urllib.parse
 import urllib.request
 from pathlib import Path
@@ -43,6 +45,37 @@ def look_through(server: Server) -> None:
             assert secret not in content, f"secret {number} stands in {path.relative_to(server.data_dir)}"
 
 
+def until_remembered(server: Server) -> None:
+    """What is decided is written about once a second."""
+    database = sqlite3.connect(f"file:{server.data_dir / 'bridge.db'}?mode=ro", uri=True)
+    try:
+        for _ in range(200):
+            if database.execute("SELECT count(*) FROM session_memory").fetchone() == (1,):
+                return
+            time.sleep(0.05)
+        raise AssertionError("nothing was remembered")
+    finally:
+        database.close()
+
+
+async def test_an_events_layout_and_titles_are_there_again_after_a_restart(tmp_path: Path) -> None:
+    with running_server(tmp_path / "data") as server:
+        tokens = server.create_session("Khánh thành", "--format", "event")["tokens"]
+        organiser = Participant(server.address, tokens["organiser"], DOCTOR, receive=False)
+        async with organiser.taking_part():
+            await organiser.request("setStageLayout", layout="grid")
+            title = {"participant": organiser.id, "title": CLINIC, "subtitle": ""}
+            await organiser.request("setLowerThird", lowerThird=title)
+            # Told to stop, it writes what it has not written yet.
+            await asyncio.get_running_loop().run_in_executor(None, server.stop)
+        look_through(server)
+        server.start()
+        back = Participant(server.address, tokens["organiser"], DOCTOR, receive=False)
+        async with back.taking_part():
+            event = await back.until(lambda: back.event)
+            assert (event["layout"], event["lowerThird"]) == ("grid", title)
+
+
 async def test_who_was_in_an_event_survives_the_death_of_the_server_and_lies_sealed(tmp_path: Path) -> None:
     with running_server(tmp_path / "data") as server:
         made = server.create_session("Khánh thành", "--format", "event")
@@ -59,6 +92,7 @@ async def test_who_was_in_an_event_survives_the_death_of_the_server_and_lies_sea
             loop = asyncio.get_running_loop()
             seen = await loop.run_in_executor(None, ask, server, "GET", f"{path}/attendance", organiser)
             assert {row["name"] for row in seen["rows"]} == {CLINIC, DOCTOR}
+            await loop.run_in_executor(None, until_remembered, server)
             look_through(server)
             await loop.run_in_executor(None, server.stop, signal.SIGKILL)
         look_through(server)
@@ -69,5 +103,9 @@ async def test_who_was_in_an_event_survives_the_death_of_the_server_and_lies_sea
         assert rows[CLINIC]["point"] == "Hội trường"
         for kind in ("csv", "xlsx"):
             assert ask(server, "GET", f"{path}/attendance.{kind}", organiser)
+        desk = Participant(server.address, organiser, DOCTOR, receive=False)
+        async with desk.taking_part():
+            (question,) = await desk.until(lambda: desk.questions)
+            assert (question["text"], question["name"], question["state"]) == (ASKED, CLINIC, "open")
         assert CLINIC not in server.log
         look_through(server)
