@@ -77,7 +77,8 @@ def plain(kind: msgspec.inspect.Type) -> st.SearchStrategy[Any]:
         case msgspec.inspect.AnyType():
             return st.none() | st.booleans() | st.lists(st.integers(-(2**53), 2**53) | text, max_size=3)
         case msgspec.inspect.StrType():
-            return text.filter(lambda value: len(value) >= (kind.min_length or 0))
+            letters, longest = st.characters(codec="utf-8"), kind.max_length or 40
+            return st.text(letters, min_size=kind.min_length or 0, max_size=min(40, longest))
     raise AssertionError(f"no strategy for {kind}")
 
 
