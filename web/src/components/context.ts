@@ -3,6 +3,7 @@
 import { signal } from "@preact/signals";
 import { createContext } from "preact";
 import { useContext } from "preact/hooks";
+import { ApiError } from "../api";
 import type { Key } from "../i18n";
 import type { ErrorCode } from "../protocol";
 import { ActionError } from "../state";
@@ -19,13 +20,13 @@ export function useClient(): Client {
 }
 
 /** What the last action failed of, shown beside the notices for a while. */
-export const failure = signal<ErrorCode | "offline" | null>(null);
+export const failure = signal<ErrorCode | "offline" | "network" | null>(null);
 let failureTimer: ReturnType<typeof setTimeout> | undefined;
 
 /** Runs an action of the client; a refusal of the server becomes a sentence instead of an exception. */
 export function ask(action: Promise<void>): void {
   action.catch((error: unknown) => {
-    failure.value = error instanceof ActionError ? error.code : "internal";
+    failure.value = error instanceof ActionError || error instanceof ApiError ? error.code : "internal";
     clearTimeout(failureTimer);
     failureTimer = setTimeout(() => (failure.value = null), FAILURE_SHOWN_MS);
   });

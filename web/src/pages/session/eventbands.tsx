@@ -102,6 +102,24 @@ function DeviceState({ room, source }: { readonly room: Room; readonly source: S
   );
 }
 
+/** A point that is off the stage is not among the pictures: without this it would not know that its camera is covered. */
+export function SelfView({ room }: { readonly room: Room }): JSX.Element | null {
+  const { client } = room;
+  const off = room.event.value && room.flavour.value === "satellite" && !client.onStage.value && !client.event.next.value;
+  if (!off || !client.permissions.value.has("publish:camera")) return null;
+  const camera = client.locals.value.get("camera");
+  const stream = camera?.state === "live" && !camera.muted && !camera.blocked ? camera.stream : null;
+  return (
+    <section class="self-view" aria-label={t("event.yourCameraNow")}>
+      {/* As others see it: not mirrored. */}
+      {stream !== null && <Video stream={stream} label={t("event.yourCameraNow")} testId="self-view" />}
+      <p class="note" data-testid="self-view-words">
+        {t(stream !== null ? "event.selfView" : "event.selfViewOff")}
+      </p>
+    </section>
+  );
+}
+
 /** Each stays until it is closed. */
 export function Messages({ room }: { readonly room: Room }): JSX.Element {
   const { event } = room.client;

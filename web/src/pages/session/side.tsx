@@ -9,7 +9,7 @@ import { t } from "../../i18n";
 import type { RemoteTrack } from "../../state";
 import { hubFace, initials } from "../view";
 import { Chat } from "./chat";
-import { Counts } from "./eventbands";
+import { Counts, SelfView } from "./eventbands";
 import { PictureFacts } from "./facts";
 import { RecordingSign } from "./recording";
 import { PersonLine, Strip, Tile } from "./strip";
@@ -22,6 +22,7 @@ export function Side({ room }: { readonly room: Room }): JSX.Element {
     <aside class="side" aria-label={t("session.people")}>
       <SessionTitle room={room} />
       {satellite ? <Face room={room} /> : <Strip room={room} />}
+      <SelfView room={room} />
       <UltrasoundTrouble room={room} />
       <PictureFacts room={room} />
       {/* Last, so that news know where its line for writing stands. */}

@@ -31,6 +31,7 @@ export function wallKeys(wall: Wall): readonly Command[] {
   return [
     { id: "cue", icon: "next", word: t("wall.keyCue"), key: "c", run: () => cueFocused(wall), testId: "" },
     { id: "take", icon: "floor", word: t("wall.take"), key: "t", run: () => wall.take(), testId: "" },
+    ...(wall.leads ? [{ id: "go-on", icon: "next", word: t("wall.keyGoOn"), key: "n", run: () => wall.goOn(), testId: "" } as const] : []),
     ...STAGE_LAYOUTS.map(
       (layout, index): Command => ({
         id: `layout-${layout}`,

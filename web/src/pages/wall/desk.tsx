@@ -1,4 +1,4 @@
-// Owns the organiser's desk beside the wall: who is next with a live picture, the stage and its layout, and what is written.
+// Owns the organiser's desk beside the wall: where the show stands, who is next with a live picture, the stage and its layout, and what is written.
 
 import type { JSX } from "preact";
 import { ask } from "../../components/context";
@@ -13,6 +13,7 @@ import { PersonLine } from "../session/strip";
 import { pictureName } from "../session/stage";
 import { Door, Lobby } from "./door";
 import { LowerThirdEditor } from "./lowerthird";
+import { RunOfShow } from "./runofshow";
 import { MessagesTab, QuestionsTab } from "./talk";
 import { STAGE_MAX } from "./wall";
 import type { Tab, Wall } from "./wall";
@@ -25,6 +26,7 @@ export function Desk({ wall }: { readonly wall: Wall }): JSX.Element {
   return (
     <aside class="side desk" aria-label={t("wall.desk")}>
       <RecordingSign room={wall.room} />
+      <RunOfShow wall={wall} />
       <Next wall={wall} />
       <Undo wall={wall} />
       <Lobby wall={wall} />

@@ -6,9 +6,11 @@ import { Icon } from "../../components/icons";
 import { FILTERS, passes } from "../../event/tiles";
 import type { Group } from "../../event/tiles";
 import { formatNumber, t } from "../../i18n";
+import { eventLink } from "../link";
 import { headcount } from "../session/eventbands";
 import { Actions, Replacing } from "./actions";
 import { Desk } from "./desk";
+import { LoadMeaning, LoadSign } from "./load";
 import { PointTile } from "./tile";
 import type { Wall } from "./wall";
 
@@ -21,6 +23,7 @@ export function WallPage({ wall }: { readonly wall: Wall }): JSX.Element {
     <>
       <main ref={content} id="content" class="wall" aria-label={t("wall.title")} data-testid="wall" tabIndex={-1}>
         <Head wall={wall} />
+        <LoadMeaning wall={wall} />
         {wall.stills.failing.value && (
           <p class="wall-trouble" role="status">
             <Icon name="warning" />
@@ -52,6 +55,12 @@ function Head({ wall }: { readonly wall: Wall }): JSX.Element {
       <p class="wall-counts" data-testid="wall-counts">
         {points}, {t("people.count", { count: headcount(client) })}
       </p>
+      <LoadSign wall={wall} />
+      {/* In a tab of its own: the session goes on here. */}
+      <a class="button quiet small" href={eventLink(wall.room.token)} target="_blank" rel="noopener noreferrer" data-testid="to-event-page">
+        <Icon name="log" />
+        {t("wall.event")}
+      </a>
       <input
         type="search"
         class="wall-search"

@@ -1,10 +1,13 @@
 // Owns what an organiser does at the wall: who is next, taken, let go (and back again by one press), the layout, to whom is
-// written. Derives the tiles. Draws nothing.
+// written, that the run of show goes on. Derives the tiles. Draws nothing.
 
 import { computed, signal } from "@preact/signals";
 import type { ReadonlySignal, Signal } from "@preact/signals";
 import { createCall } from "../../api";
+import { roleOf } from "../../claims";
 import { ask } from "../../components/context";
+import { goneOn, standing, stoodAs } from "../../event/agenda";
+import type { Agenda, AgendaItem } from "../../event/agenda";
 import { Places } from "../../event/places";
 import { Stills } from "../../event/stills";
 import { found, grouped, passes, steady, tilesOf } from "../../event/tiles";
@@ -15,13 +18,16 @@ import type { Room } from "../session/room";
 
 export const STAGE_MAX = 9;
 const UNDO_MS = 5_000;
+/** A press that comes sooner belongs to the one before: nothing is passed over by it. */
+const GO_ON_AGAIN_MS = 1_000;
 
 export type Tab = "stage" | "questions" | "messages";
 export type To = Audience | "chosen";
 
 /** What was just done, to be taken back by one press. */
 export interface Deed {
-  readonly kind: "offStage" | "replaced";
+  readonly kind: "offStage" | "replaced" | "wentOn" | "over";
+  /** Of the person, or of the item that goes on now. */
   readonly name: string;
   readonly undo: () => Promise<void>;
 }
@@ -46,6 +52,10 @@ export interface Wall {
   readonly groups: ReadonlySignal<readonly Group[]>;
   /** Points that were invited; 0 where there is no list. */
   readonly invited: ReadonlySignal<number>;
+  /** The run of show; null until it was heard of. */
+  readonly agenda: ReadonlySignal<Agenda | null>;
+  /** Whose link may write it. */
+  readonly leads: boolean;
   /** Pictures and places are asked for until the returned function is called. */
   look(): () => void;
   press(tile: ParticipantId): void;
@@ -55,6 +65,10 @@ export interface Wall {
   giveFloor(participant: ParticipantId): void;
   offStage(participant: ParticipantId): void;
   undo(): void;
+  /** To the next item of the run of show. */
+  goOn(): void;
+  /** Who is at the point of an item; null where it has none or nobody is. */
+  atPoint(item: AgendaItem): Tile | null;
   arrange(layout: StageLayout): void;
   enlarge(participant: ParticipantId): void;
   beside(participant: ParticipantId): void;
@@ -111,6 +125,20 @@ export function createWall(room: Room): Wall {
     if (client.stage.peek().includes(participant)) return;
     ask(client.setCue(event.cue.peek() === participant ? null : participant));
   };
+  const leads = roleOf(room.token) === "organiser";
+  let wentOnMs = -GO_ON_AGAIN_MS;
+  let going = false;
+  const goOn = async (): Promise<void> => {
+    const before = places.agenda.peek()?.items ?? [];
+    const after = goneOn(before);
+    const { now, next } = standing(before);
+    if (now === null && next === null) return;
+    await places.saveAgenda(after);
+    wentOnMs = performance.now();
+    // Only where it stands is taken back: what others wrote meanwhile stays.
+    const undo = (): Promise<void> => places.saveAgenda(stoodAs(places.agenda.peek()?.items ?? [], before));
+    done({ kind: next === null ? "over" : "wentOn", name: next?.title ?? "", undo });
+  };
   const toggle = (participant: ParticipantId): void => {
     const next = new Set(chosen.peek());
     if (!next.delete(participant)) next.add(participant);
@@ -121,9 +149,18 @@ export function createWall(room: Room): Wall {
     ...{ room, stills, search, filter, tab, to, message, chosen, choosing, acting, replacing, deed, tiles },
     groups: computed(() => grouped(tiles.value.filter((tile) => passes(tile, filter.value) && found(tile, search.value)), language.value)),
     invited: computed(() => places.listed.value.length),
+    agenda: places.agenda,
+    leads,
     look() {
       const session = client.session.peek();
-      const ended = [stills.look(), ...(session ? [places.look(session.id)] : [])];
+      if (!session) return stills.look();
+      const ended = [
+        stills.look(),
+        places.look(session.id),
+        event.agendaVersion.subscribe((version) => {
+          if (version > (places.agenda.peek()?.version ?? version)) void places.again();
+        }),
+      ];
       return () => ended.forEach((end) => end());
     },
     press: (tile) => (choosing.peek() ? toggle(tile) : cue(tile)),
@@ -167,6 +204,15 @@ export function createWall(room: Room): Wall {
       const last = deed.peek();
       deed.value = null;
       if (last !== null) ask(last.undo());
+    },
+    goOn() {
+      if (!leads || going || performance.now() - wentOnMs < GO_ON_AGAIN_MS) return;
+      going = true;
+      ask(goOn().finally(() => (going = false)));
+    },
+    atPoint({ point }) {
+      const participant = places.listed.value.find(({ id }) => id === point)?.participant;
+      return tiles.value.find(({ id, here }) => here && id === participant) ?? null;
     },
     arrange: (layout) => ask(client.setStageLayout(layout, onStage(event.main.peek()), onStage(event.second.peek()))),
     enlarge(participant) {
