@@ -103,7 +103,10 @@ class Link:
 
     def begin(self, server: Server) -> None:
         """Opens its socket and begins to ask the server."""
-        self._crew.native.add(self.number, server.host, server.port, server.ufrag, server.pwd, self.own.ufrag)
+        own = self.own
+        self._crew.native.add(
+            self.number, server.host, server.port, server.ufrag, server.pwd, own.ufrag, own.pwd
+        )
 
     async def connect(self, server: Server) -> None:
         """Until media can flow. Raises MediaError where the server does not answer or refuses."""

@@ -324,8 +324,13 @@ class Crowd:
         """All events that wait, oldest first; clears the file descriptor."""
     def close(self) -> None:
         """Stops the thread and closes the sockets; may be repeated."""
-    def add(self, peer: int, host: str, port: int, ufrag: str, pwd: str, local_ufrag: str) -> None:
-        """A new member, with the relay's address and credentials. Raises OSError where there is no socket for it."""
+    def add(
+        self, peer: int, host: str, port: int, ufrag: str, pwd: str, local_ufrag: str, local_pwd: str = ""
+    ) -> None:
+        """A new member, with the relay's address and credentials. With `local_pwd` it answers the relay's checks.
+
+        Raises OSError where there is no socket for it.
+        """
     def remove(self, peer: int) -> None: ...
     def send_dtls(self, peer: int, datagram: bytes) -> None: ...
     def set_keys(self, peer: int, profile: Profile, local: bytes, remote: bytes) -> None:

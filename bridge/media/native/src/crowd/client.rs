@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use bridge_relay_core::api::SrtpProfile;
 use bridge_relay_core::srtp::{SrtpError, SrtpReceiver, SrtpSender};
-use bridge_relay_core::wire::stun::{self, IceRole, IntegrityKey, Message, RequestFields};
+use bridge_relay_core::wire::stun::{self, BindingRequest, IceRole, IntegrityKey, Message, RequestFields};
 
 use crate::send::SendQueue;
 use crate::socket::UdpPort;
@@ -46,6 +46,8 @@ pub struct Client {
     pub connected: bool,
     relay: SocketAddr,
     key: IntegrityKey,
+    /// What checks of the other side are signed with, where it is one that checks, too.
+    own_key: Option<IntegrityKey>,
     username: String,
     tie_breaker: u64,
     next_check_us: u64,
@@ -65,11 +67,17 @@ impl Client {
             connected: false,
             relay: account.relay,
             key: IntegrityKey::new(&account.pwd),
+            own_key: None,
             username: format!("{}:{}", account.ufrag, account.local_ufrag),
             tie_breaker: account.tie_breaker,
             next_check_us: 0,
             checks: 0,
         })
+    }
+
+    /// Answers checks from now on (RFC 8445 section 7.3): a relay that is ICE-lite, as ours, makes none.
+    pub fn answer_checks(&mut self, own_pwd: &str) {
+        self.own_key = Some(IntegrityKey::new(own_pwd));
     }
 
     #[must_use]
@@ -101,13 +109,27 @@ impl Client {
         }
     }
 
-    /// Takes an answer to a check. Whether it was the first good one.
-    pub fn receive_stun(&mut self, datagram: &[u8]) -> bool {
+    /// Takes an answer to a check, or a check. Whether it was the first good answer.
+    pub fn receive_stun(&mut self, from: SocketAddr, datagram: &[u8], queue: &mut SendQueue) -> bool {
         let before = self.connected;
-        if let Ok(Message::Response(response)) = stun::parse(datagram) {
-            self.connected |= response.error_code.is_none() && response.verify(&self.key).is_ok();
+        match stun::parse(datagram) {
+            Ok(Message::Response(response)) => {
+                self.connected |= response.error_code.is_none() && response.verify(&self.key).is_ok();
+            }
+            Ok(Message::Request(request)) => self.answer_check(from, &request, queue),
+            _ => {}
         }
         self.connected && !before
+    }
+
+    fn answer_check(&self, from: SocketAddr, request: &BindingRequest<'_>, queue: &mut SendQueue) {
+        let Some(key) = self.own_key.as_ref().filter(|key| request.verify(key).is_ok()) else { return };
+        let mut message = [0; stun::MAX_WRITTEN_LEN];
+        if let Ok(len) = stun::write_success(&mut message, request, from, key)
+            && let Some(slot) = queue.slot(&self.port, from, len)
+        {
+            slot.copy_from_slice(&message[..len]);
+        }
     }
 
     pub fn send_rtcp(&mut self, queue: &mut SendQueue, compound: &[u8]) {
@@ -133,5 +155,60 @@ impl Client {
         if let Some(slot) = queue.slot(&self.port, self.relay, datagram.len()) {
             slot.copy_from_slice(datagram);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::UdpSocket;
+
+    use super::*;
+    use crate::send::Backend;
+
+    const OWN_PWD: &str = "own-password-of-the-client";
+
+    fn check(pwd: &str) -> Vec<u8> {
+        let fields = RequestFields {
+            transaction_id: [7; stun::TRANSACTION_ID_LEN],
+            username: "crowd:relay",
+            priority: PRIORITY,
+            role: IceRole::Controlled(1),
+            use_candidate: false,
+        };
+        let mut message = [0; stun::MAX_WRITTEN_LEN];
+        let len = stun::write_request(&mut message, &fields, &IntegrityKey::new(pwd)).unwrap();
+        message[..len].to_vec()
+    }
+
+    /// What a relay that checks gets back.
+    fn answer(client: &mut Client, relay: &UdpSocket, message: &[u8]) -> Option<Vec<u8>> {
+        let mut queue = SendQueue::with_arena(Backend::SendMmsg, 64 << 10);
+        assert!(!client.receive_stun(relay.local_addr().unwrap(), message, &mut queue));
+        queue.transmit(&client.port);
+        let mut buffer = [0; 256];
+        relay.recv(&mut buffer).ok().map(|len| buffer[..len].to_vec())
+    }
+
+    #[test]
+    fn answers_checks_that_are_signed_with_its_password_and_no_others() {
+        let relay = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        relay.set_nonblocking(true).unwrap();
+        let account = Account {
+            relay: relay.local_addr().unwrap(),
+            ufrag: "relay".into(),
+            pwd: "password-of-the-relay".into(),
+            local_ufrag: "crowd".into(),
+            tie_breaker: 1,
+        };
+        let mut client = Client::open(&account).unwrap();
+        assert_eq!(answer(&mut client, &relay, &check(OWN_PWD)), None, "it was not told its password");
+        client.answer_checks(OWN_PWD);
+        assert_eq!(answer(&mut client, &relay, &check("another-password-altogether")), None);
+        let answer = answer(&mut client, &relay, &check(OWN_PWD)).unwrap();
+        let Ok(Message::Response(response)) = stun::parse(&answer) else { panic!("no response") };
+        assert!(response.verify(&IntegrityKey::new(OWN_PWD)).is_ok());
+        assert_eq!(response.transaction_id, [7; stun::TRANSACTION_ID_LEN]);
+        assert_eq!(response.mapped_address, Some(account.relay));
+        assert_eq!(response.error_code, None);
     }
 }

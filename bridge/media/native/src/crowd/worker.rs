@@ -255,11 +255,11 @@ impl Worker {
         let count = member.client.port.receive(&mut self.batch);
         for index in 0..count {
             let arrived_us = now_us.saturating_sub(self.batch.waited_us(index, wall_us));
-            let Some((_, datagram)) = self.batch.datagram(index) else { continue };
+            let Some((from, datagram)) = self.batch.datagram(index) else { continue };
             let mut turn = Turn { now_us: arrived_us, queue: &mut self.queue, counts: &mut self.counts };
             match classify(datagram) {
                 DatagramKind::Stun => {
-                    if member.client.receive_stun(datagram) {
+                    if member.client.receive_stun(from, datagram, turn.queue) {
                         self.news.push(News::Connected { peer });
                     }
                 }

@@ -135,6 +135,8 @@ impl Crowd {
         py.detach(|| self.driver.close());
     }
 
+    #[pyo3(signature = (peer, host, port, ufrag, pwd, local_ufrag, local_pwd = ""))]
+    #[allow(clippy::too_many_arguments)] // what ICE wants of both sides
     fn add(
         &self,
         peer: Number<u32>,
@@ -143,6 +145,7 @@ impl Crowd {
         ufrag: String,
         pwd: String,
         local_ufrag: String,
+        local_pwd: &str,
     ) -> PyResult<()> {
         if peer.0 >= MAX_PEERS {
             return Err(invalid("members have small numbers"));
@@ -156,7 +159,10 @@ impl Crowd {
             local_ufrag,
             tie_breaker: u64::from(peer.0) + 1,
         };
-        let client = Box::new(Client::open(&account)?);
+        let mut client = Box::new(Client::open(&account)?);
+        if !local_pwd.is_empty() {
+            client.answer_checks(local_pwd);
+        }
         self.send(Command::Add { peer: peer.0, client })
     }
 
