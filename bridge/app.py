@@ -33,6 +33,7 @@ from bridge.http import Api
 from bridge.imaging.gate import open_gate
 from bridge.imaging.upkeep import Upkeep, open_upkeep
 from bridge.launch.access import EventAccess
+from bridge.launch.forgetting import Forgetting
 from bridge.launch.linecheck import LineChecks
 from bridge.launch.opening import Launch, open_launch
 from bridge.linecheckapi import LineCheckApi
@@ -123,6 +124,7 @@ async def running(settings: Settings) -> AsyncIterator[Server]:
         )
         studies = StudyNews(now_ms)
         launch = await stack.enter_async_context(open_launch(office.store, vault, now_ms))
+        forgetting = Forgetting(office.store, launch.sealer, audit.record, settings.attendance_days, now_ms)
         rooms = Rooms(
             engine,
             office.store,
@@ -218,6 +220,7 @@ async def running(settings: Settings) -> AsyncIterator[Server]:
             _keep_going("imaging", imaging.run),
             _keep_going("study jobs", upkeep.jobs.run),
             _keep_going("retention of studies", upkeep.keeping.keep_sweeping),
+            _keep_going("retention of attendance", forgetting.run),
             _keep_going(
                 "retention",
                 lambda: keep_shredding(office.store, lambda id: library.shred(id, SYSTEM), now_ms),

@@ -328,6 +328,14 @@ class Settings:
     )
     study_days_surgery: int = _setting(_CARE_DAYS, "days", "The same for surgery.", _whole(0, _LONGEST_DAYS))
     study_days_training: int = _setting(2 * 365, "days", "The same for training.", _whole(0, _LONGEST_DAYS))
+    attendance_days: int = _setting(
+        2 * 365,
+        "days",
+        "How long it is kept who was in an event, and whom to call at its points, after it ended; 0 for ever. It names "
+        "people and no patient: certificates are written and questions about them answered within two years, as long "
+        "as recordings of training are kept.",
+        _whole(0, _LONGEST_DAYS),
+    )
     consult_capacity: int = _setting(
         24, "people", "How many a consult holds that was made without saying it.", _whole(2, 10_000)
     )

@@ -130,6 +130,7 @@ events = sa.Table(
     sa.Column("points_uploaded_at_ms", sa.BigInteger),
     sa.Column("agenda_version", sa.Integer, nullable=False),
     sa.Column("agenda", sa.JSON, nullable=False),
+    sa.Column("attendance_removed_at_ms", sa.BigInteger),
 )
 event_points = sa.Table(
     "event_points",

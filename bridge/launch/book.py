@@ -36,6 +36,8 @@ class EventRecord:
     points_uploaded_at_ms: int | None
     agenda_version: int
     agenda: tuple[Item, ...]
+    attendance_removed_at_ms: int | None = None
+    """Its time was over; who was there is not known any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +75,13 @@ class EventBook:
         if row is None:
             return EventRecord(None, None, 0, ())
         agenda = msgspec.convert(row.agenda, tuple[Item, ...])
-        return EventRecord(row.starts_at_ms, row.points_uploaded_at_ms, row.agenda_version, agenda)
+        return EventRecord(
+            row.starts_at_ms,
+            row.points_uploaded_at_ms,
+            row.agenda_version,
+            agenda,
+            row.attendance_removed_at_ms,
+        )
 
     async def set_start(self, session: SessionId, starts_at_ms: int | None) -> None:
         """When it is planned to begin."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+from bridge.errors import NotFound
 from bridge.ids import SessionId
 from bridge.launch.book import EventBook
 from bridge.launch.presences import Presences
@@ -20,7 +21,9 @@ class LookingBack:
         self._now_ms = now_ms
 
     async def report(self, session: SessionId) -> Report:
-        """Of one event; who is there yet counts until now."""
+        """Of one event; who is there yet counts until now. Raises NotFound if its time is over."""
+        if (await self._book.event(session)).attendance_removed_at_ms is not None:
+            raise NotFound("Who was in this event was removed when the time to keep it was over.")
         rows = await self._presences.rows(session)
         points = await self._book.points(session, removed_too=True)
         checks, now_ms = await self._book.checks(session), self._now_ms()

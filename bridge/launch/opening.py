@@ -26,6 +26,7 @@ class EventBooks:
     presences: Presences
     looking_back: LookingBack
     memory: SessionMemory
+    sealer: Sealer
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,7 @@ async def open_books(store: Store, vault: Vault, now_ms: Callable[[], int]) -> E
     sealer = Sealer(await asyncio.to_thread(installation_key, vault, PURPOSE))
     book, presences = EventBook(store, sealer), Presences(store, sealer)
     memory = SessionMemory(store, sealer, now_ms)
-    return EventBooks(book, presences, LookingBack(book, presences, now_ms), memory)
+    return EventBooks(book, presences, LookingBack(book, presences, now_ms), memory, sealer)
 
 
 @asynccontextmanager
@@ -50,6 +51,6 @@ async def open_launch(store: Store, vault: Vault, now_ms: Callable[[], int]) -> 
     await books.presences.close_open()
     attendance = Attendance(books.presences, now_ms)
     try:
-        yield Launch(books.book, books.presences, books.looking_back, books.memory, attendance)
+        yield Launch(books.book, books.presences, books.looking_back, books.memory, books.sealer, attendance)
     finally:
         await attendance.close()
