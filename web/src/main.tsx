@@ -27,6 +27,7 @@ import "./styles/sheets.css";
 import "./styles/show.css";
 import "./styles/linecheck.css";
 import "./styles/eventchecks.css";
+import "./styles/eventafter.css";
 import { render } from "preact";
 import { createClient } from "./client";
 import { keepFocus } from "./components/focus";
