@@ -3,12 +3,12 @@
 import { useSignal } from "@preact/signals";
 import type { Signal } from "@preact/signals";
 import type { JSX } from "preact";
-import { useId } from "preact/hooks";
+import { useId, useMemo } from "preact/hooks";
 import { Dialog } from "../../components/dialog";
 import { Icon } from "../../components/icons";
 import { t } from "../../i18n";
-import { Failed } from "./deeds";
-import type { Deed, Deeds } from "./deeds";
+import { Deeds, Failed } from "./deeds";
+import type { Deed } from "./deeds";
 import type { EventDesk } from "./desk";
 import { POINT_WORDS, addPoint, changePoint, removePoint, withLoad } from "./editing";
 import { fieldsOf, sameFields, shownName } from "./model";
@@ -28,24 +28,25 @@ interface DialogProps {
 }
 
 export function PointDialog({ desk, deeds, point, onClose }: DialogProps): JSX.Element {
+  /** What goes wrong is told in the dialog; what was done, on the page behind it. */
+  const here = useMemo(() => new Deeds(), []);
   const fields = useSignal<PointFields>(point === null ? EMPTY : fieldsOf(point));
   const unnamed = useSignal(false);
-  const close = (): void => {
-    deeds.forget();
+  const run = async (work: () => Promise<Deed>): Promise<void> => {
+    if (!(await here.run(withLoad(desk.load, work)))) return;
+    const done = here.last.peek();
+    if (done !== null) deeds.tell(done);
     onClose();
-  };
-  const run = async (work: () => Promise<Deed | null>): Promise<void> => {
-    if (await deeds.run(withLoad(desk.load, work))) onClose();
   };
   const save = (): void => {
     const { organisation, name } = fields.peek();
     unnamed.value = organisation.trim() === "" && name.trim() === "";
     if (unnamed.value) return;
-    if (point !== null && sameFields(point, fields.peek())) close();
+    if (point !== null && sameFields(point, fields.peek())) onClose();
     else void run(() => (point === null ? addPoint(desk.api, fields.peek()) : changePoint(desk.api, point, fields.peek())));
   };
   return (
-    <Dialog title={point === null ? t("event.addPoint") : shownName(point)} onClose={close} testId="point-dialog">
+    <Dialog title={point === null ? t("event.addPoint") : shownName(point)} onClose={onClose} testId="point-dialog">
       <form
         class="point-form"
         noValidate
@@ -58,19 +59,19 @@ export function PointDialog({ desk, deeds, point, onClose }: DialogProps): JSX.E
           <Field key={field} field={field} fields={fields} desk={desk} />
         ))}
         {unnamed.value && <p class="field-problem" role="alert">{t("event.failed.fields")}</p>}
-        {deeds.fault.value !== null && <Failed fault={deeds.fault.value} own={POINT_WORDS} />}
+        {here.fault.value !== null && <Failed fault={here.fault.value} own={POINT_WORDS} />}
         {point !== null && <p class="note">{t("event.linkStays")}</p>}
         <div class="dialog-buttons spread">
-          <button type="button" class="button" onClick={close}>
+          <button type="button" class="button" onClick={onClose}>
             {t("app.cancel")}
           </button>
-          <button type="submit" class="button primary" data-testid="save-point" aria-disabled={deeds.busy.value}>
+          <button type="submit" class="button primary" data-testid="save-point" aria-disabled={here.busy.value}>
             <Icon name="check" />
             {t(point === null ? "event.addPoint" : "event.save")}
           </button>
         </div>
       </form>
-      {point !== null && <More desk={desk} deeds={deeds} point={point} onRemove={() => void run(() => removePoint(desk.api, point))} />}
+      {point !== null && <More desk={desk} deeds={here} point={point} onRemove={() => void run(() => removePoint(desk.api, point))} />}
     </Dialog>
   );
 }
