@@ -24,6 +24,9 @@ CHROMIUM ?= /usr/bin/chromium
 NATIVE_SOURCES := $(shell find $(NATIVE) -name target -prune -o -name fuzz -prune -o \( -name '*.rs' -o -name 'Cargo.*' \) -print)
 WEB_SOURCES := $(shell find web -name node_modules -prune -o -type f -print)
 DEBIAN_PACKAGES := age chromium dcmtk dicom3tools ffmpeg iproute2 iputils-ping e2fsprogs mount orthanc orthanc-dicomweb
+# What only `make bench-relay-vs` needs, beside which Bridge is measured there.
+BENCH_PACKAGES := janus iproute2
+BENCH_COMMANDS := janus ip
 DEBIAN_COMMANDS := age age-keygen $(CHROMIUM) dcmdump dciodvfy ffmpeg ip ping mkfs.ext4 losetup fsfreeze Orthanc
 
 .PHONY: help
@@ -132,6 +135,20 @@ bench-relay: build/dev.stamp ## CPU per forwarded packet against the floor; last
 .PHONY: bench-fanout
 bench-fanout: build/dev.stamp ## how many viewers one relay thread holds without loss; last line is one JSON object
 	$(BIN)/python -m benchmarks.fanout $(BENCH_ARGS)
+
+.PHONY: bench-tools
+bench-tools:
+	@missing=(); for tool in $(BENCH_COMMANDS); do command -v "$$tool" >/dev/null || missing+=("$$tool"); done; \
+	if [ $${#missing[@]} -gt 0 ]; then \
+	  echo "installing $(BENCH_PACKAGES) (missing: $${missing[*]})"; \
+	  if [ "$$(id -u)" != 0 ]; then echo "run as root, or install these Debian packages: $(BENCH_PACKAGES)" >&2; exit 1; fi; \
+	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(BENCH_PACKAGES) >/dev/null; \
+	  if [[ "$${missing[*]}" == *janus* && -d /run/systemd/system ]]; then systemctl disable --quiet --now janus; fi; \
+	fi
+
+.PHONY: bench-relay-vs
+bench-relay-vs: build/dev.stamp bridge/static/index.html bench-tools ## CPU per forwarded packet beside Janus; last line is one JSON object
+	$(BIN)/python -m benchmarks.relay_vs $(BENCH_ARGS)
 
 .PHONY: bench-event
 bench-event: build/dev.stamp bridge/static/index.html ## a launch event: 200 points, 9 on stage, 500 viewers in 15 s; last line is one JSON object
