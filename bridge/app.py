@@ -37,6 +37,7 @@ from bridge.launch.forgetting import Forgetting
 from bridge.launch.linecheck import LineChecks
 from bridge.launch.opening import Launch, open_launch
 from bridge.linecheckapi import LineCheckApi
+from bridge.load import Load, Measures
 from bridge.media import whip
 from bridge.media._native import RelayStats
 from bridge.media.addresses import reachable_addresses
@@ -134,6 +135,7 @@ async def running(settings: Settings) -> AsyncIterator[Server]:
             witnesses=(launch.attendance,),
             pace=Pace(settings.joins_per_s, settings.joins_burst),
             memory=launch.memory,
+            load=_load(settings),
         )
         library = Library(
             vault=vault,
@@ -324,6 +326,16 @@ def _open_engine(settings: Settings) -> Engine:
         raise ConfigError(f"UDP port {settings.media_port} cannot be used: {_reason(error)}.") from error
     except ValueError as error:
         raise ConfigError(f"media_host cannot be used: {error}.") from error
+
+
+def _load(settings: Settings) -> Load:
+    strained = Measures(
+        settings.load_lag_ms / 1000,
+        settings.load_cpu_percent / 100,
+        settings.load_relay_percent / 100,
+        settings.load_memory_percent / 100,
+    )
+    return Load(strained, sheds=settings.load_shedding)
 
 
 def _open_vault(settings: Settings) -> tuple[Vault, Audit]:

@@ -415,6 +415,42 @@ class Settings:
     joins_burst: int = _setting(
         60, "joins", "How many of them come in at once before others wait.", _whole(1, 10_000)
     )
+    load_shedding: bool = _setting(
+        True,
+        "`true` or `false`",
+        "Whether viewers get smaller pictures while the server is strained, and no more of them come in while it is "
+        "full. Points, the stage, organisers and hub lose nothing by it. With `false` organisers, `/metrics` and `/healthz` "
+        "are still told, and everybody's pictures suffer alike.",
+        _yes_or_no,
+    )
+    load_lag_ms: int = _setting(
+        300,
+        "milliseconds",
+        "How late the event loop may be before the server is strained: people notice answers to a press from about "
+        "then on. It is full at a second (ten thirds of this).",
+        _whole(20, 10_000),
+    )
+    load_cpu_percent: int = _setting(
+        90,
+        "percent",
+        "How much of all cores the server may take before it is strained. Of this and the two below, three fifths of "
+        "what is left make it full.",
+        _whole(5, 100),
+    )
+    load_relay_percent: int = _setting(
+        80,
+        "percent",
+        "How much of one core the relay's thread may take: it has no second one, and above this, packets of a burst "
+        "wait for milliseconds.",
+        _whole(5, 100),
+    )
+    load_memory_percent: int = _setting(
+        93,
+        "percent",
+        "How much of the machine's memory may be in use, by whatever program: what is left is needed for those who are "
+        "in already.",
+        _whole(5, 100),
+    )
     auth_failures_per_minute: int = _setting(
         30,
         "attempts",

@@ -43,16 +43,33 @@ class Measures:
         )
 
 
-_LIMITS = {
-    "strained": Measures(0.3, 0.9, 0.8, 0.93),
-    "full": Measures(1.0, 0.98, 0.95, 0.97),
-}
+STRAINED = Measures(0.3, 0.9, 0.8, 0.93)
+FULL_LAG = 10 / 3
+"""The event loop may be so many times later before the server is full: a second, where a third of it is strain."""
+FULL_SHARE = 0.6
+"""Of what is left above the limits of strain, and is used when the server is full."""
+
+
+def full(strained: Measures) -> Measures:
+    """The limits of a full server, from those of a strained one."""
+
+    def above(limit: float) -> float:
+        return limit + (1 - limit) * FULL_SHARE
+
+    return Measures(
+        strained.loop_lag_s * FULL_LAG,
+        above(strained.process_cpu),
+        above(strained.relay_cpu),
+        above(strained.memory),
+    )
 
 
 class Load:
-    """The level of one server."""
+    """The level of one server. `sheds` False: it is told, and nothing follows from it."""
 
-    def __init__(self) -> None:
+    def __init__(self, strained: Measures = STRAINED, *, sheds: bool = True) -> None:
+        self._sheds = sheds
+        self._limits = {"strained": strained, "full": full(strained)}
         self._level = 0
         self._recent: deque[tuple[int, Measures]] = deque(maxlen=100)
 
@@ -64,6 +81,16 @@ class Load:
     def number(self) -> int:
         """0 calm, 1 strained, 2 full."""
         return self._level
+
+    @property
+    def shrinks(self) -> bool:
+        """Viewers get smaller pictures."""
+        return self._sheds and self._level > 0
+
+    @property
+    def refuses(self) -> bool:
+        """No more viewers come in."""
+        return self._sheds and self._level > 1
 
     def note(self, measures: Measures, now_ms: int) -> bool:
         """Takes one second's measures; True if the level is another now."""
@@ -79,10 +106,10 @@ class Load:
         return self._level != before
 
     def _rises(self, measures: Measures) -> bool:
-        return measures.reaches(_LIMITS[_LEVELS[self._level + 1]])
+        return measures.reaches(self._limits[_LEVELS[self._level + 1]])
 
     def _relieved(self, measures: Measures) -> bool:
-        return not measures.reaches(_LIMITS[self.level], RELIEF)
+        return not measures.reaches(self._limits[self.level], RELIEF)
 
     def _lasts(self, for_ms: int, now_ms: int, true: Callable[[Measures], bool]) -> bool:
         """Whether it has been so for this long, and was looked at all the while."""

@@ -177,7 +177,7 @@ class Lobby:
         """Of who has not been in the session before. Raises LimitExceeded (`sessionLocked`, `serverBusy`)."""
         if session.door is not None and session.door.locked:
             raise LimitExceeded("Nobody new is let into this session.", "sessionLocked")
-        if grant.role is Role.VIEWER and self._server_load.level == "full":
+        if grant.role is Role.VIEWER and self._server_load.refuses:
             raise LimitExceeded("The server is at its limit and takes no more viewers now.", "serverBusy")
 
     def check_door(

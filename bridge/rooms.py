@@ -81,6 +81,7 @@ class Rooms:
         witnesses: Sequence[Witness] = (),
         pace: Pace | None = None,
         memory: Memory | None = None,
+        load: Load | None = None,
     ) -> None:
         self._store = store
         self._now_ms = now_ms
@@ -90,7 +91,7 @@ class Rooms:
         wiring = Wiring()
         self._forwarding = Forwarding(media, wiring, keeper, self._errands, now_ms)
         self._news = News(wiring, self._forwarding, now_ms)
-        self.load = Load()
+        self.load = load or Load()
         """How near its limit this server is."""
         self._lobby = Lobby(store, self._forwarding, keeper, self._errands, now_ms, self.load)
         self._lobby.witness = Witnesses(keeper, *witnesses)
@@ -473,7 +474,7 @@ class Rooms:
         """Takes what was measured; sheds what viewers can do without, or gives it back."""
         if not self.load.note(measures, self._now_ms()):
             return
-        self._forwarding.viewers_height = None if self.load.level == "calm" else VIEWERS_HEIGHT
+        self._forwarding.viewers_height = VIEWERS_HEIGHT if self.load.shrinks else None
         for session in self._lobby.sessions():
             self._forwarding.refresh(session)
             self.events.load_changed(session)
