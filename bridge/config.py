@@ -419,8 +419,8 @@ class Settings:
         True,
         "`true` or `false`",
         "Whether viewers get smaller pictures while the server is strained, and no more of them come in while it is "
-        "full. Points, the stage, organisers and hub lose nothing by it. With `false` organisers, `/metrics` and `/healthz` "
-        "are still told, and everybody's pictures suffer alike.",
+        "full. Points, the stage, organisers and hub lose nothing by it. With `false` organisers, `/metrics` and "
+        "`/healthz` are still told, and everybody's pictures suffer alike.",
         _yes_or_no,
     )
     load_lag_ms: int = _setting(
