@@ -42,10 +42,12 @@ async def test_a_keyframe_is_taken_each_time_and_nothing_is_tapped_afterwards(pr
 async def test_a_track_that_sends_nothing_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(snapshots, "KEYFRAME_WITHIN_S", 0.2)
     async with running_engine() as (engine, _):
-        clinic = await publish(engine, Source.MICROPHONE)
+        clinic = await publish(engine, Source.CAMERA)
+        track = clinic.tracks[Source.CAMERA].track
+        engine.pause_track(track, True)
         stills = Stills(engine, lambda *keyframe: collect([], *keyframe))
         with pytest.raises(NotFound):
-            await stills.take(clinic.tracks[Source.MICROPHONE].track)
+            await stills.take(track)
         assert engine._intake.taps == {}
         await clinic.connection.close()
 
