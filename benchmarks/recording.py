@@ -48,9 +48,8 @@ SEALED_PARTS = 1_000
 
 PUBLISHERS, SUBSCRIBERS = 6, 5
 """A hub and five satellites, each seen by all others. A track of an event has hundreds of subscribers."""
-OVERHEAD_PAIRS, WINDOW_S = 100, 0.2
-PACKETS_PER_SECOND = 180
-RELAY_THREAD = "bridge-relay"
+OVERHEAD_ROUNDS = 60
+"""Of a second each; a multiple of four."""
 
 HOUR_S = 3_600
 KEYFRAME_EVERY_S = 4
@@ -286,8 +285,8 @@ def measure_sealing(folder: Path) -> float:
 async def measure_overhead(load: Path, publishers: int, subscribers: int) -> float:
     """Per cent that taps add to the relay thread's CPU time a packet sent.
 
-    They are switched on and off several times a second, and neighbours are compared, so that what else the machine does
-    falls on both. Packets come at an even rate.
+    They are switched on and off from one of the relay's statistics to another, and neighbours are compared, so that
+    what else the machine does falls on both. CPU time and packets of a round are of the same two moments.
     """
     with open_relay() as relay:
         lines = add_publishers(relay, publishers)
@@ -301,48 +300,57 @@ async def measure_overhead(load: Path, publishers: int, subscribers: int) -> flo
             )
             relay.switch_subscription(peer, 1 + number % publishers)
             lines.append(account.line("subscriber"))
-        tracks = range(1, publishers + 1)
-        lines.append(f"seconds {round(2 * OVERHEAD_PAIRS * WINDOW_S) + 3 * WARM_UP_S}")
+        lines.append(f"seconds {OVERHEAD_ROUNDS + 3 * WARM_UP_S}")
+        snapshots: asyncio.Queue[_native.RelayStats] = asyncio.Queue()
+        taps = Taps(relay, on_stats=snapshots.put_nowait)
         loop = asyncio.get_running_loop()
-        loop.add_reader(relay.event_fd(), relay.drain)
+        loop.add_reader(relay.event_fd(), taps.read)
         with running(load, "call", lines) as process:
             await asyncio.to_thread(pipe_out(process).readline)
             await asyncio.sleep(WARM_UP_S)
-            pairs_s = [
-                await tap_pair(relay, tracks, first=number % 2 == 0) for number in range(OVERHEAD_PAIRS)
-            ]
+            rounds = await tap_rounds(relay, snapshots, range(1, publishers + 1))
         loop.remove_reader(relay.event_fd())
-    added = statistics.median(tapped_s - untapped_s for untapped_s, tapped_s in pairs_s)
-    usual = statistics.median(untapped_s for untapped_s, _ in pairs_s)
-    share = 100 * added / usual
-    a_packet_us = 1e6 * usual / (WINDOW_S * PACKETS_PER_SECOND * publishers * subscribers)
+    pairs = [(rounds[at], rounds[at + 1]) for at in range(0, OVERHEAD_ROUNDS, 2)]
+    # Every other pair has its tapped round first.
+    added_us = [
+        (second - first) * (1 if place % 2 == 0 else -1) for place, (first, second) in enumerate(pairs)
+    ]
+    usual_us = statistics.median(us for place, us in enumerate(rounds) if not is_tapped(place))
+    low, median, high = (100 * us / usual_us for us in statistics.quantiles(added_us, n=4))
     print(
-        f"relay of {publishers} tracks with {subscribers} subscribers each: {a_packet_us:.2f} us a packet sent, taps"
-        f" add {share:.1f} %",
+        f"relay of {publishers} tracks with {subscribers} subscribers each: {usual_us:.2f} us a packet sent, taps"
+        f" add {median:.1f} % in the median of {len(pairs)} pairs of seconds, half of them {low:.1f} to {high:.1f} %",
         flush=True,
     )
-    return round(share, 2)
+    return round(median, 2)
 
 
-async def tap_pair(relay: _native.Relay, tracks: Sequence[int], *, first: bool) -> tuple[float, float]:
-    """CPU seconds a window without and with taps; with them first if so said."""
-    cpu_s = {}
-    for tapped in (first, not first):
+async def tap_rounds(
+    relay: _native.Relay, snapshots: asyncio.Queue[_native.RelayStats], tracks: Sequence[int]
+) -> list[float]:
+    """CPU microseconds a packet sent, of rounds of a second."""
+    while not snapshots.empty():
+        snapshots.get_nowait()
+    rounds_us = []
+    before = await next_snapshot(snapshots)
+    for place in range(OVERHEAD_ROUNDS):
         for track in tracks:
-            relay.set_tap(track, tapped)
-        before_s, since_s = relay_thread_s(), time.monotonic()
-        await asyncio.sleep(WINDOW_S)
-        took_s = time.monotonic() - since_s
-        cpu_s[tapped] = (relay_thread_s() - before_s) * WINDOW_S / took_s
-    return cpu_s[False], cpu_s[True]
+            relay.set_tap(track, is_tapped(place))
+        after = await next_snapshot(snapshots)
+        cpu_us = after.thread_cpu_us - before.thread_cpu_us
+        rounds_us.append(cpu_us / (after.packets_out - before.packets_out))
+        before = after
+    return rounds_us
 
 
-def relay_thread_s() -> float:
-    """What the relay's thread has used so far."""
-    for task in Path("/proc/self/task").iterdir():
-        if (task / "comm").read_text().strip() == RELAY_THREAD:
-            return int((task / "schedstat").read_text().split()[0]) / 1e9
-    raise RuntimeError("the relay has no thread")
+def is_tapped(place: int) -> bool:
+    """Without, with, with, without: what grows or shrinks steadily falls on both."""
+    return place % 4 in (1, 2)
+
+
+async def next_snapshot(snapshots: asyncio.Queue[_native.RelayStats]) -> _native.RelayStats:
+    async with asyncio.timeout(PATIENCE_S):
+        return await snapshots.get()
 
 
 # --- seeking --------------------------------------------------------------------------------------------------------
