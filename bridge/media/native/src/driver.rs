@@ -1,5 +1,6 @@
 //! A running relay as its owner sees it: a port, a queue of commands down and a queue of events up.
 
+use std::collections::VecDeque;
 use std::io;
 use std::net::IpAddr;
 use std::os::fd::{AsRawFd, RawFd};
@@ -61,8 +62,13 @@ impl Driver {
         self.shared.events.as_raw_fd()
     }
 
-    pub fn drain(&self) -> impl Iterator<Item = News> + use<> {
-        self.shared.events.drain().into_iter()
+    pub fn drain(&self) -> VecDeque<News> {
+        self.shared.events.drain()
+    }
+
+    /// What `drain` gave, read: some of its memory is used again.
+    pub fn give_back(&self, read: VecDeque<News>) {
+        self.shared.events.give_back(read);
     }
 
     /// Stops the thread and closes the port; both are done when it returns. May be repeated.

@@ -10,6 +10,7 @@ pub mod poll;
 mod queue;
 pub mod send;
 pub mod socket;
+mod taps;
 mod thread;
 
 #[cfg(feature = "python")]

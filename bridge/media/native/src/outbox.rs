@@ -1,19 +1,15 @@
-//! The core's way out: datagrams into the send queue, events onto the heap of this turn. Tapped packets wait a moment
-//! for more of them: nobody watches a tap live, and to wake its reader costs more than to copy a packet.
+//! The core's way out: datagrams into the send queue, events onto the heap of this turn, tapped packets to those that
+//! wait for more of them.
 
 use std::net::SocketAddr;
 
-use bridge_relay_core::api::{Event, Outbox};
+use bridge_relay_core::api::{Event, Outbox, TapPacket, TrackId};
 
 use crate::clock;
 use crate::queue::{DriverStats, News};
 use crate::send::SendQueue;
 use crate::socket::UdpPort;
-
-/// How long a tapped packet waits at least, unless other news goes up.
-const TAP_WAIT_US: u64 = 50_000;
-/// And at most: until then the thread is usually awake for something else, and a turn for this alone would cost more.
-const TAP_LONGEST_WAIT_US: u64 = 100_000;
+use crate::taps::{self, Spare, Taps};
 
 pub struct Out {
     pub port: UdpPort,
@@ -21,8 +17,8 @@ pub struct Out {
     pub stats: DriverStats,
     /// In the order in which it came.
     news: Vec<News>,
-    /// There is more among it than taps.
-    is_urgent: bool,
+    /// Came after all of the news.
+    taps: Taps,
     taps_due_us: Option<u64>,
 }
 
@@ -33,24 +29,25 @@ impl Out {
             queue,
             stats: DriverStats::default(),
             news: Vec::new(),
-            is_urgent: false,
+            taps: Taps::default(),
             taps_due_us: None,
         }
     }
 
     /// When `release` wants to be called next.
     pub fn next_timeout_us(&self) -> Option<u64> {
-        self.taps_due_us.map(|due_us| due_us + TAP_LONGEST_WAIT_US - TAP_WAIT_US)
+        self.taps_due_us.map(|due_us| due_us + taps::LONGEST_WAIT_US - taps::WAIT_US)
     }
 
-    /// What is to be told now: nothing while there are only taps that may wait.
-    pub fn release(&mut self, now_us: u64) -> Option<&mut Vec<News>> {
-        if !self.is_urgent && self.taps_due_us.is_none_or(|due_us| now_us < due_us) {
+    /// What is to be told now, and where memory comes back to: nothing while there are only taps that may wait.
+    pub fn release(&mut self, now_us: u64) -> Option<(&mut Vec<News>, &mut Spare)> {
+        let taps_due = self.taps_due_us.is_some_and(|due_us| now_us >= due_us) || self.taps.is_full();
+        if self.news.is_empty() && !taps_due {
             return None;
         }
-        self.is_urgent = false;
         self.taps_due_us = None;
-        Some(&mut self.news)
+        self.taps.close(&mut self.news);
+        Some((&mut self.news, self.taps.spare()))
     }
 }
 
@@ -73,12 +70,14 @@ impl Outbox for Out {
         (!self.queue.is_blocked()).then(clock::now_us)
     }
 
+    fn tap(&mut self, track: TrackId, packet: TapPacket, payload: &[u8]) {
+        self.taps_due_us.get_or_insert_with(|| clock::now_us() + taps::WAIT_US);
+        self.taps.push(track, packet, payload);
+    }
+
     fn event(&mut self, event: Event) {
-        if matches!(event, Event::TapPackets { .. }) {
-            self.taps_due_us.get_or_insert_with(|| clock::now_us() + TAP_WAIT_US);
-        } else {
-            self.is_urgent = true;
-        }
+        // They came before it.
+        self.taps.close(&mut self.news);
         self.news.push(match event {
             Event::Stats(stats) => {
                 News::Stats(stats, DriverStats { thread_cpu_us: clock::thread_cpu_us(), ..self.stats })

@@ -97,8 +97,8 @@ impl Worker {
         }
         self.send();
         self.out.stats.events_dropped = self.shared.events.dropped();
-        if let Some(news) = self.out.release(now_us) {
-            self.shared.events.append(news);
+        if let Some((news, spare)) = self.out.release(now_us) {
+            self.shared.events.append(news, spare);
         }
     }
 
@@ -200,7 +200,7 @@ fn prefer_this_thread() {
 mod tests {
     use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 
-    use bridge_relay_core::api::{Event, Outbox, PeerId, TapBatch, TrackId};
+    use bridge_relay_core::api::{Codec, Event, Outbox, PeerId, TapPacket, TrackId};
 
     use super::*;
     use crate::queue::News;
@@ -237,7 +237,16 @@ mod tests {
     }
 
     fn tap(worker: &mut Worker) {
-        worker.out.event(Event::TapPackets { track: TrackId(1), packets: TapBatch::default() });
+        let packet = TapPacket {
+            layer: 0,
+            codec: Codec::Vp8,
+            arrived_us: 0,
+            sequence: 0,
+            timestamp: 0,
+            marker: false,
+            keyframe_start: false,
+        };
+        worker.out.tap(TrackId(1), packet, b"payload");
     }
 
     #[test]
@@ -246,12 +255,15 @@ mod tests {
         let began_us = clock::now_us();
         tap(&mut worker);
         tap(&mut worker);
-        let mut drained = 0;
-        while drained == 0 {
+        let mut told = worker.shared.events.drain();
+        while told.is_empty() {
             worker.turn();
-            drained = worker.shared.events.drain().len();
+            told = worker.shared.events.drain();
         }
-        assert_eq!(drained, 2);
+        let [News::Event(Event::TapPackets { packets, .. })] = told.make_contiguous() else {
+            panic!("one batch, not {told:?}");
+        };
+        assert_eq!(packets.len(), 2);
         assert!((10_000..1_000_000).contains(&(clock::now_us() - began_us)));
         assert_eq!(worker.out.next_timeout_us(), None);
     }

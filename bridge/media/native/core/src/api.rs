@@ -229,6 +229,7 @@ pub enum Event {
     Estimates {
         estimates: Vec<(PeerId, u64)>,
     },
+    /// Made by whoever collects what [`Outbox::tap`] brings.
     TapPackets {
         track: TrackId,
         packets: TapBatch,
@@ -292,14 +293,10 @@ impl TapBatch {
         self.payloads.clear();
     }
 
-    /// Takes all out; what comes next finds room for as much again.
+    /// Bytes of memory that it keeps when it is cleared.
     #[must_use]
-    pub fn take(&mut self) -> Self {
-        let next = Self {
-            packets: Vec::with_capacity(self.packets.len()),
-            payloads: Vec::with_capacity(self.payloads.len()),
-        };
-        std::mem::replace(self, next)
+    pub fn capacity_bytes(&self) -> usize {
+        self.payloads.capacity() + self.packets.capacity() * size_of::<(TapPacket, usize)>()
     }
 }
 
@@ -397,5 +394,8 @@ pub trait Outbox {
     fn between_runs(&mut self) -> Option<u64> {
         None
     }
+    /// A packet of a tapped track. Not an event: there are many, and they may be told together, though in their order
+    /// among the events.
+    fn tap(&mut self, track: TrackId, packet: TapPacket, payload: &[u8]);
     fn event(&mut self, event: Event);
 }

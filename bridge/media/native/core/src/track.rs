@@ -2,7 +2,7 @@
 //! Knows its subscribers only as numbers.
 
 use crate::allowance::Allowance;
-use crate::api::{Codec, LayerIndex, MediaKind, TapBatch, TrackId, TrackSpec};
+use crate::api::{Codec, LayerIndex, MediaKind, TrackId, TrackSpec};
 use crate::audio::LevelMeter;
 use crate::clock::SenderClock;
 use crate::keyframes::KeyframeGate;
@@ -37,7 +37,6 @@ pub struct Track {
     pub subscribers: Vec<usize>,
     /// Layer and sequence number of what came in this batch, in order of arrival.
     pub noted: Vec<(LayerIndex, u64)>,
-    pub tap: TapBatch,
     pub level: LevelMeter,
     pub flowing: LayerMask,
 }
@@ -188,7 +187,6 @@ impl Track {
             layers,
             subscribers: Vec::new(),
             noted: Vec::new(),
-            tap: TapBatch::default(),
             level: LevelMeter::default(),
             flowing: 0,
         }

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 
 use bridge_relay_core::api::{
     Codec, Command, Event, ExtensionIds, IceCredentials, LayerSpec, MediaKind, Outbox, PayloadType, PeerId,
-    SrtpProfile, SubscriptionId, SubscriptionSpec, TrackId, TrackSpec,
+    SrtpProfile, SubscriptionId, SubscriptionSpec, TapPacket, TrackId, TrackSpec,
 };
 use bridge_relay_core::relay::Relay;
 use bridge_relay_core::srtp::SrtpSender;
@@ -284,6 +284,8 @@ impl Outbox for Sink {
     fn cancel(&mut self) {
         self.sent -= 1;
     }
+
+    fn tap(&mut self, _track: TrackId, _packet: TapPacket, _payload: &[u8]) {}
 
     fn event(&mut self, _event: Event) {}
 }

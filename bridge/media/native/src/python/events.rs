@@ -117,32 +117,32 @@ pub fn kinds(py: Python<'_>) -> [Bound<'_, PyType>; 11] {
     ]
 }
 
-pub fn to_python(py: Python<'_>, news: News) -> PyResult<Py<PyAny>> {
+pub fn to_python(py: Python<'_>, news: &News) -> PyResult<Py<PyAny>> {
     match news {
         News::Event(event) => event_to_python(py, event),
-        News::Stats(stats, driver) => object(py, stats_to_python(py, &stats, driver)?),
+        News::Stats(stats, driver) => object(py, stats_to_python(py, stats, *driver)?),
     }
 }
 
-fn event_to_python(py: Python<'_>, event: Event) -> PyResult<Py<PyAny>> {
+fn event_to_python(py: Python<'_>, event: &Event) -> PyResult<Py<PyAny>> {
     match event {
         Event::DtlsReceived { peer, datagram } => {
-            object(py, DtlsReceived { peer: peer.0, datagram: PyBytes::new(py, &datagram).unbind() })
+            object(py, DtlsReceived { peer: peer.0, datagram: PyBytes::new(py, datagram).unbind() })
         }
         Event::PeerConnected { peer } => object(py, PeerConnected { peer: peer.0 }),
         Event::PeerMoved { peer } => object(py, PeerMoved { peer: peer.0 }),
         Event::PeerSilent { peer } => object(py, PeerSilent { peer: peer.0 }),
-        Event::TrackStarted { track, layer } => object(py, TrackStarted { track: track.0, layer }),
-        Event::TrackStalled { track, layer } => object(py, TrackStalled { track: track.0, layer }),
+        Event::TrackStarted { track, layer } => object(py, TrackStarted { track: track.0, layer: *layer }),
+        Event::TrackStalled { track, layer } => object(py, TrackStalled { track: track.0, layer: *layer }),
         Event::LayerChanged { subscription, layer } => {
-            object(py, LayerChanged { subscription: subscription.0, layer })
+            object(py, LayerChanged { subscription: subscription.0, layer: *layer })
         }
         Event::AudioLevels { levels } => {
-            let levels = list(py, levels.into_iter().map(|(track, level)| (track.0, level)))?;
+            let levels = list(py, levels.iter().map(|(track, level)| (track.0, *level)))?;
             object(py, AudioLevels { levels })
         }
         Event::Estimates { estimates } => {
-            let estimates = list(py, estimates.into_iter().map(|(peer, bitrate_bps)| (peer.0, bitrate_bps)))?;
+            let estimates = list(py, estimates.iter().map(|(peer, bitrate_bps)| (peer.0, *bitrate_bps)))?;
             object(py, Estimates { estimates })
         }
         Event::TapPackets { track, packets } => {
@@ -151,7 +151,7 @@ fn event_to_python(py: Python<'_>, event: Event) -> PyResult<Py<PyAny>> {
             object(py, TapPackets { track: track.0, packets })
         }
         // The thread sends statistics up as `News::Stats`, with its own; should one come bare, those are unknown.
-        Event::Stats(stats) => object(py, stats_to_python(py, &stats, DriverStats::default())?),
+        Event::Stats(stats) => object(py, stats_to_python(py, stats, DriverStats::default())?),
     }
 }
 

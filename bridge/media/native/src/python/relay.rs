@@ -55,9 +55,11 @@ impl Relay {
 
     fn drain<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
         let list = PyList::empty(py);
-        for news in self.driver.drain() {
+        let drained = self.driver.drain();
+        for news in &drained {
             list.append(events::to_python(py, news)?)?;
         }
+        self.driver.give_back(drained);
         Ok(list)
     }
 

@@ -158,7 +158,6 @@ impl Relay {
         let Some(track) = self.tracks.by_key_mut(id).filter(|track| track.paused != paused) else { return };
         track.paused = paused;
         track.noted.clear();
-        track.tap.clear();
         track.layers.iter_mut().for_each(|layer| layer.seal_off());
         for slot in &track.subscribers {
             let Some(slot) = self.slots.get_mut(*slot) else { continue };

@@ -39,10 +39,6 @@ impl Relay {
         let touched = std::mem::take(&mut self.touched);
         for index in &touched {
             let Some(track) = self.tracks.get_mut(*index) else { continue };
-            if !track.tap.is_empty() {
-                let packets = track.tap.take();
-                out.event(Event::TapPackets { track: track.id, packets });
-            }
             let mut noted = std::mem::take(&mut track.noted);
             for number in &track.subscribers {
                 let Some(slot) = self.slots.get_mut(*number) else { continue };

@@ -16,8 +16,6 @@ use crate::wire::rtp::RtpHeader;
 const ORIGINAL_SEQUENCE_LEN: usize = 2;
 /// DTLS records are sent within the path MTU; nobody needs larger ones to shake hands.
 const MAX_DTLS_LEN: usize = 4_096;
-/// Packets of one batch that a tap gets at most; the batch is bounded by the driver anyway.
-const MAX_TAPPED: usize = 4_096;
 
 /// What of a packet's extensions is used.
 #[derive(Default)]
@@ -220,8 +218,8 @@ impl Relay {
         }
         track.noted.push((route.layer, sequence));
         // One without payload too: its sequence number is no loss.
-        if tapped && track.tap.len() < MAX_TAPPED {
-            track.tap.push(tap_packet(&head, route.layer), payload);
+        if tapped {
+            out.tap(track.id, tap_packet(&head, route.layer), payload);
         }
     }
 }

@@ -36,7 +36,7 @@ pub struct Relay {
     slots: Slab<SubscriptionId, Subscription>,
     addresses: HashMap<SocketAddr, usize>,
     ufrags: HashMap<String, usize>,
-    /// Tracks with packets to forward or tap at the end of the batch.
+    /// Tracks with packets to forward at the end of the batch.
     touched: Vec<usize>,
     /// Subscriptions that are catching up from the ring.
     replaying: Vec<usize>,
@@ -132,7 +132,6 @@ impl Relay {
         self.touched.clear();
         for (_, track) in self.tracks.iter_mut() {
             track.noted.clear();
-            track.tap.clear();
         }
         self.replaying = (0..self.slots.bound())
             .filter(|index| self.slots.get(*index).is_some_and(|slot| slot.replay.is_some()))

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use bridge_relay_core::api::{Command, Event, MediaKind, Outbox};
+use bridge_relay_core::api::{Command, Event, MediaKind, Outbox, TapPacket, TrackId};
 use proptest::prelude::*;
 
 use crate::forwarding::{TRACK, stage, watch};
@@ -158,6 +158,10 @@ impl Outbox for Trap<'_> {
 
     fn cancel(&mut self) {
         self.sink.cancel();
+    }
+
+    fn tap(&mut self, track: TrackId, packet: TapPacket, payload: &[u8]) {
+        self.sink.tap(track, packet, payload);
     }
 
     fn event(&mut self, event: Event) {

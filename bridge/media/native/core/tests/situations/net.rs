@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BinaryHeap};
 use std::net::SocketAddr;
 
 use bridge_relay_core::api::{
-    Codec, Command, Event, ExtensionIds, IceCredentials, Outbox, PayloadType, PeerId, SrtpProfile,
+    Codec, Command, Event, ExtensionIds, IceCredentials, Outbox, PayloadType, PeerId, SrtpProfile, TapBatch,
+    TapPacket, TrackId,
 };
 use bridge_relay_core::relay::Relay;
 use bridge_relay_core::srtp::{SrtpReceiver, SrtpSender};
@@ -198,6 +199,12 @@ impl Outbox for Sink {
 
     fn cancel(&mut self) {
         self.sent.pop();
+    }
+
+    fn tap(&mut self, track: TrackId, packet: TapPacket, payload: &[u8]) {
+        let mut packets = TapBatch::default();
+        packets.push(packet, payload);
+        self.events.push(Event::TapPackets { track, packets });
     }
 
     fn event(&mut self, event: Event) {
