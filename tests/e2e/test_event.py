@@ -2,35 +2,17 @@
 
 from __future__ import annotations
 
-import json
-import urllib.request
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Any
-
 import pytest
-from playwright.async_api import Browser, Locator, Page, expect
+from playwright.async_api import Page, expect
 
-from bridge.client import Participant
-from tests.e2e.conftest import Launch, new_page
+from tests.e2e.conftest import Launch
+from tests.e2e.eventwall import Shoot, comes, id_of, invite, many_points, on_desk, open_wall, tile
 from tests.e2e.looking import NEW_FRAME, moves, picture, until
 from tests.e2e.people import JOIN_TIMEOUT_MS, by_id, in_session, open_join, press_join
 from tests.media.webrtc import MovingPicture
 from tests.serving import Server
 
 pytestmark = [pytest.mark.browser, pytest.mark.alone, pytest.mark.timeout(300)]
-
-Shoot = Callable[[Page, str], Awaitable[None]]
-
-KEEP_PEERS_JS = """
-(() => {
-  const peers = window.peers = [];
-  const Real = window.RTCPeerConnection;
-  window.RTCPeerConnection = class extends Real {
-    constructor(...settings) { super(...settings); peers.push(this); }
-  };
-})();
-"""
 
 SENT_JS = """
 async () => {
@@ -51,47 +33,6 @@ async () => {
 ALL_PICTURES_SHOW = """
 () => [...document.querySelectorAll('[data-testid="wall-picture"]')].every((one) => one.naturalWidth > 100)
 """
-
-PROVINCES = ("Sơn La", "Hà Giang", "Quảng Ninh", "Cà Mau", "Đắk Lắk")
-
-
-def invite(server: Server, made: dict[str, Any], point: str) -> dict[str, str]:
-    request = urllib.request.Request(
-        f"{server.address}/api/sessions/{made['session']}/invites",
-        json.dumps({"role": "satellite", "point": point}).encode(),
-        {"Authorization": f"Bearer {made['tokens']['organiser']}", "Content-Type": "application/json"},
-    )
-    with urllib.request.urlopen(request, timeout=10) as answer:
-        made_link: dict[str, str] = json.load(answer)
-    return made_link
-
-
-async def comes(browser: Browser, link: str, name: str, **page_options: Any) -> Page:
-    """With camera and microphone, and its peer connections where a test can ask them."""
-    page = await new_page(browser, **page_options)
-    await page.add_init_script(KEEP_PEERS_JS)
-    await page.goto(link)
-    await by_id(page, "name-input").fill(name)
-    await by_id(page, "camera-preview").wait_for(timeout=JOIN_TIMEOUT_MS)
-    await press_join(page)
-    return page
-
-
-async def open_wall(page: Page) -> None:
-    await page.keyboard.press("w")
-    await by_id(page, "wall").wait_for()
-
-
-def tile(page: Page, name: str) -> Locator:
-    return by_id(page, "wall-tile").filter(has_text=name)
-
-
-def on_desk(page: Page, participant: str) -> Locator:
-    return page.locator(f'[data-testid="desk-person"][data-participant="{participant}"]')
-
-
-async def id_of(page: Page, name: str) -> str:
-    return str(await tile(page, name).get_attribute("data-participant"))
 
 
 async def sent(page: Page, seconds: float = 3) -> dict[str, int]:
@@ -206,24 +147,13 @@ async def test_organiser_runs_an_event_from_the_wall(server: Server, launch: Lau
     await expect(tile(organiser, "Mộc Châu")).to_have_attribute("data-participant", lan)
 
 
-@asynccontextmanager
-async def many_points(server: Server, made: dict[str, Any], count: int) -> AsyncIterator[list[Participant]]:
-    """Points whose cameras send, by a client without a browser."""
-    async with AsyncExitStack() as stack:
-        points = []
-        for number in range(count):
-            province = PROVINCES[number % len(PROVINCES)]
-            token = invite(server, made, f"{province}, Trạm y tế {number + 1}")["token"]
-            tracks = {"camera": MovingPicture(320, 180, 30 + number * 7 % 200)}
-            point = Participant(server.address, token, f"Nurse {number + 1}", tracks=tracks, receive=False)
-            await stack.enter_async_context(point.taking_part())
-            points.append(point)
-        yield points
-
-
 async def test_wall_holds_many_points(server: Server, launch: Launch, shoot: Shoot) -> None:
     made = server.create_session("Khai trương", "--format", "event")
-    async with many_points(server, made, 24) as points:
+
+    def cameras(number: int) -> dict[str, MovingPicture]:
+        return {"camera": MovingPicture(320, 180, 30 + number * 7 % 200)}
+
+    async with many_points(server, made, 24, cameras) as points:
         organiser = await comes(
             await launch(), made["links"]["organiser"], "Bình", width=1920, height=1080, locale="ru-RU"
         )

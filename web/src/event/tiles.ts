@@ -22,6 +22,8 @@ export interface Tile {
   /** Of the participant; of a listed point that is not here its own. */
   readonly id: string;
   readonly here: boolean;
+  /** Not one of the audience who is shown for a while. */
+  readonly point: boolean;
   readonly connected: boolean;
   readonly group: string;
   readonly title: string;
@@ -63,6 +65,7 @@ export function tilesOf({ participants, tracks, stage, hands, cue, listed }: Til
     return {
       id: person.id,
       here: true,
+      point: person.role === "satellite",
       connected: person.connected,
       ...named(place, person.name),
       quality: person.quality,
@@ -78,9 +81,13 @@ export function tilesOf({ participants, tracks, stage, hands, cue, listed }: Til
   return [...here, ...missing];
 }
 
+export function absentId({ id }: ListedPoint): string {
+  return `point-${id}`;
+}
+
 function absent(point: ListedPoint): Tile {
-  const nothing = { here: false, connected: false, quality: null, camera: false, microphone: "off", hand: 0, onStage: false, next: false } as const;
-  return { id: `point-${point.id}`, ...named(point, ""), ...nothing };
+  const nothing = { here: false, point: true, connected: false, quality: null, camera: false, microphone: "off", hand: 0, onStage: false, next: false } as const;
+  return { id: absentId(point), ...named(point, ""), ...nothing };
 }
 
 function named(place: Place, person: string): Pick<Tile, "group" | "title" | "person"> {

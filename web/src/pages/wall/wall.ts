@@ -10,7 +10,7 @@ import { goneOn, standing, stoodAs } from "../../event/agenda";
 import type { Agenda, AgendaItem } from "../../event/agenda";
 import { Places } from "../../event/places";
 import { Stills } from "../../event/stills";
-import { found, grouped, passes, steady, tilesOf } from "../../event/tiles";
+import { absentId, found, grouped, passes, steady, tilesOf } from "../../event/tiles";
 import type { Filter, Group, Tile } from "../../event/tiles";
 import { language } from "../../i18n";
 import type { Audience, ParticipantId, StageLayout } from "../../protocol";
@@ -50,7 +50,7 @@ export interface Wall {
   readonly deed: ReadonlySignal<Deed | null>;
   readonly tiles: ReadonlySignal<readonly Tile[]>;
   readonly groups: ReadonlySignal<readonly Group[]>;
-  /** Points that were invited; 0 where there is no list. */
+  /** Points that were invited, or are here nevertheless; 0 where there is no list. */
   readonly invited: ReadonlySignal<number>;
   /** The run of show; null until it was heard of. */
   readonly agenda: ReadonlySignal<Agenda | null>;
@@ -67,7 +67,7 @@ export interface Wall {
   undo(): void;
   /** To the next item of the run of show. */
   goOn(): void;
-  /** Who is at the point of an item; null where it has none or nobody is. */
+  /** The point of an item, here or not; null where it has none. */
   atPoint(item: AgendaItem): Tile | null;
   arrange(layout: StageLayout): void;
   enlarge(participant: ParticipantId): void;
@@ -148,7 +148,12 @@ export function createWall(room: Room): Wall {
   return {
     ...{ room, stills, search, filter, tab, to, message, chosen, choosing, acting, replacing, deed, tiles },
     groups: computed(() => grouped(tiles.value.filter((tile) => passes(tile, filter.value) && found(tile, search.value)), language.value)),
-    invited: computed(() => places.listed.value.length),
+    invited: computed(() => {
+      const { length } = places.listed.value;
+      // Who came by another link is one of the points, too.
+      const known = new Set(places.listed.value.map(({ participant }) => participant));
+      return length === 0 ? 0 : length + tiles.value.filter(({ here, point, id }) => here && point && !known.has(id)).length;
+    }),
     agenda: places.agenda,
     leads,
     look() {
@@ -211,8 +216,8 @@ export function createWall(room: Room): Wall {
       ask(goOn().finally(() => (going = false)));
     },
     atPoint({ point }) {
-      const participant = places.listed.value.find(({ id }) => id === point)?.participant;
-      return tiles.value.find(({ id, here }) => here && id === participant) ?? null;
+      const listed = places.listed.value.find(({ id }) => id === point);
+      return (listed && tiles.value.find(({ id, here }) => id === (here ? listed.participant : absentId(listed)))) ?? null;
     },
     arrange: (layout) => ask(client.setStageLayout(layout, onStage(event.main.peek()), onStage(event.second.peek()))),
     enlarge(participant) {
