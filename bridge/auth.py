@@ -1,7 +1,8 @@
 """From a token to what it allows: signs and checks JWTs (RFC 7519), HS256 and nothing else.
 
 A good signature is not enough: the invite behind it must still stand in the store, unrevoked and of a session that is
-open. Every check raises; nothing here returns a flag. Knows no HTTP and no rooms.
+open. Until when it is good says the store: an event may be moved after its links were sent. Every check raises; nothing
+here returns a flag. Knows no HTTP and no rooms.
 """
 
 from __future__ import annotations
@@ -131,6 +132,7 @@ class Auth:
         """
         claims = self._verify(token, None)
         if claims["use"] == "staff":
+            self._require_time(claims["exp"] * 1000)
             return ReplayGrant("staff", None, None, "")
         if claims["use"] != "invite":
             raise NotAuthorised("This link is for something else.")
@@ -139,10 +141,12 @@ class Auth:
 
     async def staff(self, token: str) -> StaffGrant:
         """Checks a staff token. Raises NotAuthorised (`notAuthorised`, `tokenExpired`)."""
-        return StaffGrant(self._verify(token, "staff")["exp"] * 1000)
+        expires_at_ms = self._verify(token, "staff")["exp"] * 1000
+        self._require_time(expires_at_ms)
+        return StaffGrant(expires_at_ms)
 
     def use_of(self, token: str) -> str:
-        """`invite` or `staff`, of a token whose signature is good. Raises like `staff`."""
+        """`invite` or `staff`, of a token whose signature is good; its time may be over. Raises NotAuthorised."""
         return _text(self._verify(token, None), "use")
 
     async def _invite(self, claims: dict[str, Any]) -> InviteRecord:
@@ -155,6 +159,7 @@ class Auth:
         _text(claims, "point")
         if (_text(claims, "ses"), _text(claims, "role")) != (invite.session, invite.role.value):
             raise NotAuthorised(_FORGED)
+        self._require_time(invite.expires_at_ms)
         if invite.revoked:
             raise NotAuthorised("This invite was withdrawn.", "inviteRevoked")
         return invite
@@ -163,6 +168,7 @@ class Auth:
         return jwt.encode(claims, self._key, algorithm=ALGORITHM)
 
     def _verify(self, token: str, use: str | None) -> dict[str, Any]:
+        """Signature and shape; whether its time is over is asked where it is known."""
         if not token or len(token) > TOKEN_LIMIT or not token.isascii():
             raise NotAuthorised(_FORGED)
         try:
@@ -177,12 +183,14 @@ class Auth:
             raise NotAuthorised(_FORGED) from error
         if use is not None and claims["use"] != use:
             raise NotAuthorised("This link is for something else.")
-        expires_at_s = claims["exp"]
-        if type(expires_at_s) is not int:
+        if type(claims["exp"]) is not int:
             raise NotAuthorised(_FORGED)
-        if expires_at_s * 1000 <= self._now_ms():
-            raise NotAuthorised("This link has expired.", "tokenExpired")
         return claims
+
+    def _require_time(self, expires_at_ms: int) -> None:
+        """Raises NotAuthorised (`tokenExpired`)."""
+        if expires_at_ms <= self._now_ms():
+            raise NotAuthorised("This link has expired.", "tokenExpired")
 
 
 def load_or_create_key(path: Path) -> bytes:

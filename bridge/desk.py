@@ -113,17 +113,28 @@ class Desk:
         if len(await self._store.list_invites(session)) >= INVITES_LIMIT:
             raise LimitExceeded(f"A session has at most {INVITES_LIMIT} invites.")
         point = _clean(wish.point, "point", POINT_LIMIT)
-        invite = NewInvite(wish.role, point, wish.seats, self._expiry(wish.expires_in_s))
+        expires_at_ms = self._expiry(wish.expires_in_s)
+        starts_at_ms = await self._store.starts_at_ms(session)
+        if wish.expires_in_s is None and starts_at_ms is not None:
+            expires_at_ms = max(expires_at_ms, self.good_until_ms(starts_at_ms))
+        invite = NewInvite(wish.role, point, wish.seats, expires_at_ms)
         return await self._store.create_invite(session, invite, self._now_ms())
 
     def point_invite(self, point: str, starts_at_ms: int | None) -> NewInvite:
         """What the invite of a point of an event is like: links are sent out long before it begins."""
-        now_ms = self._now_ms()
-        good_until_ms = now_ms + max(self._settings.invite_expires_in_s, POINT_EXPIRY_S) * 1000
+        lasts_s = max(self._settings.invite_expires_in_s, POINT_EXPIRY_S)
+        good_until_ms = self._now_ms() + lasts_s * 1000
         if starts_at_ms is not None:
-            good_until_ms = max(good_until_ms, starts_at_ms + AFTER_START_S * 1000)
-        good_until_ms = min(good_until_ms, now_ms + LONGEST_EXPIRY_S * 1000)
+            good_until_ms = max(good_until_ms, self.good_until_ms(starts_at_ms))
         return NewInvite(Role.SATELLITE, point, 1, good_until_ms)
+
+    def good_until_ms(self, starts_at_ms: int) -> int:
+        """Until when the links of an event are good that begins then: no link is made for longer than a year."""
+        return min(starts_at_ms + AFTER_START_S * 1000, self._now_ms() + LONGEST_EXPIRY_S * 1000)
+
+    def usual_expiry_ms(self) -> int:
+        """How long a link is good that was made without saying it: who made one for less time meant that."""
+        return self._settings.invite_expires_in_s * 1000
 
     async def invite_of(self, session: SessionId, invite: InviteId) -> InviteRecord:
         """The invite, if it is of this session. Raises NotFound."""

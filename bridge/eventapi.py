@@ -168,7 +168,9 @@ class EventApi:
     async def set_start(self, request: web.Request) -> web.Response:
         by = await self._changing(request)
         body = await read_body(request, _Start)
-        await self._book.set_start(by.session.id, body.starts_at)
+        until_ms = 0 if body.starts_at is None else self._desk.good_until_ms(body.starts_at)
+        made_for_ms = self._desk.usual_expiry_ms()
+        await self._book.set_start(by.session.id, body.starts_at, until_ms, made_for_ms)
         return web.Response(status=204)
 
     async def set_agenda(self, request: web.Request) -> web.Response:

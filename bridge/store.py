@@ -171,6 +171,13 @@ class Store:
             )
             return frozenset(ParticipantId(id) for id in found)
 
+    async def starts_at_ms(self, session: SessionId) -> int | None:
+        """When an event is planned to begin, if that was said."""
+        events = tables.events.c
+        async with self._read() as connection:
+            at_ms = await connection.scalar(sa.select(events.starts_at_ms).where(events.session == session))
+        return None if at_ms is None else int(at_ms)
+
     async def start_session(self, session: SessionId, at_ms: int) -> None:
         """Notes when the first participant came; later calls change nothing. Raises NotFound."""
         await self._change_session(

@@ -13,9 +13,11 @@ from typing import Any
 
 import jwt
 import pytest
+import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from bridge import tables
 from bridge.auth import KEY_BYTES, TOKEN_LIMIT, Auth, Grant, load_or_create_key
 from bridge.config import ConfigError
 from bridge.errors import BridgeError, NotAuthorised
@@ -89,6 +91,20 @@ async def test_a_token_is_refused_from_the_moment_it_expires(house: House) -> No
     await house.auth.admit(house.token)
     house.clock_ms = EXPIRES_AT_MS
     assert await refusal(house.auth, house.token) == "tokenExpired"
+
+
+async def test_a_link_is_good_for_as_long_as_the_store_says(house: House) -> None:
+    """An event was moved after its links were sent."""
+    async with house.store.writing() as connection:
+        await connection.execute(sa.update(tables.invites).values(expires_at_ms=EXPIRES_AT_MS + 1000))
+    house.clock_ms = EXPIRES_AT_MS + 999
+    assert (await house.auth.admit(house.token)).expires_at_ms == EXPIRES_AT_MS + 1000
+    await house.auth.replay(house.token)
+    house.clock_ms = EXPIRES_AT_MS + 1000
+    assert await refusal(house.auth, house.token) == "tokenExpired"
+    with pytest.raises(NotAuthorised) as refused:
+        await house.auth.replay(house.token)
+    assert refused.value.code == "tokenExpired"
 
 
 async def test_a_revoked_invite_is_refused(house: House) -> None:

@@ -83,11 +83,23 @@ class EventBook:
             row.attendance_removed_at_ms,
         )
 
-    async def set_start(self, session: SessionId, starts_at_ms: int | None) -> None:
-        """When it is planned to begin."""
+    async def set_start(
+        self, session: SessionId, starts_at_ms: int | None, links_until_ms: int = 0, made_for_ms: int = 0
+    ) -> None:
+        """When it is planned to begin. Links that were made for at least `made_for_ms` are good until then at least."""
+        invites = tables.invites.c
         async with self._store.writing() as connection:
             await _open(connection, session)
             await _change(connection, session, starts_at_ms=starts_at_ms)
+            await connection.execute(
+                sa.update(tables.invites)
+                .where(
+                    invites.session == session,
+                    invites.expires_at_ms < links_until_ms,
+                    invites.expires_at_ms - invites.created_at_ms >= made_for_ms,
+                )
+                .values(expires_at_ms=links_until_ms)
+            )
 
     async def set_agenda(self, session: SessionId, version: int, items: Sequence[Item]) -> int:
         """The new version. Raises Conflict if `version` is not the present one."""

@@ -285,6 +285,30 @@ async def test_when_it_begins_is_kept_and_links_outlast_it(event: Happening) -> 
     assert made["expiresAt"] >= starts_at + 7 * 24 * 3600 * 1000
 
 
+async def test_links_that_were_made_before_follow_an_event_that_is_moved(event: Happening) -> None:
+    await event.ask("POST", "/points", json={"name": "Một"})
+    staff, session = event.house.staff_token(), event.made.session.id
+    short = {"role": "viewer", "expiresInS": 3600}
+    assert (await event.house.ask("POST", f"/api/sessions/{session}/invites", staff, json=short))[0] == 201
+    starts_at = int(time.time() * 1000) + 100 * 24 * 3600 * 1000
+    await event.ask("PATCH", json={"startsAt": starts_at})
+    later = starts_at + 7 * 24 * 3600 * 1000
+    new = {"role": "viewer"}
+    assert (await event.house.ask("POST", f"/api/sessions/{session}/invites", staff, json=new))[0] == 201
+    _, shown = await event.house.ask("GET", f"/api/sessions/{session}", staff)
+    untils = sorted(invite["expiresAt"] for invite in shown["invites"])
+    # Who made a link for an hour meant an hour.
+    assert untils[0] < starts_at
+    assert len(untils) == 7
+    assert set(untils[1:]) == {later}
+    await event.ask("PATCH", json={"startsAt": starts_at - 24 * 3600 * 1000})
+    _, shown = await event.house.ask("GET", f"/api/sessions/{session}", staff)
+    assert sorted(invite["expiresAt"] for invite in shown["invites"]) == untils
+    (point,) = await event.points("?links=1")
+    assert await event.house.ask("GET", f"{event.path}", event.organiser)
+    assert point["expiresAt"] == later
+
+
 @pytest.mark.parametrize(
     ("body", "type", "query", "refusal"),
     [
