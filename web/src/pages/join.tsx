@@ -15,7 +15,7 @@ import { NAME_MAX_CHARACTERS } from "../protocol";
 import type { Role } from "../protocol";
 import type { Client } from "../state";
 import { useInvitation } from "./invitation";
-import { checkLink } from "./link";
+import { checkLink, eventLink } from "./link";
 import { EndedPage, Refusal } from "./outcome";
 
 interface JoinProps {
@@ -156,6 +156,12 @@ function JoinForm({ token, info }: { readonly token: string; readonly info: Invi
           </button>
         </div>
         <p class="note">{t(info.role === "viewer" ? "join.viewerNote" : "join.optional")}</p>
+        {info.session.format === "event" && (info.role === "organiser" || info.role === "hub") && (
+          <a class="button" href={eventLink(token)} data-testid="to-event">
+            <Icon name="wall" />
+            {t("event.open")}
+          </a>
+        )}
         {info.session.format === "event" && (
           <a class="button quiet" href={checkLink(token)} data-testid="to-check">
             <Icon name="line" />

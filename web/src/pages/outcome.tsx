@@ -8,7 +8,8 @@ import { Icon } from "../components/icons";
 import type { IconName } from "../components/icons";
 import { t } from "../i18n";
 import type { ErrorCode } from "../protocol";
-import { replayLink } from "./link";
+import { withTab } from "./event/tabs";
+import { eventLink, replayLink } from "./link";
 
 interface RefusalProps {
   readonly code: ErrorCode | "offline" | "network";
@@ -40,6 +41,12 @@ export function EndedPage({ token }: { readonly token: string }): JSX.Element {
         <a class="button primary large" href={replayLink(token)} data-testid="watch">
           <Icon name="recordings" />
           {t("recording.watch")}
+        </a>
+      )}
+      {ledBy(token) && client.session.value?.format === "event" && (
+        <a class="button large" href={withTab(eventLink(token), "after")} data-testid="to-event">
+          <Icon name="people" />
+          {t("event.lookBack")}
         </a>
       )}
     </Outcome>

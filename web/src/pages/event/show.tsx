@@ -2,7 +2,7 @@
 
 import { useSignal } from "@preact/signals";
 import type { JSX } from "preact";
-import { useEffect, useMemo } from "preact/hooks";
+import { useEffect, useMemo, useRef } from "preact/hooks";
 import { ApiError } from "../../api";
 import { Icon } from "../../components/icons";
 import { Problem } from "../../components/problem";
@@ -28,6 +28,9 @@ export function RunOfShow({ desk, draft }: ShowProps): JSX.Element {
   const deeds = useMemo(() => new Deeds(), []);
   /** The row whose form is open. */
   const opened = useSignal<string | null>(null);
+  /** The row that is drawn to another place. */
+  const drawn = useSignal<string | null>(null);
+  const list = useRef<HTMLOListElement>(null);
   const { startsAt } = desk.event.value;
   const rows = draft.rows.value;
   const times = spans(rows, startsAt);
@@ -72,12 +75,23 @@ export function RunOfShow({ desk, draft }: ShowProps): JSX.Element {
       return { words: () => t("event.show.saved"), undo: null };
     });
   };
+  const move = (key: string, to: number): void => {
+    const now = draft.rows.peek();
+    draft.put(moved(now, now.findIndex((row) => row.key === key), to));
+  };
   return (
     <>
       <Theirs draft={draft} deeds={deeds} onKeep={() => void save()} />
       {startsAt === null && rows.length > 0 && <p class="note">{t("event.show.noStart")}</p>}
       {rows.length === 0 && <p class="note">{t(desk.changes ? "event.show.none" : "event.show.noneYet")}</p>}
-      <ol class="show" data-testid="show">
+      <ol
+        ref={list}
+        class="show"
+        data-testid="show"
+        onPointerMove={(event) => drawn.value !== null && move(drawn.value, placeUnder(event.currentTarget, drawn.value, event.clientY))}
+        onPointerUp={() => (drawn.value = null)}
+        onLostPointerCapture={() => (drawn.value = null)}
+      >
         {rows.map((row, index) => (
           <ShowRow
             key={row.key}
@@ -89,7 +103,13 @@ export function RunOfShow({ desk, draft }: ShowProps): JSX.Element {
             isOpen={opened.value === row.key}
             onOpen={(open) => (opened.value = open ? row.key : null)}
             onChange={(next) => draft.put(draft.rows.peek().map((one) => (one.key === row.key ? next : one)))}
-            onMove={(to) => draft.put(moved(draft.rows.peek(), draft.rows.peek().findIndex(({ key }) => key === row.key), to))}
+            onMove={(to) => move(row.key, to)}
+            isDrawn={drawn.value === row.key}
+            onDraw={(event) => {
+              drawn.value = row.key;
+              // The list stays where it is; the row that is drawn does not.
+              list.current?.setPointerCapture(event.pointerId);
+            }}
             onRemove={() => remove(row)}
           />
         ))}
@@ -119,6 +139,15 @@ export function RunOfShow({ desk, draft }: ShowProps): JSX.Element {
       )}
     </>
   );
+}
+
+/** How many other rows have their middle above. */
+function placeUnder(list: HTMLElement, key: string, y: number): number {
+  const others = [...list.children].filter((row) => row.getAttribute("data-key") !== key);
+  return others.filter((row) => {
+    const { top, height } = row.getBoundingClientRect();
+    return top + height / 2 < y;
+  }).length;
 }
 
 function Total({ minutes, startsAt }: { readonly minutes: number; readonly startsAt: number | null }): JSX.Element {

@@ -1,6 +1,5 @@
 // Owns one item of the run of show: as it reads, its form, and moving it by key, button or hand.
 
-import { useSignal } from "@preact/signals";
 import type { JSX } from "preact";
 import { useId } from "preact/hooks";
 import { Icon } from "../../components/icons";
@@ -22,6 +21,8 @@ interface RowProps {
   readonly span: Span;
   readonly isLast: boolean;
   readonly isOpen: boolean;
+  readonly isDrawn: boolean;
+  readonly onDraw: (event: PointerEvent) => void;
   readonly onOpen: (open: boolean) => void;
   readonly onChange: (next: Row) => void;
   readonly onMove: (to: number) => void;
@@ -32,7 +33,7 @@ export function ShowRow(props: RowProps): JSX.Element {
   const { desk, row, span, isOpen, onOpen } = props;
   const where = row.point === null ? null : desk.event.value.points.find(({ id }) => id === row.point);
   return (
-    <li class="show-row" data-testid="show-row" data-kind={row.kind} data-state={row.state} data-index={props.index}>
+    <li class="show-row" data-testid="show-row" data-key={row.key} data-kind={row.kind} data-state={row.state} data-index={props.index}>
       <div class="show-line">
         {desk.changes && <Handle {...props} />}
         <span class="show-time">{span.beginsAt === null ? `+${hoursAndMinutes(span.beginMin)}` : formatClock(span.beginsAt)}</span>
@@ -85,14 +86,13 @@ function Step({ index, isLast, onMove, by }: RowProps & { readonly by: 1 | -1 })
 }
 
 /** Drawn by hand or finger, or moved with the arrow keys while it has the focus. */
-function Handle({ row, index, onMove }: RowProps): JSX.Element {
-  const drawn = useSignal(false);
+function Handle({ row, index, isDrawn, onDraw, onMove }: RowProps): JSX.Element {
   return (
     <button
       type="button"
       class="show-handle"
       data-testid="item-handle"
-      data-drawn={drawn.value}
+      data-drawn={isDrawn}
       aria-label={t("event.show.move", { title: row.title })}
       title={t("event.show.moveHint")}
       aria-keyshortcuts="ArrowUp ArrowDown"
@@ -106,32 +106,12 @@ function Handle({ row, index, onMove }: RowProps): JSX.Element {
         requestAnimationFrame(() => handle.focus());
       }}
       onPointerDown={(event) => {
-        if (event.button !== 0) return;
-        drawn.value = true;
-        event.currentTarget.setPointerCapture(event.pointerId);
+        if (event.button === 0) onDraw(event);
       }}
-      onPointerMove={(event) => {
-        if (!drawn.peek()) return;
-        const to = placeUnder(event.currentTarget, event.clientY);
-        if (to !== index) onMove(to);
-      }}
-      onPointerUp={() => (drawn.value = false)}
-      onPointerCancel={() => (drawn.value = false)}
-      onLostPointerCapture={() => (drawn.value = false)}
     >
       <Icon name="grip" />
     </button>
   );
-}
-
-/** How many other rows have their middle above. */
-function placeUnder(handle: HTMLElement, y: number): number {
-  const own = handle.closest("li");
-  const others = [...(own?.parentElement?.children ?? [])].filter((row) => row !== own);
-  return others.filter((row) => {
-    const { top, height } = row.getBoundingClientRect();
-    return top + height / 2 < y;
-  }).length;
 }
 
 function Form({ desk, row, onChange, onOpen }: RowProps): JSX.Element {

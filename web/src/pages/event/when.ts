@@ -7,16 +7,9 @@ const MINUTE_MS = 60_000;
 
 /** Day and time, with weekday and zone: what a point in another zone has to know. */
 export function formatBegin(atMs: number, code: Language = language.value): string {
-  return new Intl.DateTimeFormat(code, {
-    weekday: "long",
-    day: "numeric",
-    month: "long",
-    year: "numeric",
-    hour: "2-digit",
-    minute: "2-digit",
-    hourCycle: "h23",
-    timeZoneName: "short",
-  }).format(atMs);
+  const day = new Intl.DateTimeFormat(code, { weekday: "long", day: "numeric", month: "long", year: "numeric" }).format(atMs);
+  const time = new Intl.DateTimeFormat(code, { hour: "2-digit", minute: "2-digit", hourCycle: "h23", timeZoneName: "short" }).format(atMs);
+  return `${day} · ${time}`;
 }
 
 /** The time of day to the minute. */
