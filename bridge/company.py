@@ -52,8 +52,9 @@ class Company:
 
     @property
     def audience(self) -> int:
-        """Who watches without being listed."""
-        return sum(not self._visible(participant) for participant in self.people.values()) + len(self.players)
+        """Who watches without being listed; an encoder does not."""
+        watching = sum(not (who.device or self._visible(who)) for who in self.people.values())
+        return watching + len(self.players)
 
     @property
     def points(self) -> int:

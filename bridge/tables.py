@@ -171,6 +171,7 @@ attendance = sa.Table(
     sa.Column("good_ms", sa.BigInteger, nullable=False),
     sa.Column("weak_ms", sa.BigInteger, nullable=False),
     sa.Column("bad_ms", sa.BigInteger, nullable=False),
+    sa.Column("device", sa.Boolean, nullable=False),
     sa.Index("attendance_by_session", "session"),
 )
 

@@ -61,6 +61,7 @@ class _There:
             good_ms=good_ms,
             weak_ms=weak_ms,
             bad_ms=bad_ms,
+            device=self.who.device,
         )
 
 

@@ -16,7 +16,8 @@ from bridge.store import Store
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Presence:
-    """Somebody from joining to leaving. `left_at_ms` None: is there; was there at `seen_at_ms` at the latest.
+    """Somebody, or a `device` (an encoder), from joining to leaving. `left_at_ms` None: is there; was there at
+    `seen_at_ms` at the latest.
 
     `good_ms`, `weak_ms` and `bad_ms` are how long its line was so, as far as known.
     """
@@ -34,6 +35,7 @@ class Presence:
     good_ms: int = 0
     weak_ms: int = 0
     bad_ms: int = 0
+    device: bool = False
 
 
 class Presences:

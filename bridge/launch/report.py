@@ -1,4 +1,7 @@
-"""What attendance comes to: by person, point and province, how many at once, and over time. Pure."""
+"""What attendance comes to: by person, point and province, how many at once, and over time. Pure.
+
+Encoders are devices: their point is there by them, but they are no people.
+"""
 
 from __future__ import annotations
 
@@ -50,6 +53,7 @@ class PointRow(Struct, rename="camel"):
     organisation: str
     name: str
     people: int
+    devices: int
     joined_at: int | None
     left_at: int | None
     minutes: float
@@ -94,6 +98,7 @@ class Report(Struct, rename="camel"):
     timeline: list[Step]
     from_: int | None = field(name="from")
     until: int | None
+    devices: int
 
 
 def report(
@@ -111,7 +116,7 @@ def report(
         found = by_invite.get(presence.invite)
         return found if found is not None else by_shown.get(presence.point)
 
-    persons = _grouped(presences, lambda one: (one.participant, one.name.casefold()))
+    persons = _grouped((one for one in presences if not one.device), _who)
     rows = [_person(those, point_of(those[0]), now_ms) for those in persons.values()]
     rows.sort(key=lambda row: (row.province, row.organisation, row.point, row.name))
     of_point = _grouped(
@@ -132,6 +137,7 @@ def report(
         timeline=timeline,
         from_=min((one.joined_at_ms for one in presences), default=None),
         until=max((_end_ms(one, now_ms) for one in presences), default=None),
+        devices=_count(presences, device=True),
     )
 
 
@@ -160,7 +166,8 @@ def _point(
         province=point.fields.province,
         organisation=point.fields.organisation,
         name=point.fields.name,
-        people=len({(one.participant, one.name.casefold()) for one in those}),
+        people=_count(those, device=False),
+        devices=_count(those, device=True),
         joined_at=min((one.joined_at_ms for one in those), default=None),
         left_at=_left_at(those) if those else None,
         minutes=_minutes(those, now_ms),
@@ -168,6 +175,14 @@ def _point(
         quality=_quality(those),
         check=check,
     )
+
+
+def _who(one: Presence) -> tuple[str, str]:
+    return one.participant, one.name.casefold()
+
+
+def _count(those: Iterable[Presence], *, device: bool) -> int:
+    return len({_who(one) for one in those if one.device is device})
 
 
 def _provinces(points: Iterable[PointRow]) -> list[ProvinceRow]:
@@ -193,11 +208,11 @@ def _over_time(presences: Sequence[Presence], now_ms: int) -> tuple[list[Step], 
         Step(at_ms, 0, 0) for at_ms in range(begin_ms, changes[-1][0] + (changes[-1][0] == begin_ms), step_ms)
     ]
     peak, points, people, reached = Peak(begin_ms, 0, 0), 0, 0, 0
-    for at_ms, more, is_point in changes:
+    for at_ms, more, is_person, is_point in changes:
         while reached + 1 < len(steps) and steps[reached + 1].at_ms <= at_ms:
             reached += 1
             steps[reached].points, steps[reached].people = points, people
-        people += more
+        people += more * is_person
         points += more * is_point
         step = steps[reached]
         step.points, step.people = max(step.points, points), max(step.people, people)
@@ -207,12 +222,12 @@ def _over_time(presences: Sequence[Presence], now_ms: int) -> tuple[list[Step], 
     return steps, peak
 
 
-def _changes(presences: Iterable[Presence], now_ms: int) -> Iterable[tuple[int, int, bool]]:
+def _changes(presences: Iterable[Presence], now_ms: int) -> Iterable[tuple[int, int, bool, bool]]:
     """Who goes at a moment goes before who comes then: a reload is not two people."""
     for one in presences:
         is_point = one.role is Role.SATELLITE
-        yield one.joined_at_ms, 1, is_point
-        yield max(one.joined_at_ms + 1, _end_ms(one, now_ms)), -1, is_point
+        yield one.joined_at_ms, 1, not one.device, is_point
+        yield max(one.joined_at_ms + 1, _end_ms(one, now_ms)), -1, not one.device, is_point
 
 
 def _end_ms(one: Presence, now_ms: int) -> int:

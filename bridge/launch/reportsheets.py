@@ -25,6 +25,7 @@ _WORDS: dict[Language, dict[str, str]] = {
         "minutes": "Số phút",
         "comings": "Số lần vào",
         "people": "Số người",
+        "devices": "Số thiết bị",
         "good": "Đường truyền tốt, %",
         "weak": "Đường truyền yếu, %",
         "bad": "Đường truyền kém, %",
@@ -55,6 +56,7 @@ _WORDS: dict[Language, dict[str, str]] = {
         "minutes": "Минут",
         "comings": "Входов",
         "people": "Человек",
+        "devices": "Устройств",
         "good": "Связь хорошая, %",
         "weak": "Связь слабая, %",
         "bad": "Связь плохая, %",
@@ -85,6 +87,7 @@ _WORDS: dict[Language, dict[str, str]] = {
         "minutes": "Minutes",
         "comings": "Comings",
         "people": "People",
+        "devices": "Devices",
         "good": "Line good, %",
         "weak": "Line weak, %",
         "bad": "Line bad, %",
@@ -167,13 +170,14 @@ def report_tables(report: Report, language: Language, offset_min: int) -> tuple[
 
 
 def _points_table(report: Report, language: Language, tell: _Teller) -> Table:
-    heads = ("province", "organisation", "point", "people", "joined", "left", "minutes", "comings")
+    heads = ("province", "organisation", "point", "people", "devices", "joined", "left", "minutes", "comings")
     rows: list[Sequence[Cell]] = [
         (
             row.province,
             row.organisation,
             row.name,
             row.people,
+            row.devices,
             tell.time(row.joined_at),
             tell.time(row.left_at),
             row.minutes,
@@ -201,6 +205,7 @@ def _summary_table(report: Report, language: Language, tell: _Teller) -> Table:
         "invited": invited,
         "came": came,
         "people": len(report.rows),
+        "devices": report.devices,
         "peakPoints": report.peak.points,
         "peakPeople": report.peak.people,
         "peakAt": tell.time(report.peak.at),

@@ -13,7 +13,8 @@ from bridge.ids import Role, SessionFormat
 from bridge.launch.attendance import LOOKED_EVERY_MS, SEEN_EVERY_MS, UNWRITTEN_LIMIT, Attendance
 from bridge.launch.presences import Presence, Presences
 from bridge.launch.sealing import Sealer
-from bridge.media.contract import Line, PeerUp, Source
+from bridge.media.contract import Description, Line, PeerUp, Source
+from bridge.messages import Wish
 from bridge.rooms import RESUME_WITHIN_S, Rooms
 from tests.fakes import House, a_house
 
@@ -57,6 +58,21 @@ async def test_who_was_lost_was_there_until_its_line_broke(kept: Kept) -> None:
     (row,) = await kept.rows()
     assert (row.name, row.role) == ("Bs. Lan", Role.SATELLITE)
     assert (row.joined_at_ms, row.left_at_ms) == (joined_at, joined_at + 3_000)
+
+
+async def test_an_encoder_is_kept_as_a_device_and_does_not_watch(kept: Kept) -> None:
+    _, client = await kept.house.join(Role.ORGANISER)
+    wishes = [Wish(mid="0", source="ultrasound", muted=False)]
+    grant = await kept.house.grant(Role.SATELLITE)
+    await kept.house.rooms.join_device(grant, "OBS", Description("offer"), wishes)
+    await kept.house.join(Role.VIEWER)
+    await kept.pass_time(5_000)
+    assert {row.name: row.device for row in await kept.rows()} == {
+        "Somebody": False,
+        "OBS": True,
+    }
+    told = client.take("audienceChanged")[-1]
+    assert (told["count"], told["points"]) == (1, 1)
 
 
 async def test_a_line_that_comes_back_in_time_is_one_presence(kept: Kept) -> None:

@@ -115,6 +115,19 @@ def test_who_came_on_a_link_that_was_replaced_since_is_counted_to_its_point() ->
     assert came.id == "p1"
 
 
+def test_an_encoder_is_a_device_by_which_its_point_is_there_and_no_person() -> None:
+    encoder = replace(there(1, "OBS", 0, 10, good_ms=100), device=True)
+    seen = report([encoder, there(2, "Bs. Lan", 0, 10)], POINTS, {}, BEGAN)
+    assert [row.name for row in seen.rows] == ["Bs. Lan"]
+    assert seen.devices == 1
+    points = {row.id: row for row in seen.by_point}
+    assert (points["p1"].people, points["p1"].devices, points["p1"].minutes) == (0, 1, 10.0)
+    assert (points["p2"].people, points["p2"].devices) == (1, 0)
+    assert (seen.peak.people, seen.peak.points) == (1, 2)
+    provinces = {row.province: row for row in seen.by_province}
+    assert (provinces["Sơn La"].came, provinces["Sơn La"].people) == (2, 1)
+
+
 def test_nobody_came() -> None:
     nobody = report([], POINTS, {}, BEGAN)
     assert (nobody.rows, nobody.timeline, nobody.from_, nobody.until) == ([], [], None, None)
