@@ -53,6 +53,12 @@ def named_thread_cpu_s(pid: int, name: str) -> float:
     return total_s
 
 
+def machine_cpu_s() -> float:
+    """Of everything: all that is not idleness or waiting for disks (proc(5), /proc/stat)."""
+    user, nice, system, _, _, *others = Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]
+    return sum(int(ticks) for ticks in (user, nice, system, *others)) / os.sysconf("SC_CLK_TCK")
+
+
 def run_only_on(thread: int, core: int) -> None:
     os.sched_setaffinity(thread, {core})
 

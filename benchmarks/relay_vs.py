@@ -22,6 +22,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
@@ -46,6 +47,8 @@ DRAIN_S = 0.5
 SETTLE_S, SETTLE_TRIES = 0.5, 20
 JOINING_AT_ONCE = 10
 SOCKETS = 4096
+BUSY_CORES = 0.2
+"""If others take more, a server's threads wait for each other and wake less often: all figures are other ones then."""
 ROOT = Path(__file__).resolve().parents[1]
 
 BRIDGE, JANUS, JANUS_TUNED = "bridge", "janus", "janus_tuned"
@@ -79,6 +82,31 @@ SIDES: dict[str, Start] = {
 
 
 @dataclass(frozen=True, slots=True)
+class Used:
+    """CPU seconds: of a server and all below it, of its relay thread if it has one, of this process, of everything."""
+
+    server_s: float
+    relay_s: float
+    own_s: float
+    machine_s: float
+
+    @classmethod
+    def until_now(cls, pid: int) -> Used:
+        server_s = sum(map(cpu.process_cpu_s, cpu.family(pid)))
+        return cls(
+            server_s, cpu.named_thread_cpu_s(pid, RELAY_THREAD), time.process_time(), cpu.machine_cpu_s()
+        )
+
+    def since(self, before: Used) -> Used:
+        return Used(
+            self.server_s - before.server_s,
+            self.relay_s - before.relay_s,
+            self.own_s - before.own_s,
+            self.machine_s - before.machine_s,
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Measured:
     """One server with so many viewers, once."""
 
@@ -87,24 +115,27 @@ class Measured:
     fed: int
     received: int
     repaired: int
-    cpu_s: float
-    relay_cpu_s: float
     bytes_each: float
+    used: Used
+    seconds: float
+
+    @property
+    def others_cores(self) -> float:
+        """What processes took that are neither server nor viewers."""
+        return max(0.0, self.used.machine_s - self.used.server_s - self.used.own_s) / self.seconds
 
     @property
     def us(self) -> float:
-        return self.cpu_s * 1e6 / max(1, self.received)
+        return self.used.server_s * 1e6 / self.received
 
     def line(self) -> str:
-        relay = (
-            f" (relay thread {self.relay_cpu_s * 1e6 / max(1, self.received):.2f})"
-            if self.relay_cpu_s
-            else ""
-        )
+        relay_us = self.used.relay_s * 1e6 / self.received
+        relay = f" (relay thread {relay_us:.2f})" if relay_us else ""
         missing = self.fed * self.viewers - self.received
         return (
             f"  {NAMES[self.side]:<22} {self.viewers:4} viewers: {self.us:6.2f} us a packet{relay},"
-            f" {self.received} packets of {self.bytes_each:.0f} bytes, {missing} missing, {self.repaired} came again"
+            f" {self.received} packets of {self.bytes_each:.0f} bytes, {missing} missing, {self.repaired} came again;"
+            f" others {self.others_cores:.2f} cores"
         )
 
 
@@ -159,12 +190,12 @@ async def measure(name: str, side: Side, crew: Crew, viewers: int, seconds: floa
     await until_all_see(side, crew, viewers)
     await until_silent(crew)
     before, fed = await crew.counts(), await side.fed()
-    cpu_s, relay_cpu_s = used_s(side.pid)
+    began_s, used = time.monotonic(), Used.until_now(side.pid)
     side.play(True)
     await asyncio.sleep(seconds)
     side.play(False)
     await asyncio.sleep(DRAIN_S)
-    cpu_after_s, relay_cpu_after_s = used_s(side.pid)
+    took_s, used = time.monotonic() - began_s, Used.until_now(side.pid).since(used)
     after, fed_after = await crew.counts(), await side.fed()
     received = after.received - before.received
     if after.wrong or not received:
@@ -175,9 +206,9 @@ async def measure(name: str, side: Side, crew: Crew, viewers: int, seconds: floa
         fed=fed_after - fed,
         received=received,
         repaired=after.recovered - before.recovered,
-        cpu_s=cpu_after_s - cpu_s,
-        relay_cpu_s=relay_cpu_after_s - relay_cpu_s,
         bytes_each=(after.received_bytes - before.received_bytes) / received,
+        used=used,
+        seconds=took_s,
     )
 
 
@@ -204,12 +235,6 @@ async def until_silent(crew: Crew) -> None:
     raise RuntimeError("packets still come long after the last was fed")
 
 
-def used_s(pid: int) -> tuple[float, float]:
-    """CPU seconds of a server and all below it, and of its relay thread if it has one."""
-    pids = cpu.family(pid)
-    return sum(map(cpu.process_cpu_s, pids)), cpu.named_thread_cpu_s(pid, RELAY_THREAD)
-
-
 async def compare(
     server_host: Host, viewers: Sequence[int], rounds: int, seconds: float, folder: Path
 ) -> list[Measured]:
@@ -230,6 +255,12 @@ def run_in_viewers_host(arguments: argparse.Namespace) -> None:
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         measured = runner.run(
             compare(server_host, arguments.viewers, arguments.rounds, arguments.seconds, arguments.folder)
+        )
+    busy = max(each.others_cores for each in measured)
+    if busy > BUSY_CORES:
+        print(
+            f"THE MACHINE WAS BUSY: others took up to {busy:.1f} cores."
+            " These are not the figures of a quiet machine."
         )
     print(json.dumps({"n": summary(measured)}))
 

@@ -1,4 +1,6 @@
-from benchmarks.relay_vs import BRIDGE, JANUS, JANUS_TUNED, Measured, summary
+import pytest
+
+from benchmarks.relay_vs import BRIDGE, JANUS, JANUS_TUNED, Measured, Used, summary
 
 
 def measured(side: str, viewers: int, us: float) -> Measured:
@@ -9,9 +11,9 @@ def measured(side: str, viewers: int, us: float) -> Measured:
         fed=received // viewers,
         received=received,
         repaired=0,
-        cpu_s=us * received / 1e6,
-        relay_cpu_s=0.0,
         bytes_each=1112.0,
+        used=Used(server_s=us * received / 1e6, relay_s=0.0, own_s=1.0, machine_s=us * received / 1e6 + 4.0),
+        seconds=10.0,
     )
 
 
@@ -42,3 +44,7 @@ def test_a_line_tells_what_is_missing():
     line = measured(BRIDGE, 7, 2.0).line()
     assert "2.00 us a packet" in line
     assert "-1 missing" in line
+
+
+def test_what_others_took_is_neither_the_server_nor_its_viewers():
+    assert measured(BRIDGE, 10, 2.0).others_cores == pytest.approx(0.3)
