@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 import urllib.request
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,10 +20,11 @@ from bridge.demo.sound import voice
 from bridge.demo.tracks import VoiceTrack
 from tests.e2e.conftest import Launch
 from tests.e2e.eventwall import Shoot, comes, many_points, on_desk, open_wall, tile
+from tests.e2e.hearing import faults, open_checked
 from tests.e2e.looking import moves
-from tests.e2e.people import by_id, open_join
+from tests.e2e.people import by_id, open_join, press_join
 from tests.media.webrtc import MovingPicture
-from tests.serving import Server
+from tests.serving import Server, running_server
 
 pytestmark = [pytest.mark.browser, pytest.mark.alone, pytest.mark.timeout(240)]
 
@@ -262,6 +265,33 @@ async def test_who_is_sent_away_at_the_door_is_told_so(server: Server, launch: L
     await expect(by_id(viewer, "problem")).to_have_attribute("data-code", "removed")
     await expect(by_id(organiser, "lobby")).to_have_count(0)
     await expect(by_id(organiser, "wall-counts")).to_contain_text("1 person")
+
+
+async def test_a_strained_server_is_told_of_and_the_wall_is_without_faults(
+    tmp_path: Path, launch: Launch, shoot: Shoot
+) -> None:
+    # Whatever runs on this machine takes more of its memory than that.
+    with running_server(tmp_path / "data", settings={"load_memory_percent": "5"}) as server:
+        made = server.create_session("Khai trương", "--format", "event")
+        prepare(server, made)
+        organiser = await open_checked(await launch(), made["links"]["organiser"])
+        await by_id(organiser, "name-input").fill("Bình")
+        await press_join(organiser)
+        async with many_points(server, made, 3):
+            await open_wall(organiser)
+            await expect(by_id(organiser, "wall-load")).not_to_have_attribute(
+                "data-load", "calm", timeout=20_000
+            )
+            await expect(by_id(organiser, "wall-load")).to_have_text(re.compile("Server (strained|full)"))
+            await expect(by_id(organiser, "wall-load-meaning")).to_contain_text("The server is")
+            await expect(by_id(organiser, "wall-tile")).to_have_count(3)
+            await tile(organiser, "Trạm y tế 2").get_by_test_id("wall-press").click()
+            await expect(by_id(organiser, "desk-next")).to_contain_text("Trạm y tế 2")
+            await shoot(organiser, "wall-strained")
+            assert await faults(organiser) == []
+            for tab in ("questions", "messages"):
+                await by_id(organiser, f"tab-{tab}").click()
+                assert await faults(organiser) == []
 
 
 async def fits(page: Page) -> None:

@@ -40,20 +40,22 @@ export function PointTile({ tile, picture, levelDbov, chosen, choosing, wall }: 
         class="wall-press"
         data-testid="wall-press"
         aria-pressed={choosing ? chosen : tile.next}
-        aria-label={[title, person, state && t(`wall.state.${state}`), tile.hand > 0 && t("session.handNumber", { number: tile.hand })].filter(Boolean).join(", ")}
         onClick={() => (tile.onStage && !choosing ? (wall.acting.value = id) : wall.press(id))}
       >
         <span class="wall-picture">
           {picture !== null && tile.connected ? (
             <img src={picture} alt="" width="192" height="108" decoding="async" data-testid="wall-picture" />
           ) : (
-            <span class="wall-initials">{tile.camera ? initials(title) : <Icon name="cameraOff" />}</span>
+            <span class="wall-initials" aria-hidden="true">
+              {tile.camera ? initials(title) : <Icon name="cameraOff" />}
+            </span>
           )}
           {state !== null && <span class="wall-state">{t(`wall.state.${state}`)}</span>}
           {tile.hand > 0 && (
             <span class="wall-hand" data-testid="wall-hand">
               <Icon name="hand" />
-              {tile.hand}
+              <span aria-hidden="true">{tile.hand}</span>
+              <span class="unseen">{t("session.handNumber", { number: tile.hand })}</span>
             </span>
           )}
           {choosing && chosen && (
@@ -66,6 +68,7 @@ export function PointTile({ tile, picture, levelDbov, chosen, choosing, wall }: 
           <span style={{ width: `${levelDbov === null ? 0 : Math.round((1 - levelDbov / QUIET_DBOV) * 100)}%` }} />
         </span>
         <span class="wall-name">{title}</span>
+        {person !== "" && <span class="unseen">{person}</span>}
       </button>
       <span class="wall-foot">
         <Signs tile={tile} />
