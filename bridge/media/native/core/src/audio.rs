@@ -4,6 +4,10 @@ const SILENCE: f32 = 127.0;
 /// Share of a new, louder packet: speech shows within two packets; quiet falls slower.
 const ATTACK: f32 = 0.5;
 const DECAY: f32 = 0.1;
+/// What a packet usually holds. With DTX one comes after 400 ms of silence (RFC 7587 section 3.1.3), and
+/// stands for all of it.
+const PACKET_US: u64 = 20_000;
+const MOST_PACKETS: u64 = 50;
 /// Smaller changes are not news.
 const NEWS_DB: u8 = 2;
 /// A microphone that sends nothing (muted, DTX) falls silent after this.
@@ -26,7 +30,12 @@ impl LevelMeter {
     /// `value`: the extension's first byte, voice activity and level.
     pub fn packet(&mut self, value: u8, now_us: u64) {
         let level = f32::from(value & 0x7f);
-        let share = if level < self.level { ATTACK } else { DECAY };
+        let share = if level < self.level {
+            ATTACK
+        } else {
+            let packets = (now_us.saturating_sub(self.heard_us) / PACKET_US).clamp(1, MOST_PACKETS);
+            1.0 - (1.0 - DECAY).powi(packets as i32)
+        };
         self.level += (level - self.level) * share;
         self.heard_us = now_us;
     }
@@ -62,5 +71,21 @@ mod tests {
         assert_eq!(meter.news(120_000), Some(32).filter(|_| loud >= 34));
         assert_eq!(meter.news(5_000_000), Some(127));
         assert_eq!(meter.news(5_200_000), None);
+    }
+
+    #[test]
+    fn one_packet_after_a_pause_says_that_all_of_it_was_quiet() {
+        let (mut every, mut sparse) = (LevelMeter::default(), LevelMeter::default());
+        for packet in 0..10 {
+            every.packet(0x80 | 30, packet * 20_000);
+            sparse.packet(0x80 | 30, packet * 20_000);
+        }
+        for packet in 10..30 {
+            every.packet(60, packet * 20_000);
+        }
+        sparse.packet(60, 29 * 20_000);
+        let (every, sparse) = (every.news(580_000), sparse.news(580_000));
+        assert_eq!(every, sparse);
+        assert!(every > Some(50), "{every:?}");
     }
 }
