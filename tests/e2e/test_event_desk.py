@@ -131,6 +131,8 @@ async def test_the_run_of_show_goes_on_by_one_press_and_offers_its_points(
             await by_id(organiser, "to-event-page").click()
         page = await opened.value
         await expect(by_id(page, "event-title")).to_have_text("Khai trương")
+        await by_id(page, "to-live").click()  # the join page asks before it takes the link over
+        await expect(by_id(page, "join-button")).to_be_visible()
         await expect(by_id(organiser, "wall")).to_be_visible()
 
 

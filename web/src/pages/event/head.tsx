@@ -22,6 +22,12 @@ export function EventHead({ desk }: { readonly desk: EventDesk }): JSX.Element {
           {t("sessions.title")}
         </a>
       )}
+      {!isStaff(desk.token) && state === "open" && (
+        <a class="button quiet small event-back" href={`/join#${desk.token}`} data-testid="to-live">
+          <Icon name="live" />
+          {t("event.toLive")}
+        </a>
+      )}
       <h1 data-testid="event-title">{title}</h1>
       <Begin desk={desk} />
       <p class="event-facts" data-testid="event-facts">
