@@ -275,6 +275,7 @@ async def add_item(page: Page, kind: str, title: str, minutes: int, point: str |
     if point is not None:
         await by_id(page, "item-point").select_option(label=point)
     await by_id(page, "item-title").press("Enter")
+    await expect(by_id(page, "item-title")).to_have_count(0)
 
 
 async def titles(page: Page) -> list[str]:

@@ -41,10 +41,10 @@ export function ShowRow(props: RowProps): JSX.Element {
           <strong>{row.title === "" ? t("event.show.unnamed") : row.title}</strong>
           <span class="show-kind">
             <Icon name={SIGNS[row.kind]} />
-            {t(`event.kind.${row.kind}`)}
-            {where && <span> · {shownName(where)}</span>}
-            {row.point !== null && !where && <span class="point-warning"> · {t("event.show.pointGone")}</span>}
-            {row.state !== "planned" && <span class="show-state"> · {t(`event.state.${row.state}`)}</span>}
+            <span>{t(`event.kind.${row.kind}`)}</span>
+            {where && <span>{shownName(where)}</span>}
+            {row.point !== null && !where && <span class="point-warning">{t("event.show.pointGone")}</span>}
+            {row.state !== "planned" && <span class="show-state">{t(`event.state.${row.state}`)}</span>}
           </span>
         </span>
         <span class="show-minutes">{t("event.minutes", { count: row.minutes })}</span>
@@ -53,8 +53,8 @@ export function ShowRow(props: RowProps): JSX.Element {
             <Step {...props} by={-1} />
             <Step {...props} by={1} />
             <button type="button" class="button quiet small" data-testid="edit-item" aria-expanded={isOpen} onClick={() => onOpen(!isOpen)}>
-              <Icon name={isOpen ? "check" : "note"} />
-              {t(isOpen ? "event.done" : "event.edit")}
+              <Icon name="note" />
+              {t("event.edit")}
             </button>
             <button type="button" class="button quiet small" data-testid="remove-item" onClick={props.onRemove}>
               <Icon name="close" />
@@ -185,6 +185,10 @@ function Form({ desk, row, onChange, onOpen }: RowProps): JSX.Element {
           ))}
         </select>
       </label>
+      <button type="submit" class="button show-form-done" data-testid="item-done">
+        <Icon name="check" />
+        {t("event.done")}
+      </button>
     </form>
   );
 }
