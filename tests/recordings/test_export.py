@@ -8,11 +8,12 @@ import subprocess
 from pathlib import Path
 
 import av
+import numpy as np
 import pytest
 
 from bridge.recordings.export import Format, export
 from bridge.vault import Vault
-from tests.media.recording.sending import START_US, sound, video
+from tests.media.recording.sending import START_US, sound, sound_with_silence, video
 from tests.recordings.exporting import (
     LANES,
     MS_US,
@@ -151,6 +152,25 @@ def test_progress_is_told_to_its_end_and_can_stop_the_export(vault: Vault) -> No
 
     with pytest.raises(InterruptedError):
         export(reader, Format.MKV, Onwards(), progress=stop)
+
+
+@pytest.mark.parametrize("format", [Format.MKV, Format.MP4])
+def test_what_an_open_microphone_left_out_in_silence_shifts_nothing(vault: Vault, format: Format) -> None:
+    tracks = [
+        Track(HUB, "camera", "video", video("h264", 300)),
+        Track(HUB, "microphone", "audio", sound_with_silence(500, range(100, 400))),
+    ]
+    content, _ = exported(opened(vault, make_recording(vault, tracks=tracks)), format)
+    with av.open(io.BytesIO(content)) as film:
+        frames = list(film.decode(film.streams.audio[-1]))
+        heard = np.concatenate([np.abs(frame.to_ndarray()[0].astype(np.float64)) for frame in frames])
+        began_s = float(frames[0].pts * frames[0].time_base)
+        assert abs(began_s) < 0.04
+        assert sum(frame.samples for frame in frames) == 500 * 960
+    loud = heard > heard.max() / 10
+    last, again = np.flatnonzero(loud[: 5 * 48_000])[-1], np.flatnonzero(loud[5 * 48_000 :])[0] + 5 * 48_000
+    assert abs(last / 48_000 - 2.0) < 0.04
+    assert abs(again / 48_000 - 8.0) < 0.04
 
 
 def test_sound_alone_is_a_film_too(vault: Vault) -> None:

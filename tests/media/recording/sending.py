@@ -131,6 +131,17 @@ def sound(
     ]
 
 
+def sound_with_silence(count: int, quiet: range) -> list[Sent]:
+    """The same of a microphone that leaves out silence (DTX), as Chromium sends it: in `quiet`, two packets of every
+    21, which say that there is nothing. Their numbers follow each other, their time stamps do not."""
+    said = [
+        replace(packet, payload=bytes((packet.payload[0] & 0xFC,))) if place in quiet else packet
+        for place, packet in enumerate(sound(count))
+        if place not in quiet or (place - quiet.start) % 21 < 2
+    ]
+    return [replace(packet, sequence=10 + number) for number, packet in enumerate(said)]
+
+
 def delayed(packets: Iterable[Sent], delay_us: int) -> list[Sent]:
     return [replace(packet, arrived_us=packet.arrived_us + delay_us) for packet in packets]
 

@@ -25,6 +25,7 @@ from tests.media.recording.sending import (
     jittered,
     pictures,
     sound,
+    sound_with_silence,
     video,
 )
 
@@ -285,24 +286,19 @@ def test_lost_sound_is_filled_so_that_it_stays_continuous_and_is_marked() -> Non
 
 
 def test_an_open_microphone_in_a_silent_room_has_no_gaps() -> None:
-    """As Chromium sends with DTX: numbers follow each other, time stamps leap, two packets every 420 ms."""
-    whole_sound = sound(300)
-    said = [packet for place, packet in enumerate(whole_sound) if place < 100 or place % 21 < 2]
-    recorded = Recorded(
-        [replace(packet, sequence=10 + number) for number, packet in enumerate(said)],
-    )
+    sent = sound_with_silence(300, range(100, 250))
+    recorded = Recorded(sent)
     parts = recorded.end()
     assert_valid(parts)
     assert not [gap for part in parts for gap in part.gaps]
-    last = whole_sound.index(next(packet for packet in whole_sound if packet.timestamp == said[-1].timestamp))
-    assert recorded.frames + sum(part.filled for part in parts) == last + 1
-    assert sum(frame.samples for frame in decode(whole(parts))) == (last + 1) * 960
+    assert recorded.frames == len(sent) < 180
+    assert recorded.frames + sum(part.filled for part in parts) == 300
+    assert sum(frame.samples for frame in decode(whole(parts))) == 300 * 960
 
 
 def test_a_packet_lost_in_the_silence_of_an_open_microphone_is_a_gap_by_loss() -> None:
-    said = [packet for place, packet in enumerate(sound(300)) if place < 100 or place % 21 < 2]
-    numbered = [replace(packet, sequence=10 + number) for number, packet in enumerate(said)]
-    parts = Recorded([packet for place, packet in enumerate(numbered) if place != 107]).end()
+    sent = sound_with_silence(300, range(100, 250))
+    parts = Recorded([packet for place, packet in enumerate(sent) if place != 107]).end()
     gaps = [gap for part in parts for gap in part.gaps]
     assert {gap.reason for gap in gaps} == {"loss"}
     assert sum(gap.lost_packets for gap in gaps) == 1
