@@ -5,7 +5,7 @@ import { cleanup, fireEvent, render, screen } from "@testing-library/preact";
 import { afterEach, beforeAll, expect, test } from "vitest";
 import { startLanguage } from "../src/i18n";
 import { PointsTable } from "../src/pages/event/afterlists";
-import { clockTicks, figuresOf, matches, sorted, stairs, ticks } from "../src/pages/event/aftermodel";
+import { clockTicks, fewNames, figuresOf, matches, sorted, stairs, ticks } from "../src/pages/event/aftermodel";
 import type { Attendance, PointRow } from "../src/pages/event/aftermodel";
 import { ProvinceChart, TimelineChart } from "../src/pages/event/aftercharts";
 import { countOf, FILTERS, listText, withChecks } from "../src/pages/event/checksmodel";
@@ -118,6 +118,14 @@ test("plots stay within their frame, also where many are there for a moment only
   const bars = [...document.querySelectorAll("rect")].map((bar) => Number(bar.getAttribute("width")));
   expect(bars.length).toBe(70);
   expect(bars.every((width) => width >= 0 && width < 360)).toBe(true);
+});
+
+test("of very many who did not come as many are named as fit a page", () => {
+  const names = Array.from({ length: 200 }, (_, index) => `TTYT huyện Mường La ${index}`);
+  const few = fewNames(names);
+  expect(few.length).toBeGreaterThan(10);
+  expect(few.join("; ").length).toBeLessThanOrEqual(480);
+  expect(fewNames(["a", "b"])).toEqual(["a", "b"]);
 });
 
 // ---- the board of checks

@@ -74,7 +74,7 @@ function devicesFound({ camera, microphone }: Measured): string {
 
 function connectionFound({ udp, rttMs }: Measured): string {
   if (udp === false) return t("linecheck.blocked");
-  return rttMs === null ? t("linecheck.connected") : t("linecheck.connectedIn", { time: t("unit.ms", { value: formatNumber(rttMs) }) });
+  return rttMs === null ? t("linecheck.connected") : t("linecheck.connectedIn", { time: t("unit.ms", { value: formatNumber(Math.max(1, rttMs)) }) });
 }
 
 function pictureFound(picture: Measured["picture"]): string {

@@ -7,13 +7,12 @@ import type { Attendance, ProvinceRow, Step } from "./aftermodel";
 import { formatClock } from "./when";
 
 const WIDTH = 720;
-const HEIGHT = 230;
+const HEIGHT = 220;
 const LEFT = 44;
-const RIGHT = 96;
-const TOP = 12;
+const RIGHT = 12;
+/** With room for the legend. */
+const TOP = 30;
 const BOTTOM = 26;
-/** Two names at the end of their lines need as much room. */
-const LABEL_GAP = 17;
 const MINUTE_MS = 60_000;
 
 export function TimelineChart({ attendance }: { readonly attendance: Attendance }): JSX.Element | null {
@@ -28,8 +27,6 @@ export function TimelineChart({ attendance }: { readonly attendance: Attendance 
     stairs(timeline, endMs, value)
       .map(([atMs, count], index) => `${index === 0 ? "M" : "L"}${x(Math.max(atMs, from)).toFixed(1)} ${y(count).toFixed(1)}`)
       .join("");
-  const last = timeline.at(-1) ?? { atMs: from, points: 0, people: 0 };
-  const [peopleY, pointsY] = apart(y(last.people), y(last.points));
   return (
     <svg class="chart" viewBox={`0 0 ${WIDTH} ${HEIGHT}`} role="img" aria-label={t("after.sum.overTimeSaid", { people: peak.people, points: peak.points })}>
       {scale.map((count) => (
@@ -51,38 +48,44 @@ export function TimelineChart({ attendance }: { readonly attendance: Attendance 
       <path class="chart-area" d={`${path(({ people }) => people)}V${y(0)}H${LEFT}Z`} />
       <path class="chart-line" d={path(({ people }) => people)} />
       <path class="chart-line dashed" d={path(({ points }) => points)} />
-      <text class="chart-name" x={WIDTH - RIGHT + 8} y={peopleY + 4}>
-        {t("after.view.people")}
-      </text>
-      <text class="chart-name" x={WIDTH - RIGHT + 8} y={pointsY + 4}>
-        {t("after.view.points")}
-      </text>
+      <Legend />
     </svg>
   );
 }
 
-/** The upper one goes up and the lower one down until both can be read. */
-function apart(upper: number, lower: number): readonly [number, number] {
-  const missing = Math.max(0, LABEL_GAP - (lower - upper)) / 2;
-  const shift = Math.max(0, lower + missing - (HEIGHT - BOTTOM));
-  return [upper - missing - shift, lower + missing - shift];
+/** Above the plot, where no line comes. */
+function Legend(): JSX.Element {
+  return (
+    <>
+      <path class="chart-line" d={`M${LEFT} 11h26`} />
+      <text class="chart-name" x={LEFT + 32} y={15}>
+        {t("after.view.people")}
+      </text>
+      <path class="chart-line dashed" d={`M${LEFT + 180} 11h26`} />
+      <text class="chart-name" x={LEFT + 212} y={15}>
+        {t("after.view.points")}
+      </text>
+    </>
+  );
 }
 
-const ROW = 20;
-const NAME_WIDTH = 132;
-const COUNT_WIDTH = 62;
-const COLUMN_GAP = 28;
-const NAME_LETTERS = 21;
-/** More than these go into two columns. */
-const ONE_COLUMN_ROWS = 10;
+const ROW = 18;
+const COUNT_WIDTH = 58;
+const COLUMN_GAP = 20;
 
-export function ProvinceChart({ provinces }: { readonly provinces: readonly ProvinceRow[] }): JSX.Element | null {
-  if (provinces.length === 0) return null;
-  const columns = provinces.length > ONE_COLUMN_ROWS ? 2 : 1;
+/** As many columns as all provinces of a country need on one page, with names as long as then fit. */
+const COLUMNS = [
+  { upTo: 10, columns: 1, nameWidth: 160, letters: 26 },
+  { upTo: 40, columns: 2, nameWidth: 132, letters: 21 },
+  { upTo: Infinity, columns: 3, nameWidth: 104, letters: 17 },
+] as const;
+
+export function ProvinceChart({ provinces }: { readonly provinces: readonly ProvinceRow[] }): JSX.Element {
+  const { columns, nameWidth, letters } = COLUMNS.find(({ upTo }) => provinces.length <= upTo) ?? COLUMNS[0];
   const perColumn = Math.ceil(provinces.length / columns);
   const width = (WIDTH - COLUMN_GAP * (columns - 1)) / columns;
   const most = Math.max(1, ...provinces.map(({ invited }) => invited));
-  const length = (count: number): number => (count / most) * (width - NAME_WIDTH - COUNT_WIDTH);
+  const length = (count: number): number => (count / most) * (width - nameWidth - COUNT_WIDTH);
   return (
     <svg class="chart" viewBox={`0 0 ${WIDTH} ${perColumn * ROW}`} role="img" aria-label={t("after.sum.byProvince")}>
       {provinces.map((row, index) => {
@@ -90,12 +93,12 @@ export function ProvinceChart({ provinces }: { readonly provinces: readonly Prov
         const top = (index % perColumn) * ROW;
         return (
           <g key={row.province} transform={`translate(${left} ${top})`}>
-            <text class="chart-name" x={NAME_WIDTH - 8} y={14} text-anchor="end">
-              {shortened(row.province || t("checks.noProvince"))}
+            <text class="chart-name" x={nameWidth - 8} y={13} text-anchor="end">
+              {shortened(row.province || t("checks.noProvince"), letters)}
             </text>
-            <rect class="chart-bar" x={NAME_WIDTH} y={4} width={length(row.came)} height={ROW - 8} />
-            <rect class="chart-frame" x={NAME_WIDTH} y={4} width={length(row.invited)} height={ROW - 8} />
-            <text class="chart-number" x={NAME_WIDTH + length(row.invited) + 6} y={14}>
+            <rect class="chart-bar" x={nameWidth} y={4} width={length(row.came)} height={ROW - 8} />
+            <rect class="chart-frame" x={nameWidth} y={4} width={length(row.invited)} height={ROW - 8} />
+            <text class="chart-number" x={nameWidth + length(row.invited) + 6} y={13}>
               {`${formatNumber(row.came)} / ${formatNumber(row.invited)}`}
             </text>
           </g>
@@ -105,7 +108,7 @@ export function ProvinceChart({ provinces }: { readonly provinces: readonly Prov
   );
 }
 
-function shortened(name: string): string {
+function shortened(name: string, most: number): string {
   const letters = Array.from(name);
-  return letters.length <= NAME_LETTERS ? name : `${letters.slice(0, NAME_LETTERS - 1).join("")}…`;
+  return letters.length <= most ? name : `${letters.slice(0, most - 1).join("")}…`;
 }

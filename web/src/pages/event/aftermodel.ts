@@ -145,3 +145,13 @@ export function matches(search: string, ...texts: readonly string[]): boolean {
     .split(/\s+/)
     .every((word) => text.includes(word));
 }
+
+/** More would not fit the page. */
+const NAMED_LETTERS = 480;
+
+/** As many of the names as fit. */
+export function fewNames(names: readonly string[]): readonly string[] {
+  let letters = 0;
+  const end = names.findIndex((name) => (letters += name.length + 2) > NAMED_LETTERS);
+  return end < 0 ? names : names.slice(0, end);
+}

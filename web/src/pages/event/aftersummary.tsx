@@ -4,15 +4,11 @@ import type { JSX } from "preact";
 import { Icon } from "../../components/icons";
 import { formatNumber, t } from "../../i18n";
 import { ProvinceChart, TimelineChart } from "./aftercharts";
-import { figuresOf } from "./aftermodel";
+import { fewNames, figuresOf } from "./aftermodel";
 import type { Attendance } from "./aftermodel";
 import { lengthText, percentText } from "./afterwords";
-import { shownName } from "./model";
 import type { EventFacts } from "./model";
 import { formatBegin, formatClock } from "./when";
-
-/** More would not fit the page. */
-const ABSENT_NAMED = 24;
 
 interface SummaryProps {
   readonly event: EventFacts;
@@ -86,7 +82,7 @@ function SummarySheet({ event, attendance }: Omit<SummaryProps, "onClose">): JSX
 function Absent({ attendance }: { readonly attendance: Attendance }): JSX.Element | null {
   const absent = attendance.byPoint.filter(({ joinedAt }) => joinedAt === null);
   if (absent.length === 0) return null;
-  const names = absent.slice(0, ABSENT_NAMED).map((point) => shownName({ ...point, contact: "" }));
+  const names = fewNames(absent.map(({ organisation, name }) => organisation || name));
   const more = absent.length - names.length;
   return (
     <section class="summary-absent">

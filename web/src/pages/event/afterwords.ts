@@ -6,6 +6,7 @@ import type { Quality } from "./aftermodel";
 const MINUTE_MS = 60_000;
 
 export function lengthText(lengthMs: number): string {
+  if (lengthMs < MINUTE_MS) return t("after.minutesOnly", { minutes: "<1" });
   const whole = Math.round(lengthMs / MINUTE_MS);
   const [hours, minutes] = [Math.floor(whole / 60), whole % 60];
   return hours > 0 ? t("after.hours", { hours: formatNumber(hours), minutes }) : t("after.minutesOnly", { minutes });
