@@ -121,19 +121,21 @@ def parse(text: str, max_sections: int = MAX_SECTIONS) -> Session:
     current = top
     deferred: list[tuple[Section, str, str]] = []
     for line in lines:
-        if line.startswith("m="):
-            if len(session.sections) >= max_sections:
-                raise LimitExceeded("The session description has too many sections.", "tooLarge")
-            current = _section(line[2:])
-            session.sections.append(current)
-        elif line.startswith("a="):
+        if line.startswith("a="):
             name, _, value = line[2:].partition(":")
             if current is top:
                 _session_attribute(session, name, value)
             if name in _DEFERRED:
                 deferred.append((current, name, value))
-            else:
-                _attribute(current, name, value)
+            elif (reader := _READERS.get(name)) is not None:
+                reader(current, value.strip())
+            elif name in _DIRECTIONS:
+                current.direction = name
+        elif line.startswith("m="):
+            if len(session.sections) >= max_sections:
+                raise LimitExceeded("The session description has too many sections.", "tooLarge")
+            current = _section(line[2:])
+            session.sections.append(current)
     for section, name, value in deferred:
         _format_attribute(section, name, value)
     for section in session.sections:
@@ -161,8 +163,7 @@ def _lines(text: str) -> Iterator[str]:
     if len(lines) > MAX_LINES:
         raise LimitExceeded("The session description has too many lines.", "tooLarge")
     for raw in lines:
-        line = raw[:-1] if raw.endswith("\r") else raw
-        if line:
+        if line := raw.removesuffix("\r"):
             yield line
 
 
@@ -189,15 +190,6 @@ def _session_attribute(session: Session, name: str, value: str) -> None:
         if len(mids) > MAX_SECTIONS:
             malformed("a bundle group")
         session.bundle = mids
-
-
-def _attribute(section: Section, name: str, value: str) -> None:
-    if name in _DIRECTIONS:
-        section.direction = name
-        return
-    reader = _READERS.get(name)
-    if reader is not None:
-        reader(section, value.strip())
 
 
 def _read_mid(section: Section, value: str) -> None:
@@ -349,9 +341,11 @@ def _ice_value(value: str) -> str:
 
 def _number(text: str, largest: int) -> int:
     # isdecimal alone takes digits of other scripts; the length bounds what int() has to read.
-    if not text.isascii() or not text.isdecimal() or len(text) > 10 or int(text) > largest:
-        malformed("a number")
-    return int(text)
+    if len(text) <= 10 and text.isascii() and text.isdecimal():
+        number = int(text)
+        if number <= largest:
+            return number
+    malformed("a number")
 
 
 _READERS = {
