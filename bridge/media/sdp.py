@@ -127,10 +127,8 @@ def parse(text: str, max_sections: int = MAX_SECTIONS) -> Session:
                 _session_attribute(session, name, value)
             if name in _DEFERRED:
                 deferred.append((current, name, value))
-            elif (reader := _READERS.get(name)) is not None:
-                reader(current, value.strip())
-            elif name in _DIRECTIONS:
-                current.direction = name
+            else:
+                _attribute(current, name, value)
         elif line.startswith("m="):
             if len(session.sections) >= max_sections:
                 raise LimitExceeded("The session description has too many sections.", "tooLarge")
@@ -190,6 +188,13 @@ def _session_attribute(session: Session, name: str, value: str) -> None:
         if len(mids) > MAX_SECTIONS:
             malformed("a bundle group")
         session.bundle = mids
+
+
+def _attribute(section: Section, name: str, value: str) -> None:
+    if (reader := _READERS.get(name)) is not None:
+        reader(section, value.strip())
+    elif name in _DIRECTIONS:
+        section.direction = name
 
 
 def _read_mid(section: Section, value: str) -> None:
