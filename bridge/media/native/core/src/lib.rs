@@ -12,6 +12,7 @@ pub mod feedback;
 pub mod ice;
 pub mod keyframes;
 pub mod layers;
+pub mod loss;
 pub mod munge;
 pub mod nack;
 pub mod peer;

@@ -7,6 +7,7 @@ use crate::api::{ExtensionIds, IceCredentials, PayloadType, PeerId, SrtpProfile}
 use crate::estimate::SendEstimate;
 use crate::feedback::ArrivalLog;
 use crate::ice::IceAgent;
+use crate::loss::LossMeter;
 use crate::routes::Routes;
 use crate::rtx::RtxBudget;
 use crate::srtp::{SrtpError, SrtpReceiver, SrtpSender};
@@ -39,8 +40,8 @@ pub struct Peer {
     pub told_estimate_bps: u64,
     /// 0 until measured.
     pub rtt_us: u64,
-    pub loss_out: f32,
-    pub loss_in: f32,
+    pub loss_out: LossMeter,
+    pub loss_in: LossMeter,
     pub traffic: Traffic,
     pub rtx: RtxBudget,
     /// What it is told to send, where it asked for REMB.
@@ -101,8 +102,8 @@ impl Peer {
             probe_limit_bps: 0,
             told_estimate_bps: 0,
             rtt_us: 0,
-            loss_out: 0.0,
-            loss_in: 0.0,
+            loss_out: LossMeter::default(),
+            loss_in: LossMeter::default(),
             traffic: Traffic::default(),
             rtx: RtxBudget::default(),
             remb_bps: 0,

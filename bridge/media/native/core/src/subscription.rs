@@ -76,6 +76,8 @@ pub struct Subscription {
     /// Middle of the NTP time of a report, and when it was sent.
     reports: VecDeque<(u32, u64)>,
     resent: VecDeque<(u16, u64)>,
+    /// The highest sequence number that the peer said it has.
+    highest_told: Option<u32>,
 }
 
 impl Subscription {
@@ -101,6 +103,7 @@ impl Subscription {
             sends_mid: true,
             reports: VecDeque::new(),
             resent: VecDeque::new(),
+            highest_told: None,
         }
     }
 
@@ -206,6 +209,14 @@ impl Subscription {
             self.reports.pop_front();
         }
         self.reports.push_back(((ntp >> 16) as u32, now_us));
+    }
+
+    /// How many packets a report block is about: those since the one before it.
+    pub fn told_of(&mut self, highest: u32) -> u32 {
+        let before = self.highest_told.replace(highest).unwrap_or(highest);
+        let since = highest.wrapping_sub(before);
+        // A number before the last one is a report that was overtaken.
+        if since < u32::MAX / 2 { since } else { 0 }
     }
 
     /// The round trip that a report block shows (RFC 3550 section 6.4.1), `delay` in 1/65536 s.

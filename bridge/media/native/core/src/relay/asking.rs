@@ -75,7 +75,8 @@ impl Relay {
         if blocks.is_empty() {
             return;
         }
-        peer.loss_in = if expected == 0 { 0.0 } else { lost as f32 / expected as f32 };
+        let loss = if expected == 0 { 0.0 } else { lost as f32 / expected as f32 };
+        peer.loss_in.count(expected as u32, loss, now_us);
         // Nobody answers our reports on what only comes in; how long a retransmission takes is known.
         if let Some(round_trip_us) = round_trip_us.filter(|_| peer.subscriptions.is_empty()) {
             peer.rtt_us = round_trip_us;
@@ -86,7 +87,7 @@ impl Relay {
         }
         if peer.sending.remb && peer.receiving.extensions.transport_wide_cc == 0 {
             let ssrcs: Vec<u32> = blocks.iter().map(|block| block.ssrc).collect();
-            let remb_bps = next_remb(peer.remb_bps, bitrate_bps, peer.loss_in);
+            let remb_bps = next_remb(peer.remb_bps, bitrate_bps, loss);
             peer.remb_bps = remb_bps;
             rtcp::write_remb(&mut peer.rtcp, LOCAL_SSRC, remb_bps, &ssrcs);
         }

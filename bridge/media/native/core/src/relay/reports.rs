@@ -115,7 +115,8 @@ impl Relay {
     fn take_block(&mut self, now_us: u64, owner: usize, block: &ReportBlock) {
         let Some(index) = self.slot_of(owner, block.ssrc) else { return };
         self.acknowledged(index);
-        let Some(slot) = self.slots.get(index) else { return };
+        let Some(slot) = self.slots.get_mut(index) else { return };
+        let reported = slot.told_of(block.highest_sequence);
         let round_trip_us = slot
             .round_trip_us(block.last_sender_report, block.delay_since_last, now_us)
             .filter(|round_trip_us| *round_trip_us <= MAX_ROUND_TRIP_US);
@@ -124,7 +125,7 @@ impl Relay {
             peer.rtt_us = if peer.rtt_us == 0 { sample_us.max(1) } else { (peer.rtt_us * 7 + sample_us) / 8 };
         }
         let share = f32::from(block.fraction_lost) / 256.0;
-        peer.loss_out = share;
+        peer.loss_out.count(reported, share, now_us);
         if slot.is_video() || peer.subscriptions.len() == 1 {
             peer.estimate.reported_loss(share, now_us);
         }

@@ -53,8 +53,8 @@ impl Relay {
             stats.push(PeerStats {
                 peer: id,
                 rtt_us: u32::try_from(peer.rtt_us).unwrap_or(u32::MAX),
-                loss_out: peer.loss_out,
-                loss_in: peer.loss_in,
+                loss_out: peer.loss_out.share(),
+                loss_in: peer.loss_in.share(),
                 estimate_bps: peer.estimate.estimate_bps(now_us).unwrap_or(0),
                 bitrate_in_bps: per_second(bytes_in * 8, elapsed_us),
                 bitrate_out_bps: per_second(bytes_out * 8, elapsed_us),
