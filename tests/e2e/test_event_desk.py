@@ -147,6 +147,12 @@ async def test_a_point_off_the_stage_sees_what_is_seen_of_it(
         await moves(clinic, '[data-testid="self-view"]', 1)
         await expect(by_id(clinic, "self-view-words")).to_contain_text("Nobody hears you")
         await shoot(clinic, "event-self-view-1024")
+        await clinic.set_viewport_size({"width": 360, "height": 740})
+        await shoot(clinic, "event-self-view-360")
+        await fits(clinic)
+        for one in ("self-view", "self-view-words"):
+            await expect(by_id(clinic, one)).to_be_in_viewport(ratio=1)
+        await clinic.set_viewport_size({"width": 1024, "height": 768})
         await by_id(clinic, "camera-button").click()
         await expect(by_id(clinic, "self-view")).to_have_count(0)
         await expect(by_id(clinic, "self-view-words")).to_contain_text("Your camera is off")

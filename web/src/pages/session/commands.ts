@@ -22,7 +22,9 @@ export function sessionCommands(room: Room): readonly Command[] {
     ...handCommand(room),
     ...(room.event.value && !client.permissions.value.has("moderate") ? [panelCommand(room, "questions", "a", 0)] : []),
     // A satellite has the written word beside its picture always.
-    ...(satellite && !room.event.value ? [] : [panelCommand(room, "chat", "c", client.unread.value)]),
+    ...(satellite && !room.event.value
+      ? []
+      : [{ ...panelCommand(room, "chat", "c", client.unread.value), secondary: satellite && room.narrow.value }]),
     { ...panelCommand(room, "people", "p", 0), secondary: satellite || room.narrow.value },
     ...studiesCommand(room),
     ...recordingCommands(room),

@@ -90,15 +90,17 @@ function PictureState({ track, room, label }: StateProps): JSX.Element | null {
 
 function NoPicture({ room }: { readonly room: Room }): JSX.Element {
   const { client, flavour } = room;
-  const satellite = flavour.value === "satellite";
+  // In an event everybody watches; a point's pictures are wanted once it comes on the stage.
+  const watching = flavour.value === "viewer" || (room.event.value && !client.onStage.value);
+  const satellite = flavour.value === "satellite" && !watching;
   const hub = [...room.people.value.values()].find(({ role }) => role === "hub");
   return (
     <div class="no-picture">
       <span class="no-picture-sign" aria-hidden="true">
-        {flavour.value === "viewer" && hub ? initials(hub.name) : <Icon name="ultrasound" />}
+        {watching && hub ? initials(hub.name) : <Icon name="ultrasound" />}
       </span>
       <h2>{t("session.noPicture")}</h2>
-      <p>{t(satellite ? "session.noPictureSatellite" : flavour.value === "viewer" ? "session.noPictureViewer" : "session.noPictureHub")}</p>
+      <p>{t(satellite ? "session.noPictureSatellite" : watching ? "session.noPictureViewer" : "session.noPictureHub")}</p>
       {satellite && client.permissions.value.has("publish:ultrasound") && (
         <button type="button" class="button primary large" onClick={() => startSource(room, "ultrasound")}>
           <Icon name="ultrasound" />
