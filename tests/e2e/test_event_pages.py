@@ -134,6 +134,36 @@ async def test_an_organiser_imports_a_list_looks_first_and_takes_it_back(
     assert event.points() == []
 
 
+DROP_JS = """
+([text, name]) => {
+  const carried = new DataTransfer();
+  carried.items.add(new File([text], name, {type: "text/csv"}));
+  const place = document.querySelector('[data-testid="drop-place"]');
+  for (const type of ["dragover", "drop"]) {
+    place.dispatchEvent(new DragEvent(type, {dataTransfer: carried, bubbles: true, cancelable: true}));
+  }
+}
+"""
+
+
+async def test_a_list_can_be_dropped_and_its_empty_form_is_filled_in_and_handed_in(
+    event: Event, launch: Launch
+) -> None:
+    page = await new_page(await launch(), locale="ru-RU")
+    await page.goto(event.page)
+    async with page.expect_download() as downloading:
+        await by_id(page, "template").click()
+    form = (await (await downloading.value).path()).read_text(encoding="utf-8-sig").strip()
+    assert form == "Регион;Организация;Точка;Контакт"
+    await by_id(page, "import").click()
+    await by_id(page, "drop-place").wait_for()
+    await page.evaluate(DROP_JS, [f"{form}\nТверская;ЦРБ;Кабинет УЗИ;Иванова", "точки.csv"])
+    await expect(by_id(page, "drop-place")).to_contain_text("точки.csv")
+    await by_id(page, "import-apply").click()
+    await expect(row(page, "ЦРБ")).to_contain_text("Иванова")
+    assert [point["province"] for point in event.points()] == ["Тверская"]
+
+
 async def test_a_second_list_shows_what_changes_and_removes_only_when_asked(
     event: Event, launch: Launch
 ) -> None:

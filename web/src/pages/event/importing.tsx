@@ -3,16 +3,16 @@
 import { useSignal } from "@preact/signals";
 import type { Signal } from "@preact/signals";
 import type { JSX } from "preact";
-import { useRef } from "preact/hooks";
+import { useEffect, useRef } from "preact/hooks";
 import { Icon } from "../../components/icons";
 import { Problem } from "../../components/problem";
 import { language, t } from "../../i18n";
 import { offer } from "../../replay/download";
+import type { Fault } from "../loading";
 import { Failed, faultOf } from "./deeds";
 import type { Deeds } from "./deeds";
 import type { EventDesk } from "./desk";
 import { takeSheet, withLoad } from "./editing";
-import type { Fault } from "../loading";
 import { PreviewTable } from "./preview";
 import { CHARSETS, SHEET_MAX_BYTES, isWorkbook, linesOf, missing, template } from "./sheet";
 import type { Preview, Reading } from "./sheet";
@@ -113,6 +113,16 @@ interface DropProps {
 
 function DropPlace({ name, onFile }: DropProps): JSX.Element {
   const over = useSignal(false);
+  useEffect(() => {
+    // A file that falls beside the place would be opened instead of this page.
+    const keep = (event: Event): void => event.preventDefault();
+    window.addEventListener("dragover", keep);
+    window.addEventListener("drop", keep);
+    return () => {
+      window.removeEventListener("dragover", keep);
+      window.removeEventListener("drop", keep);
+    };
+  }, []);
   return (
     <div
       class="drop-place"

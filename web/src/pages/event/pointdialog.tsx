@@ -139,7 +139,7 @@ function More({ desk, deeds, point, onRemove }: MoreProps): JSX.Element {
         {t("event.remove")}
       </button>
       {asked.value && (
-        <div class="point-sure" role="alert">
+        <div class="point-sure" role="alert" ref={show}>
           <p>{t("event.renewAsk")}</p>
           <button type="button" class="button danger" data-testid="renew-yes" onClick={() => void renew()}>
             {t("event.renew")}
@@ -149,4 +149,9 @@ function More({ desk, deeds, point, onRemove }: MoreProps): JSX.Element {
       <p role="status">{renewed.value && t("event.did.renewed")}</p>
     </div>
   );
+}
+
+/** On a small screen it opens below what is seen. */
+function show(element: HTMLElement | null): void {
+  element?.scrollIntoView({ block: "nearest" });
 }
