@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
+import urllib.request
 
 import pytest
 from playwright.async_api import expect
@@ -25,6 +26,19 @@ from tests.e2e.people import (
 from tests.serving import Server
 
 pytestmark = [pytest.mark.browser, pytest.mark.alone, pytest.mark.timeout(240)]
+
+
+GONE_WITHIN_S = 15.0
+"""Half of the time after which the relay gives up a line from which it hears nothing."""
+
+
+def packets_sent(server: Server) -> float:
+    """What the relay has forwarded to all."""
+    with urllib.request.urlopen(f"{server.address}/metrics", timeout=10) as answer:
+        lines = answer.read().decode().splitlines()
+    return next(
+        float(line.split()[1]) for line in lines if line.startswith("bridge_relay_packets_out_total ")
+    )
 
 
 async def test_reloaded_pages_go_on_by_themselves(server: Server, launch: Launch) -> None:
@@ -58,6 +72,29 @@ async def test_reloaded_viewer_keeps_its_seat_and_the_floor(server: Server, laun
     await viewer.reload()
     await expect(by_id(viewer, "mute-button")).to_be_visible(timeout=10_000)
     assert who(server, made, "viewer") == student
+
+
+@pytest.mark.parametrize("closed", [True, False], ids=["closed", "left for another page"])
+async def test_nothing_is_sent_any_more_to_a_page_that_went(
+    server: Server, launch: Launch, closed: bool
+) -> None:
+    made = server.create_session()
+    browser = await launch()
+    await satellite_joins(browser, made["links"]["satellite"])
+    viewer = await open_join(browser, made["links"]["viewer"], "Student")
+    await press_join(viewer)
+    await moves(viewer, picture("ultrasound", who(server, made, "satellite")), 1)
+    if closed:
+        await viewer.close()
+    else:
+        await viewer.goto("about:blank")
+    sent = [packets_sent(server)]
+    deadline_s = time.monotonic() + GONE_WITHIN_S
+    # Statistics are a second old.
+    while sent[-1:] * 3 != sent[-3:]:
+        assert time.monotonic() < deadline_s, sent
+        await asyncio.sleep(1.2)
+        sent.append(packets_sent(server))
 
 
 @pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGKILL], ids=["stopped", "killed"])
