@@ -22,6 +22,7 @@ from bridge.client import Participant
 from bridge.office import DATABASE_FILE
 from tests.e2e.conftest import Launch, new_page
 from tests.e2e.eventwall import Shoot
+from tests.e2e.hearing import faults, open_checked
 from tests.e2e.looking import until
 from tests.e2e.people import ask, by_id
 from tests.serving import Server
@@ -344,3 +345,25 @@ async def test_before_anybody_came_the_page_says_that_nobody_did(event: Event, l
     await page.goto(event.page("after"))
     await expect(by_id(page, "panel-after")).to_contain_text("Nobody has come yet")
     await expect(by_id(page, "summary")).to_have_count(0)
+
+
+async def test_no_page_about_lines_and_attendance_has_a_fault_that_axe_can_find(
+    event: Event, point: Point, launch: Launch
+) -> None:
+    await short_event(event)
+    browser = await launch(NO_UDP)
+    page = await open_checked(browser, point.page)
+    await by_id(page, "check-start").wait_for()
+    assert await faults(page) == []
+    assert await verdict(page) == "red"
+    assert await faults(page) == []
+    await page.close()
+    page = await open_checked(browser, event.page("checks"))
+    await by_id(page, "check-row").first.wait_for()
+    assert await faults(page) == []
+    await by_id(page, "tab-after").click()
+    await by_id(page, "points-table").wait_for()
+    assert await faults(page) == []
+    await by_id(page, "summary").click()
+    await by_id(page, "event-summary").wait_for()
+    assert await faults(page) == []

@@ -44,10 +44,11 @@ export function receivedOf(report: Report): Received | null {
   const came = stats(report).filter((stat) => stat.type === "inbound-rtp");
   if (came.length === 0) return null;
   const pictures = came.filter((stat) => !isSound(stat));
-  const lost = Math.max(0, sum(came, "packetsLost"));
+  // Of the picture alone: what of it is lost on the way to the relay is sent again, and so is no loss of the way back.
+  const lost = Math.max(0, sum(pictures, "packetsLost"));
   return {
     ...picturesFlow(came, "bytesReceived", "headerBytesReceived", "retransmittedBytesReceived"),
-    packets: sum(came, "packetsReceived") + lost,
+    packets: sum(pictures, "packetsReceived") + lost,
     lost,
     // Sound leaves at an even pace; packets of a picture come in bursts, and their jitter says little.
     jitterMs: toMs(first(came.filter(isSound), "jitter")),

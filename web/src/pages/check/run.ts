@@ -257,14 +257,11 @@ export class LineCheck {
       if (back) came.push(back);
       return null;
     });
-    const lossUp = between(sent, lossShare);
-    const lossBoth = between(came, lossShare);
     this.#note({
       rttMs: median(known(sent.map(({ roundTripMs }) => roundTripMs))),
       jitterMs: median(known(came.map(({ jitterMs }) => jitterMs))) ?? median(known(sent.map(({ jitterMs }) => jitterMs))),
-      lossUp,
-      // What is lost on the way to the relay cannot come back from it.
-      lossDown: lossBoth === null ? null : Math.max(0, lossBoth - (lossUp ?? 0)),
+      lossUp: between(sent, lossShare),
+      lossDown: between(came, lossShare),
       picture: hasPicture ? pictureOf(came) : null,
     });
   }
