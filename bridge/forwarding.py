@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import lru_cache
 
 import structlog
 
@@ -26,6 +27,7 @@ from bridge.media.contract import (
     PublishAnswer,
     Source,
     Subscription,
+    TrackId,
     TrackWish,
 )
 from bridge.participant import Half, Participant, Publication
@@ -374,4 +376,10 @@ def _capped(subscription: Subscription, height: int) -> Subscription:
 
 
 def _subscription(publication: Publication, height: int | None) -> Subscription:
-    return Subscription(publication.track.track, height, policy.PRIORITY[publication.track.source])
+    return _shared(publication.track.track, height, policy.PRIORITY[publication.track.source])
+
+
+@lru_cache(maxsize=1024)
+def _shared(track: TrackId, height: int | None, priority: int) -> Subscription:
+    """One object for the same wish of hundreds of viewers."""
+    return Subscription(track, height, priority)

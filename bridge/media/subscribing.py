@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from sys import intern
 
 import structlog
 
@@ -187,7 +188,8 @@ class Subscribing:
             chosen.assigned = name
             chosen.codec = track.codec
             # Pictures of one machine and its sound are played in step; a doctor's voice does not wait for them.
-            chosen.stream = f"{track.peer}-{track.section.source.value.removesuffix('Sound')}"
+            # Interned: all viewers' slots that show this hold one string.
+            chosen.stream = intern(f"{track.peer}-{track.section.source.value.removesuffix('Sound')}")
 
     def _slot_for(self, subscriber: Subscriber, track: Track) -> SlotState | None:
         slots = subscriber.slots
