@@ -1,6 +1,6 @@
 // Tests src/pages/check: filling a line, reading its figures, opening devices, and naming what is wrong.
 
-import { beforeAll, expect, test } from "vitest";
+import { beforeAll, expect, test, vi } from "vitest";
 import { setLanguage, startLanguage } from "../src/i18n";
 import { browserName } from "../src/pages/check/browsername";
 import { openDevices } from "../src/pages/check/devices";
@@ -9,6 +9,7 @@ import { portOf } from "../src/pages/check/mirror";
 import { downLimitBps, PATIENCE_MS, Ramp, TARGETS_BPS } from "../src/pages/check/ramp";
 import { gradeOf, reasonCode } from "../src/pages/check/reasons";
 import type { Reason } from "../src/pages/check/reasons";
+import { LineCheck } from "../src/pages/check/run";
 import { ALL_WAITING, changed, cutShort } from "../src/pages/check/steps";
 import { reasonText, reasonTodo } from "../src/pages/check/words";
 
@@ -208,4 +209,51 @@ test.each([
   ["curl/8", ""],
 ])("%s is %s", (agent, name) => {
   expect(browserName(agent)).toBe(name);
+});
+
+// ---- letting go
+
+test("a page that is hidden ends the check with a reason, and lets go of the devices", async () => {
+  const stopped: string[] = [];
+  class FakeStream {
+    constructor(private readonly tracks: readonly { kind: string; stop: () => void }[] = []) {}
+    getTracks = () => this.tracks;
+    getVideoTracks = () => this.tracks.filter(({ kind }) => kind === "video");
+    getAudioTracks = () => this.tracks.filter(({ kind }) => kind === "audio");
+  }
+  vi.stubGlobal("MediaStream", FakeStream);
+  const tracks = ["video", "audio"].map((kind) => ({ kind, stop: () => stopped.push(kind) }));
+  const ended: string[] = [];
+  let begun: (check: string) => void = () => undefined;
+  const check = new LineCheck(
+    {
+      begin: () => new Promise((resolve) => (begun = resolve)),
+      end: (id) => Promise.resolve(void ended.push(id)),
+      up: () => Promise.reject(new Error("not reached")),
+      back: () => Promise.reject(new Error("not reached")),
+      result: () => Promise.reject(new Error("not reached")),
+    },
+    {
+      media: { getUserMedia: () => Promise.resolve(new FakeStream(tracks)) } as unknown as MediaDevices,
+      secure: true,
+      userAgent: "",
+      createPeer: () => ({ close: () => undefined }) as RTCPeerConnection,
+      webSocketOpens: () => Promise.resolve(true),
+      audioContext: () => null,
+      nowMs: () => 0,
+    },
+  );
+  check.start();
+  check.hidden();
+  expect(check.phase.value.name).toBe("running");
+  await vi.waitUntil(() => check.steps.value.devices.state === "done");
+  check.hidden();
+  expect(check.phase.value).toEqual({ name: "failed", code: "hidden" });
+  expect(stopped.sort()).toEqual(["audio", "video"]);
+  expect(check.camera.value).toBeNull();
+  // What the server began meanwhile is ended, too.
+  begun("c1");
+  await vi.waitUntil(() => ended.length > 0);
+  expect([ended, check.phase.value.name]).toEqual([["c1"], "failed"]);
+  vi.unstubAllGlobals();
 });
