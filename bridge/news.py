@@ -6,7 +6,7 @@ What is about peers and tracks that are gone is passed over. It decides nothing 
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import singledispatchmethod
+from functools import lru_cache, singledispatchmethod
 
 import structlog
 
@@ -23,6 +23,7 @@ from bridge.media.contract import (
     Picture,
     Source,
     TrackFlowing,
+    TrackId,
 )
 from bridge.participant import PendingOffer
 from bridge.wiring import Wiring
@@ -146,6 +147,11 @@ class News:
         if (found := self._wiring.half(event.peer)) is None:
             return
         participant = found[1]
-        news = messages.PictureChanged(track=event.track, layer=event.layer, limited=event.limited)
-        participant.pictures[event.track] = messages.encode(news)
+        participant.pictures[event.track] = _picture_news(event.track, event.layer, event.limited)
         participant.tell(participant.pictures[event.track])
+
+
+@lru_cache(maxsize=1024)
+def _picture_news(track: TrackId, layer: str | None, limited: bool) -> bytes:
+    """Encoded once for the hundreds of viewers who are told the same."""
+    return messages.encode(messages.PictureChanged(track=track, layer=layer, limited=limited))
