@@ -33,6 +33,11 @@ Sơn La,BVĐK Mộc Châu,Phòng siêu âm
 Cà Mau,BVĐK Năm Căn,Hội trường
 Hà Giang,TTYT Mèo Vạc,Phòng khám
 """
+CUT_WORDS = """
+() => [...document.querySelectorAll('.control')]
+  .filter((one) => one.checkVisibility() && one.scrollWidth > one.clientWidth + 1)
+  .map((one) => one.dataset.testid)
+"""
 FITS = "() => document.documentElement.scrollWidth <= document.documentElement.clientWidth"
 
 
@@ -150,6 +155,7 @@ async def test_a_point_off_the_stage_sees_what_is_seen_of_it(
         await clinic.set_viewport_size({"width": 360, "height": 740})
         await shoot(clinic, "event-self-view-360")
         await fits(clinic)
+        assert await clinic.evaluate(CUT_WORDS) == []
         for one in ("self-view", "self-view-words"):
             await expect(by_id(clinic, one)).to_be_in_viewport(ratio=1)
         await clinic.set_viewport_size({"width": 1024, "height": 768})

@@ -20,7 +20,9 @@ export function sessionCommands(room: Room): readonly Command[] {
     ...sourceCommand(room, "camera", "v", "camera-button"),
     ...(flavour.value === "viewer" ? [] : sourceCommand(room, "ultrasound", "u", "ultrasound-button")),
     ...handCommand(room),
-    ...(room.event.value && !client.permissions.value.has("moderate") ? [panelCommand(room, "questions", "a", 0)] : []),
+    ...(room.event.value && !client.permissions.value.has("moderate")
+      ? [{ ...panelCommand(room, "questions", "a", 0), secondary: satellite && room.narrow.value }]
+      : []),
     // A satellite has the written word beside its picture always.
     ...(satellite && !room.event.value
       ? []
