@@ -36,7 +36,9 @@ impl Relay {
             return;
         }
         let turn = Turn::new(now_us);
-        let touched = std::mem::take(&mut self.touched);
+        let mut touched = std::mem::take(&mut self.touched);
+        // Sound first: it is little, and an ear hears what waited behind a large picture for hundreds of viewers.
+        touched.sort_by_key(|index| self.tracks.get(*index).is_some_and(Track::is_video));
         for index in &touched {
             let Some(track) = self.tracks.get_mut(*index) else { continue };
             let mut noted = std::mem::take(&mut track.noted);

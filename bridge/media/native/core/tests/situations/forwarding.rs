@@ -97,6 +97,36 @@ fn audio_flows_at_once_and_its_level_is_told() {
 }
 
 #[test]
+fn sound_goes_out_before_pictures_that_came_with_it() {
+    const SOUND: TrackId = TrackId(2);
+    let mut world = stage(5, |now_us| Publisher::video(&[""], now_us));
+    let speaker = Publisher::audio(world.now_us);
+    let spec = speaker.spec();
+    let client = world.join(Role::Publisher(speaker));
+    let peer = world.transport(client).peer;
+    world.command(Command::AddTrack { track: SOUND, peer, spec });
+    let viewer = watch(&mut world, TRACK, MediaKind::Video);
+    let listener = watch(&mut world, SOUND, MediaKind::Audio);
+    world.run_for(2_000_000);
+    let (viewer, listener) = (world.transport(viewer).address, world.transport(listener).address);
+    // In one batch, the picture first.
+    let next_us = world.now_us + 100_000;
+    for client in [0, client] {
+        let crate::net::Client { transport, role } = &mut world.clients[client];
+        let Role::Publisher(publisher) = role else { panic!("both publish") };
+        publisher.act(transport, next_us);
+        for mut packet in transport.outgoing.drain(..) {
+            world.relay.receive(world.now_us, transport.address, &mut packet, &mut world.sink);
+        }
+    }
+    world.relay.flush(world.now_us, &mut world.sink);
+    let order: Vec<_> = world.sink.sent.iter().map(|(to, _)| *to).collect();
+    let first_picture = order.iter().position(|to| *to == viewer).expect("a picture");
+    let last_sound = order.iter().rposition(|to| *to == listener).expect("a sound");
+    assert!(last_sound < first_picture, "{order:?}");
+}
+
+#[test]
 fn the_mid_is_sent_until_the_receiver_reports() {
     let mut world = stage(3, |now_us| Publisher::video(&[""], now_us));
     let viewer = watch(&mut world, TRACK, MediaKind::Video);
