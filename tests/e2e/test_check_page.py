@@ -348,9 +348,9 @@ async def test_before_anybody_came_the_page_says_that_nobody_did(event: Event, l
 
 
 async def test_no_page_about_lines_and_attendance_has_a_fault_that_axe_can_find(
-    event: Event, point: Point, launch: Launch
+    event: Event, launch: Launch
 ) -> None:
-    await short_event(event)
+    point, *_ = await short_event(event)
     browser = await launch(NO_UDP)
     page = await open_checked(browser, point.page)
     await by_id(page, "check-start").wait_for()
