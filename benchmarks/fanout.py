@@ -16,6 +16,7 @@ import os
 import resource
 import secrets
 import select
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,15 +42,13 @@ STATISTICS_S = 1.5
 """The relay tells its own about once a second."""
 SPARE_SOCKETS = 200
 FULL_CORE = 0.9
-"""A crowd that takes more may be what loses packets."""
+"""A thread that takes more may be what loses packets."""
 
 
 @dataclass(frozen=True)
 class Moment:
     crowd: _native.CrowdCounts
     relay: _native.RelayStats
-    relay_cpu_s: float
-    crowd_cpu_s: float
     relay_overflow: int
     """Datagrams that the kernel dropped because the relay's socket was full; and the viewers'."""
     viewers_overflow: int
@@ -107,7 +106,13 @@ class Level:
 
     def why_not_held(self) -> str:
         """Who was at its end, as far as it shows."""
-        if self.viewers_overflow or self.crowd_cores > FULL_CORE:
+        is_loader = self.viewers_overflow > 0 or self.crowd_cores > FULL_CORE
+        if is_loader and self.relay_cores > FULL_CORE:
+            return (
+                f"Both were at their end: the relay took {self.relay_cores:.2f} cores, the loader"
+                f" {self.crowd_cores:.2f}."
+            )
+        if is_loader:
             return (
                 f"THE LOADER WAS THE BOTTLENECK: its thread took {self.crowd_cores:.2f} cores, and its sockets"
                 f" overflowed by {self.viewers_overflow} packets. The relay may hold more viewers than this."
@@ -161,8 +166,10 @@ class Fan:
         self._play(WARM_UP_S)
         self._settle()
         before = self._moment()
+        relay_s, crowd_s = self._cpu_s()
         self._play(seconds)
         self._listen(DRAIN_S)
+        relay_after_s, crowd_after_s = self._cpu_s()
         after = self._moment()
         published = after.crowd.sent - before.crowd.sent
         received = after.crowd.received - before.crowd.received
@@ -175,8 +182,8 @@ class Fan:
             left_out=after.relay.dropped_out - before.relay.dropped_out,
             relay_overflow=after.relay_overflow - before.relay_overflow,
             viewers_overflow=after.viewers_overflow - before.viewers_overflow,
-            relay_cores=(after.relay_cpu_s - before.relay_cpu_s) / published_s,
-            crowd_cores=(after.crowd_cpu_s - before.crowd_cpu_s) / published_s,
+            relay_cores=(relay_after_s - relay_s) / published_s,
+            crowd_cores=(crowd_after_s - crowd_s) / published_s,
             bytes_each=(after.crowd.received_bytes - before.crowd.received_bytes) / max(1, received),
             transit_p50_ms=quantile_ms(before.relay, after.relay, 0.50),
             transit_p99_ms=quantile_ms(before.relay, after.relay, 0.99),
@@ -216,9 +223,7 @@ class Fan:
         raise RuntimeError("packets still come long after the last was published")
 
     def _moment(self) -> Moment:
-        """While nothing flows. CPU time is told at once, what the relay counted a second later."""
-        relay_cpu_s = cpu.thread_cpu_s(os.getpid(), self._relay_thread)
-        crowd_cpu_s = cpu.thread_cpu_s(os.getpid(), self._crowd_thread)
+        """While nothing flows: what the relay counted it tells a second later."""
         crowd = self._counts()
         self._listen(STATISTICS_S)
         if self._statistics is None:
@@ -226,7 +231,12 @@ class Fan:
         if self._statistics.panics or self._statistics.events_dropped or crowd.wrong:
             raise RuntimeError("the relay did not forward rightly")
         relay_overflow, viewers_overflow = overflows(Path("/proc/self/net/udp").read_text(), self.relay.port)
-        return Moment(crowd, self._statistics, relay_cpu_s, crowd_cpu_s, relay_overflow, viewers_overflow)
+        return Moment(crowd, self._statistics, relay_overflow, viewers_overflow)
+
+    def _cpu_s(self) -> tuple[float, float]:
+        """Of the relay's thread and the crowd's."""
+        pid = os.getpid()
+        return cpu.thread_cpu_s(pid, self._relay_thread), cpu.thread_cpu_s(pid, self._crowd_thread)
 
     def _counts(self) -> _native.CrowdCounts:
         self.crowd.count()
@@ -304,7 +314,7 @@ def main() -> None:
     finally:
         fan.close()
     if best is None:
-        parser.error("packets were missing from the first level on")
+        sys.exit("Packets were missing from the first level on.")
     print(json.dumps(best.figures()))
 
 

@@ -49,6 +49,7 @@ def test_one_packet_too_few_and_a_level_is_not_held(change):
         ({"viewers_overflow": 3}, "LOADER"),
         ({"relay_cores": 0.99}, "The relay"),
         ({"relay_overflow": 3}, "The relay"),
+        ({"relay_cores": 0.99, "crowd_cores": 0.99}, "Both"),
     ],
 )
 def test_says_who_was_at_the_end(change, who):
@@ -65,6 +66,7 @@ def test_overflows_of_the_relay_are_told_from_those_of_viewers():
     assert overflows(table, 0x1F90) == (4, 8)
 
 
+@pytest.mark.alone
 def test_a_few_viewers_get_every_packet():
     command = [sys.executable, "-m", "benchmarks.fanout", "--first", "2", "--step", "2", "--most", "4"]
     done = subprocess.run(

@@ -1,6 +1,11 @@
+import json
+import subprocess
+import sys
+
 import pytest
 
 from benchmarks.relay_vs import BRIDGE, JANUS, JANUS_TUNED, Measured, Used, summary
+from tests.serving import ROOT
 
 
 def measured(side: str, viewers: int, us: float) -> Measured:
@@ -48,3 +53,22 @@ def test_a_line_tells_what_is_missing():
 
 def test_what_others_took_is_neither_the_server_nor_its_viewers():
     assert measured(BRIDGE, 10, 2.0).others_cores == pytest.approx(0.3)
+
+
+@pytest.mark.alone
+@pytest.mark.netns
+def test_bridge_gives_every_packet_to_viewers_on_another_host():
+    command = [sys.executable, "-m", "benchmarks.relay_vs", "--servers", "bridge", "--viewers", "3"]
+    done = subprocess.run(
+        [*command, "--rounds", "1", "--seconds", "1"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=55,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count(" of 1112 bytes, 0 missing") == 1
+    figures = json.loads(done.stdout.splitlines()[-1])["n"]
+    assert list(figures) == ["3"]
+    assert figures["3"]["bridge_us"] > 0
