@@ -403,7 +403,9 @@ async def test_two_who_write_the_run_of_show_at_once_are_told_and_choose(
     assert [one["title"] for one in event.agenda()["items"]] == [title]
 
 
-async def test_staff_come_from_the_sessions_and_the_hub_only_looks(event: Event, launch: Launch) -> None:
+async def test_staff_and_organiser_are_led_to_the_page_and_the_hub_only_looks(
+    event: Event, launch: Launch
+) -> None:
     event.ask("PUT", "/points", SHEET, "text/csv")
     browser = await launch()
     staff = await new_page(browser)
@@ -412,6 +414,10 @@ async def test_staff_come_from_the_sessions_and_the_hub_only_looks(event: Event,
     await expect(by_id(staff, "point-row")).to_have_count(4)
     await by_id(staff, "to-sessions").click()
     await expect(by_id(staff, "to-event")).to_be_visible()
+    organiser = await new_page(browser)
+    await organiser.goto(f"{event.server.address}/join#{event.token}")
+    await by_id(organiser, "to-event").click()
+    await expect(by_id(organiser, "point-row")).to_have_count(4)
     hub = await new_page(browser)
     await hub.goto(f"{event.server.address}/event#{event.hub_token}")
     await expect(by_id(hub, "point-row")).to_have_count(4)
@@ -443,7 +449,7 @@ async def test_two_hundred_points_are_shown_found_and_printed(
     await expect(by_id(page, "point-row")).to_have_count(1)
     await by_id(page, "point-search").fill("")
     await by_id(page, "print-sheets").click()
-    await expect(by_id(page, "sheet")).to_have_count(200)
+    await expect(by_id(page, "sheet")).to_have_count(200, timeout=60_000)
     assert len(paper(await page.pdf(prefer_css_page_size=True))) == 200
 
 

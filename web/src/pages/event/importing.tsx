@@ -12,7 +12,7 @@ import type { Fault } from "../loading";
 import { Failed, faultOf } from "./deeds";
 import type { Deeds } from "./deeds";
 import type { EventDesk } from "./desk";
-import { takeSheet, withLoad } from "./editing";
+import { POINT_WORDS, takeSheet, withLoad } from "./editing";
 import { PreviewTable } from "./preview";
 import { CHARSETS, SHEET_MAX_BYTES, isWorkbook, linesOf, missing, template } from "./sheet";
 import type { Preview, Reading } from "./sheet";
@@ -92,7 +92,7 @@ export function Importing({ desk, deeds, onClose }: ImportingProps): JSX.Element
         </Problem>
       )}
       {fault.value !== null && <Failed fault={fault.value} />}
-      {deeds.fault.value !== null && <Failed fault={deeds.fault.value} />}
+      {deeds.fault.value !== null && <Failed fault={deeds.fault.value} own={POINT_WORDS} />}
       {file !== null && found === null && fault.value === null && <p role="status">{t("app.loading")}</p>}
       {file !== null && found !== null && (
         <>

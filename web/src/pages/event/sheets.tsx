@@ -8,11 +8,12 @@ import { Icon } from "../../components/icons";
 import { LANGUAGES, language, t, tIn } from "../../i18n";
 import type { Language } from "../../protocol";
 import type { Fault } from "../loading";
+import { useCodes } from "./codes";
 import { Failed, faultOf } from "./deeds";
 import type { EventDesk } from "./desk";
 import { byProvince } from "./model";
 import type { EventFacts, EventPoint } from "./model";
-import { qrCode } from "./qr";
+import type { Code } from "./qr";
 import { formatBegin } from "./when";
 
 const PAPERS = ["a4", "a5"] as const;
@@ -42,8 +43,13 @@ export function Sheets({ desk, points, onClose }: SheetsProps): JSX.Element {
   }, [desk, event, fault]);
   const wanted = useMemo(() => (points === null ? null : new Set(points.map(({ id }) => id))), [points]);
   const known = event.value;
-  const linked = known?.points.filter(({ id, link }) => link !== undefined && (wanted === null || wanted.has(id))) ?? [];
-  const ordered = byProvince(linked, code.value).flatMap((province) => province.points);
+  const linked = useMemo(
+    () => known?.points.filter(({ id, link }) => link !== undefined && (wanted === null || wanted.has(id))) ?? null,
+    [known, wanted],
+  );
+  const { done, of, codes } = useCodes(linked).value;
+  const ordered = byProvince(linked ?? [], code.value).flatMap((province) => province.points);
+  const ready = codes !== null && ordered.length > 0;
   return (
     <section class="sheets" data-paper={paper.value} aria-label={t("event.sheets")} data-testid="sheets">
       <div class="sheets-tools">
@@ -76,7 +82,7 @@ export function Sheets({ desk, points, onClose }: SheetsProps): JSX.Element {
               ))}
             </select>
           </label>
-          <button type="button" class="button primary" data-testid="print" aria-disabled={ordered.length === 0} onClick={() => ordered.length > 0 && window.print()}>
+          <button type="button" class="button primary" data-testid="print" aria-disabled={!ready} onClick={() => ready && window.print()}>
             <Icon name="print" />
             {t("event.print", { count: ordered.length })}
           </button>
@@ -84,8 +90,17 @@ export function Sheets({ desk, points, onClose }: SheetsProps): JSX.Element {
         {known?.startsAt === null && <p class="point-warning">{t("event.sheetNoStart")}</p>}
         {fault.value !== null && <Failed fault={fault.value} />}
         {known === null && fault.value === null && <p role="status">{t("app.loading")}</p>}
+        {codes === null && of > 0 && (
+          <p role="status">
+            {t("event.drawing", { done, of })} <progress value={done} max={of} />
+          </p>
+        )}
       </div>
-      {known !== null && ordered.map((point) => <Sheet key={point.id} event={known} point={point} code={code.value} />)}
+      {known !== null &&
+        ordered.map((point) => {
+          const drawn = codes?.get(point.id);
+          return drawn && <Sheet key={point.id} event={known} point={point} code={code.value} drawn={drawn} />;
+        })}
     </section>
   );
 }
@@ -94,10 +109,11 @@ interface SheetProps {
   readonly event: EventFacts;
   readonly point: EventPoint;
   readonly code: Language;
+  /** Its link. */
+  readonly drawn: Code;
 }
 
-function Sheet({ event, point, code }: SheetProps): JSX.Element {
-  const drawn = useMemo(() => qrCode(point.link ?? ""), [point.link]);
+function Sheet({ event, point, code, drawn }: SheetProps): JSX.Element {
   const title = point.name === "" ? point.organisation : point.name;
   const place = [title === point.organisation ? "" : point.organisation, point.province].filter((text) => text !== "").join(" · ");
   const steps = [tIn(code, "event.step.open"), tIn(code, "event.step.try"), tIn(code, "event.step.join", { button: tIn(code, "join.button") })];
