@@ -18,6 +18,11 @@ pub fn wall_us() -> u64 {
     read_us(libc::CLOCK_REALTIME)
 }
 
+/// Sleeps so long, and as much longer as the system's timers are coarse.
+pub fn nap_us(length_us: u64) {
+    std::thread::sleep(std::time::Duration::from_micros(length_us));
+}
+
 fn read_us(clock: libc::clockid_t) -> u64 {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: `time` is a valid timespec to write to; both clocks exist on every Linux, so the call cannot fail.

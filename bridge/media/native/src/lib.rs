@@ -6,6 +6,7 @@ pub mod clock;
 pub mod crowd;
 pub mod driver;
 mod outbox;
+mod patience;
 pub mod poll;
 mod queue;
 pub mod send;

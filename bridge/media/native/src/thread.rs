@@ -11,6 +11,7 @@ use bridge_relay_core::relay::Relay;
 
 use crate::clock;
 use crate::outbox::Out;
+use crate::patience::Patience;
 use crate::poll::Poll;
 use crate::queue::{CommandQueue, EventQueue};
 use crate::send::{Backend, SendQueue};
@@ -18,6 +19,12 @@ use crate::socket::{Batch, UdpPort};
 
 /// Batches read in one turn, so that a flood of datagrams cannot keep commands and timers waiting.
 const BATCHES_PER_TURN: usize = 8;
+
+/// From so many shares of an unfinished frame on it is worth to wait for its rest: less takes less time than that.
+const MANY_SHARES: usize = 100;
+/// The rest of a frame that was sent at once is here within this time, or comes over a line slower than we send.
+const REST_WITHIN_US: u64 = 250;
+const NAP_US: u64 = 40;
 
 /// Where real-time scheduling is not allowed: the next best. Needs a privilege too; without it, no harm.
 const NICENESS: libc::c_int = -10;
@@ -42,6 +49,7 @@ pub struct Worker {
     batch: Batch,
     commands: Vec<Command>,
     wants_writable: bool,
+    patience: Patience,
     /// The latest time that the core was told.
     latest_us: u64,
 }
@@ -61,6 +69,7 @@ impl Worker {
             batch: Batch::new(),
             commands: Vec::new(),
             wants_writable: false,
+            patience: Patience::default(),
             latest_us: now_us,
         })
     }
@@ -113,8 +122,19 @@ impl Worker {
         self.commands = commands;
     }
 
-    /// Reads until nothing is left: what arrived while the first of a frame was decrypted belongs to the same run.
     fn receive(&mut self) {
+        self.read();
+        if self.core.unfinished_shares() >= MANY_SHARES && self.patience.is_worth_it() {
+            self.await_rest();
+        }
+        let now_us = clock::now_us();
+        self.guard(|core, out| core.flush(now_us, out));
+        self.latest_us = now_us;
+        self.send();
+    }
+
+    /// Reads until nothing is left: what arrived while the first of a frame was decrypted belongs to the same run.
+    fn read(&mut self) {
         for _ in 0..BATCHES_PER_TURN {
             let count = self.out.port.receive(&mut self.batch);
             if count == 0 {
@@ -122,10 +142,19 @@ impl Worker {
             }
             self.receive_batch(count);
         }
-        let now_us = clock::now_us();
-        self.guard(|core, out| core.flush(now_us, out));
-        self.latest_us = now_us;
-        self.send();
+    }
+
+    /// This thread is faster than a frame's packets come, so that the first of them wakes it and would go to hundreds of
+    /// subscribers alone, and so each of the others: many times the system calls, and as many times the delay.
+    fn await_rest(&mut self) {
+        let began_us = clock::now_us();
+        let mut unfinished = true;
+        while unfinished && clock::now_us() < began_us + REST_WITHIN_US {
+            clock::nap_us(NAP_US);
+            self.read();
+            unfinished = self.core.unfinished_shares() >= MANY_SHARES;
+        }
+        self.patience.learn(!unfinished);
     }
 
     /// Each datagram at the time the kernel got it: what it waited while others were served is part of its transit,

@@ -214,6 +214,22 @@ impl Track {
         }
     }
 
+    /// Of what came in this batch, some watched layer's newest packet does not end its frame.
+    #[must_use]
+    pub fn has_unfinished_frame(&self) -> bool {
+        let is_unfinished = |number: usize, layer: &Layer| {
+            let newest = self.noted.iter().rev().find(|(noted, _)| usize::from(*noted) == number);
+            let head = newest.and_then(|(_, sequence)| layer.ring.get(*sequence));
+            head.is_some_and(|(head, _)| !head.marker)
+        };
+        self.is_video()
+            && self
+                .layers
+                .iter()
+                .enumerate()
+                .any(|(number, layer)| layer.watched && is_unfinished(number, layer))
+    }
+
     /// The outgoing time stamp that continues what a stream at `last` of another layer said, by sender reports.
     #[must_use]
     pub fn align(&self, from: LayerIndex, offset: u32, to: LayerIndex, timestamp: u32) -> Option<u32> {
@@ -287,6 +303,29 @@ mod tests {
         track.layers[1].arrived(&head(1_710_000));
         track.update_flowing();
         assert_eq!(track.flowing, 0b11);
+    }
+
+    #[test]
+    fn a_frame_is_unfinished_until_its_marker_on_layers_that_are_watched() {
+        let mut track = track(2);
+        let mut note = |layer: usize, sequence: u64, marker: bool| {
+            track.layers[layer].ring.insert(PacketHead { sequence, marker, ..head(1) }, &[]);
+            track.noted.push((layer as u8, sequence));
+            let mut unfinished = [false; 2];
+            for (watched, unfinished) in unfinished.iter_mut().enumerate() {
+                track.layers[watched].watched = true;
+                *unfinished = track.has_unfinished_frame();
+                track.layers[watched].watched = false;
+            }
+            unfinished
+        };
+        assert_eq!(note(0, 1, false), [true, false]);
+        assert_eq!(note(1, 1, true), [true, false]);
+        assert_eq!(note(0, 2, true), [false, false]);
+        assert_eq!(note(1, 2, false), [false, true]);
+        track.noted.clear();
+        track.layers[1].watched = true;
+        assert!(!track.has_unfinished_frame());
     }
 
     #[test]

@@ -87,6 +87,14 @@ impl Relay {
         self.in_hand = None;
     }
 
+    /// How many subscribers' shares of a frame are noted without its end, on layers that somebody watches: were the rest
+    /// here before `flush`, it would go out with them in one run each.
+    #[must_use]
+    pub fn unfinished_shares(&self) -> usize {
+        let touched = self.touched.iter().filter_map(|index| self.tracks.get(*index));
+        touched.filter(|track| track.has_unfinished_frame()).map(|track| track.subscribers.len()).sum()
+    }
+
     /// The end of a receive batch: forwards everything noted, so grouped that the packets to one subscriber come in
     /// a row. Must be called before `tick`.
     pub fn flush<O: Outbox>(&mut self, now_us: u64, out: &mut O) {
