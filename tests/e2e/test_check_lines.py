@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ async def checked(place: Place) -> tuple[dict[str, Any], dict[str, str]]:
 
     def note(request: Request) -> None:
         if request.url.endswith("/result"):
-            told.append(request.post_data_json)
+            told.append(json.loads(request.post_data or ""))
 
     page.on("request", note)
     await page.goto(place.links["satellite"].replace("/join#", "/check#"))

@@ -4,7 +4,7 @@ import { beforeAll, expect, test, vi } from "vitest";
 import { setLanguage, startLanguage } from "../src/i18n";
 import { browserName } from "../src/pages/check/browsername";
 import { openDevices } from "../src/pages/check/devices";
-import { lossShare, median, rateBps, receivedOf, sentOf } from "../src/pages/check/figures";
+import { lossShare, lossUpShare, median, rateBps, receivedOf, sentOf } from "../src/pages/check/figures";
 import { portOf } from "../src/pages/check/mirror";
 import { downLimitBps, PATIENCE_MS, Ramp, TARGETS_BPS } from "../src/pages/check/ramp";
 import { gradeOf, reasonCode } from "../src/pages/check/reasons";
@@ -84,14 +84,14 @@ const report = (...all: readonly { readonly id: string }[]): Map<string, unknown
 test("what was sent is the picture without repetitions, loss and jitter as the relay heard them", () => {
   const sent = sentOf(
     report(
-      { id: "v", type: "outbound-rtp", kind: "video", timestamp: 1000, bytesSent: 1000, headerBytesSent: 100, retransmittedBytesSent: 50, packetsSent: 10 } as never,
+      { id: "v", type: "outbound-rtp", kind: "video", timestamp: 1000, bytesSent: 1000, headerBytesSent: 100, retransmittedBytesSent: 50, retransmittedPacketsSent: 4, packetsSent: 10 } as never,
       { id: "a", type: "outbound-rtp", kind: "audio", timestamp: 1000, bytesSent: 777, packetsSent: 50 } as never,
       { id: "rv", type: "remote-inbound-rtp", kind: "video", timestamp: 900, packetsLost: 2, jitter: 0.5 } as never,
       { id: "ra", type: "remote-inbound-rtp", kind: "audio", timestamp: 900, packetsLost: 1, jitter: 0.012 } as never,
       { id: "p", type: "candidate-pair", timestamp: 1000, nominated: true, currentRoundTripTime: 0.08 } as never,
     ),
   );
-  expect(sent).toEqual({ atMs: 1000, bytes: 1050, packets: 60, lost: 3, roundTripMs: 80, jitterMs: 12 });
+  expect(sent).toEqual({ atMs: 1000, bytes: 1050, packets: 60, lost: 3, repeated: 4, roundTripMs: 80, jitterMs: 12 });
   expect(sentOf(report())).toBeNull();
 });
 
@@ -104,6 +104,13 @@ test("what came back has its size, frames and losses", () => {
   );
   expect(came).toEqual({ atMs: 2000, bytes: 500, packets: 10, lost: 1, jitterMs: 20, frames: 30, width: 640, height: 360 });
   expect(receivedOf(report())).toBeNull();
+});
+
+test("what had to be sent again was lost, though the relay has it by now", () => {
+  const at = (packets: number, lost: number, repeated: number) => ({ atMs: 0, bytes: 0, packets, lost, repeated, roundTripMs: null, jitterMs: null });
+  expect(lossUpShare(at(100, 1, 2), at(200, 2, 6))).toBe(0.04);
+  expect(lossUpShare(at(100, 1, 2), at(200, 11, 2))).toBe(0.1);
+  expect(lossUpShare(at(100, 1, 2), at(100, 1, 2))).toBeNull();
 });
 
 test("rates and losses of two moments", () => {

@@ -13,6 +13,8 @@ export interface Flow {
 }
 
 export interface Sent extends Flow {
+  /** Packets that were sent again: the relay takes a loss back when they come, and so tells of few. */
+  readonly repeated: number;
   readonly roundTripMs: number | null;
   readonly jitterMs: number | null;
 }
@@ -34,6 +36,7 @@ export function sentOf(report: Report): Sent | null {
     ...picturesFlow(sent, "bytesSent", "headerBytesSent", "retransmittedBytesSent"),
     packets: sum(sent, "packetsSent"),
     lost: Math.max(0, sum(heard, "packetsLost")),
+    repeated: sum(sent, "retransmittedPacketsSent"),
     roundTripMs: pathRoundTripMs(all) ?? toMs(first(heard, "roundTripTime")),
     jitterMs: toMs(first(heard.filter(isSound), "jitter")),
   };
@@ -68,6 +71,13 @@ export function rateBps(from: Flow, to: Flow): number {
 export function lossShare(from: Flow, to: Flow): number | null {
   const packets = to.packets - from.packets;
   return packets > 0 ? Math.min(1, Math.max(0, to.lost - from.lost) / packets) : null;
+}
+
+/** What was lost on the way to the relay: what it told of, or what had to be sent again, if that is more. */
+export function lossUpShare(from: Sent, to: Sent): number | null {
+  const told = lossShare(from, to);
+  const repeated = lossShare({ ...from, lost: from.repeated }, { ...to, lost: to.repeated });
+  return told === null || repeated === null ? null : Math.max(told, repeated);
 }
 
 export function median(values: readonly number[]): number | null {

@@ -9,7 +9,7 @@ import type { Graded, LineCheckApi, Measured } from "./api";
 import { browserName } from "./browsername";
 import { openDevices } from "./devices";
 import type { Opened } from "./devices";
-import { lossShare, median, rateBps } from "./figures";
+import { lossShare, lossUpShare, median, rateBps } from "./figures";
 import type { Received, Sent } from "./figures";
 import { Mirror } from "./mirror";
 import { createNoise } from "./noise";
@@ -260,7 +260,7 @@ export class LineCheck {
     this.#note({
       rttMs: median(known(sent.map(({ roundTripMs }) => roundTripMs))),
       jitterMs: median(known(came.map(({ jitterMs }) => jitterMs))) ?? median(known(sent.map(({ jitterMs }) => jitterMs))),
-      lossUp: between(sent, lossShare),
+      lossUp: between(sent, lossUpShare),
       lossDown: between(came, lossShare),
       picture: hasPicture ? pictureOf(came) : null,
     });
