@@ -39,7 +39,12 @@ export function After({ desk }: { readonly desk: EventDesk }): JSX.Element {
     <div class="after">
       {fault.value !== null && (
         <Problem code={fault.value}>
-          <p>{t("said.failed", { reason: t(`refused.${toldAs(fault.value)}`) })}</p>
+          {/* The event itself was found: what is gone is the list. */}
+          <p>
+            {fault.value === "notFound"
+              ? t("after.removed")
+              : t("said.failed", { reason: t(`refused.${toldAs(fault.value)}`) })}
+          </p>
         </Problem>
       )}
       {attendance === null && fault.value === null && <p role="status">{t("app.loading")}</p>}

@@ -12,7 +12,7 @@ import { countsOf } from "./model";
 import { formatBegin, fromLocalField, toLocalField } from "./when";
 
 export function EventHead({ desk }: { readonly desk: EventDesk }): JSX.Element {
-  const { title, state, points } = desk.event.value;
+  const { title, state, points, startsAt } = desk.event.value;
   const counts = countsOf(points);
   return (
     <div class="event-head">
@@ -29,7 +29,7 @@ export function EventHead({ desk }: { readonly desk: EventDesk }): JSX.Element {
         </a>
       )}
       <h1 data-testid="event-title">{title}</h1>
-      <Begin desk={desk} />
+      {(state !== "ended" || startsAt !== null) && <Begin desk={desk} />}
       <p class="event-facts" data-testid="event-facts">
         <span>{t("event.points", { count: counts.points })}</span>
         {counts.provinces > 0 && <span>{t("event.provinces", { count: counts.provinces })}</span>}
