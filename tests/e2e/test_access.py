@@ -124,8 +124,10 @@ async def test_screen_reader_hears_what_happens_and_no_chatter(server: Server, l
     clinic = await satellite_joins(browser, made["links"]["satellite"])
     hub = await hub_joins(browser, made["links"]["hub"])
     await until(hub, "() => document.querySelector('.sign.speaks') !== null")
-    await listen(hub)
-    await listen(clinic)
+    # The recording begins by itself a moment after the first track: to tell of that is no chatter.
+    for page in (hub, clinic):
+        await expect(by_id(page, "recording-spoken")).to_have_text("This session is being recorded.")
+        await listen(page)
     # The voice of the fake microphone starts and stops all the time; names, lines and figures change as well.
     await hub.wait_for_timeout(4000)
     assert await heard(hub) == []
