@@ -24,6 +24,11 @@ const MAX_WAITED_US: u64 = 1_000_000;
 /// Longer than any datagram over Ethernet; longer ones are cut by the kernel, seen by that, and refused.
 const DATAGRAM_BYTES: usize = 2_048;
 
+/// Runs of datagrams read by one call, each as long as an IP packet may be. A little more, so that not all of them
+/// begin at the same place of a cache.
+const RUNS: usize = 16;
+const RUN_BYTES: usize = (64 << 10) + 4_160;
+
 #[derive(Debug)]
 pub struct UdpPort {
     fd: OwnedFd,
@@ -80,6 +85,12 @@ impl UdpPort {
         self.family
     }
 
+    /// Datagrams that came as a run from one sender are read as one from now on (udp(7), UDP_GRO), into a batch for
+    /// runs. Where the kernel cannot, each comes by itself as before.
+    pub fn take_runs(&self) {
+        let _ = set_option(&self.fd, libc::SOL_UDP, libc::UDP_GRO, 1);
+    }
+
     /// Reads what waits, up to the batch's room, without blocking. How many datagrams came; 0 when none waits.
     pub fn receive(&self, batch: &mut Batch) -> usize {
         batch.prepare();
@@ -88,7 +99,7 @@ impl UdpPort {
             libc::recvmmsg(
                 self.fd.as_raw_fd(),
                 batch.headers.as_mut_ptr(),
-                BATCH as libc::c_uint,
+                batch.headers.len() as libc::c_uint,
                 libc::MSG_DONTWAIT,
                 std::ptr::null_mut(),
             )
@@ -105,20 +116,17 @@ impl AsRawFd for UdpPort {
     }
 }
 
-/// A control message with the time of arrival (socket(7), SO_TIMESTAMPNS), as the kernel lays it out.
-#[derive(Clone, Copy)]
-#[repr(C)]
-struct Stamp {
-    header: libc::cmsghdr,
-    time: libc::timespec,
-}
+/// Room for the two control messages that are asked for: the time of arrival (socket(7), SO_TIMESTAMPNS), and how long
+/// the datagrams of a run are (udp(7), UDP_GRO).
+type Controls = [u64; 8];
 
 /// Buffers for one read, used again and again.
 pub struct Batch {
-    buffers: Box<[[u8; DATAGRAM_BYTES]]>,
+    buffers: Box<[u8]>,
+    buffer_len: usize,
     addresses: Box<[RawAddress]>,
-    stamps: Box<[Stamp]>,
-    // Keeps alive what the headers point to.
+    // The headers point to both, and the kernel writes there.
+    _controls: Box<[Controls]>,
     _vectors: Box<[libc::iovec]>,
     headers: Box<[libc::mmsghdr]>,
     count: usize,
@@ -132,36 +140,55 @@ impl Batch {
 
     #[must_use]
     pub fn new() -> Self {
-        let mut buffers = vec![[0; DATAGRAM_BYTES]; BATCH].into_boxed_slice();
-        let mut addresses = vec![RawAddress::empty(); BATCH].into_boxed_slice();
-        // SAFETY: all bytes zero is a valid value (integers).
-        let mut stamps = vec![unsafe { mem::zeroed::<Stamp>() }; BATCH].into_boxed_slice();
+        Self::with_room(BATCH, DATAGRAM_BYTES)
+    }
+
+    /// For a port that takes runs.
+    #[must_use]
+    pub fn for_runs() -> Self {
+        Self::with_room(RUNS, RUN_BYTES)
+    }
+
+    fn with_room(messages: usize, buffer_len: usize) -> Self {
+        let mut buffers = vec![0; messages * buffer_len].into_boxed_slice();
+        let mut addresses = vec![RawAddress::empty(); messages].into_boxed_slice();
+        let mut controls = vec![Controls::default(); messages].into_boxed_slice();
         let mut vectors: Box<[libc::iovec]> = buffers
-            .iter_mut()
-            .map(|buffer| libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: DATAGRAM_BYTES })
+            .chunks_exact_mut(buffer_len)
+            .map(|buffer| libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer_len })
             .collect();
         let headers = vectors
             .iter_mut()
             .zip(&mut addresses)
-            .zip(&mut stamps)
-            .map(|((vector, address), stamp)| {
+            .zip(&mut controls)
+            .map(|((vector, address), controls)| {
                 // SAFETY: all bytes zero is a valid mmsghdr (integers and null pointers).
                 let mut header: libc::mmsghdr = unsafe { mem::zeroed() };
                 header.msg_hdr.msg_name = address.as_mut_ptr().cast();
                 header.msg_hdr.msg_iov = &raw mut *vector;
                 header.msg_hdr.msg_iovlen = 1;
-                header.msg_hdr.msg_control = (&raw mut *stamp).cast();
+                header.msg_hdr.msg_control = controls.as_mut_ptr().cast();
                 header
             })
             .collect();
-        Self { buffers, addresses, stamps, _vectors: vectors, headers, count: 0 }
+        let mut batch = Self {
+            buffers,
+            buffer_len,
+            addresses,
+            _controls: controls,
+            _vectors: vectors,
+            headers,
+            count: messages,
+        };
+        batch.prepare();
+        batch
     }
 
     fn prepare(&mut self) {
         // Only what the last read used has been overwritten by the kernel.
-        for header in &mut self.headers {
+        for header in &mut self.headers[..self.count] {
             header.msg_hdr.msg_namelen = RAW_ADDRESS_LEN;
-            header.msg_hdr.msg_controllen = mem::size_of::<Stamp>();
+            header.msg_hdr.msg_controllen = mem::size_of::<Controls>();
         }
         self.count = 0;
     }
@@ -173,29 +200,46 @@ impl Batch {
             return None;
         }
         let from = self.addresses.get(index)?.decode()?;
-        let bytes = self.buffers.get_mut(index)?.get_mut(..header.msg_len as usize)?;
+        let bytes = self.buffers.get_mut(index * self.buffer_len..)?.get_mut(..header.msg_len as usize)?;
         Some((from, bytes))
     }
-}
 
-impl Batch {
+    /// How long each datagram of the run at `index` is, but for the last, which may be shorter; None if it is no run.
+    #[must_use]
+    pub fn segment(&self, index: usize) -> Option<usize> {
+        let segment: libc::c_int = self.control(index, libc::SOL_UDP, libc::UDP_GRO)?;
+        usize::try_from(segment).ok().filter(|segment| *segment > 0)
+    }
+
     /// How long before `wall_us` the kernel got the datagram at `index`. 0 if it did not say, or if the wall clock has
     /// been set since.
     #[must_use]
     pub fn waited_us(&self, index: usize, wall_us: u64) -> u64 {
-        let (Some(header), Some(stamp)) = (self.headers[..self.count].get(index), self.stamps.get(index))
-        else {
-            return 0;
-        };
-        let is_stamp = header.msg_hdr.msg_controllen >= mem::size_of::<Stamp>()
-            && stamp.header.cmsg_level == libc::SOL_SOCKET
-            && stamp.header.cmsg_type == libc::SCM_TIMESTAMPNS;
-        if !is_stamp {
-            return 0;
-        }
-        let seconds = u64::try_from(stamp.time.tv_sec).unwrap_or(0);
-        let stamp_us = seconds * 1_000_000 + u64::try_from(stamp.time.tv_nsec).unwrap_or(0) / 1_000;
+        let stamp: Option<libc::timespec> = self.control(index, libc::SOL_SOCKET, libc::SCM_TIMESTAMPNS);
+        let Some(stamp) = stamp else { return 0 };
+        let seconds = u64::try_from(stamp.tv_sec).unwrap_or(0);
+        let stamp_us = seconds * 1_000_000 + u64::try_from(stamp.tv_nsec).unwrap_or(0) / 1_000;
         wall_us.checked_sub(stamp_us).filter(|waited_us| *waited_us <= MAX_WAITED_US).unwrap_or(0)
+    }
+
+    /// What the control message of that kind says; `T` is the kernel's type of it.
+    fn control<T: Copy>(&self, index: usize, level: libc::c_int, kind: libc::c_int) -> Option<T> {
+        let header = &self.headers[..self.count].get(index)?.msg_hdr;
+        // SAFETY: the kernel has written `msg_controllen` bytes of control messages to where the header points, which
+        // these macros stay within (cmsg(3)); the length of a message is looked at before it is read.
+        unsafe {
+            let mut message = libc::CMSG_FIRSTHDR(header);
+            while let Some(found) = message.as_ref() {
+                if found.cmsg_level == level
+                    && found.cmsg_type == kind
+                    && found.cmsg_len >= libc::CMSG_LEN(mem::size_of::<T>() as u32) as usize
+                {
+                    return Some(libc::CMSG_DATA(message).cast::<T>().read_unaligned());
+                }
+                message = libc::CMSG_NXTHDR(header, message);
+            }
+        }
+        None
     }
 }
 
@@ -238,6 +282,7 @@ mod tests {
 
     use super::*;
     use crate::clock;
+    use crate::send::{Backend, SendQueue};
 
     const LOCALHOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
@@ -313,6 +358,33 @@ mod tests {
             }
         }
         panic!("the kernel never stamped a datagram");
+    }
+
+    #[test]
+    fn a_run_is_read_as_one_and_tells_where_its_datagrams_end() {
+        let port = UdpPort::open(Some(LOCALHOST), 0).unwrap();
+        port.take_runs();
+        let sender = UdpPort::open(Some(LOCALHOST), 0).unwrap();
+        let to = SocketAddr::new(LOCALHOST, port.port());
+        let mut queue = SendQueue::new(Backend::Gso);
+        for (value, len) in [(1, 700), (2, 700), (3, 90)] {
+            queue.slot(&sender, to, len).unwrap().fill(value);
+        }
+        queue.transmit(&sender);
+        queue.slot(&sender, to, 50).unwrap().fill(4);
+        queue.transmit(&sender);
+        let mut batch = Batch::for_runs();
+        let count = port.receive(&mut batch);
+        let mut datagrams = Vec::new();
+        for index in 0..count {
+            let segment = batch.segment(index);
+            let (from, bytes) = batch.datagram(index).unwrap();
+            assert_eq!(from.port(), sender.port());
+            let segment = segment.unwrap_or(bytes.len());
+            datagrams.extend(bytes.chunks(segment).map(<[u8]>::to_vec));
+        }
+        assert_eq!(datagrams, [vec![1; 700], vec![2; 700], vec![3; 90], vec![4; 50]]);
+        assert_eq!(count, 2, "this kernel does not keep runs together");
     }
 
     #[test]

@@ -21,7 +21,7 @@ use crate::socket::{Batch, UdpPort};
 const BATCHES_PER_TURN: usize = 8;
 
 /// From so many shares of an unfinished frame on it is worth to wait for its rest: less takes less time than that.
-const MANY_SHARES: usize = 100;
+const MANY_SHARES: usize = 25;
 /// The rest of a frame that was sent at once is here within this time, or comes over a line slower than we send.
 const REST_WITHIN_US: u64 = 250;
 const NAP_US: u64 = 40;
@@ -133,14 +133,15 @@ impl Worker {
         self.send();
     }
 
-    /// Reads until nothing is left: what arrived while the first of a frame was decrypted belongs to the same run.
+    /// Reads until nothing is left where copies of a frame wait: what arrived while its first packet was decrypted belongs
+    /// to the same run. Else what comes meanwhile wakes this thread again.
     fn read(&mut self) {
         for _ in 0..BATCHES_PER_TURN {
             let count = self.out.port.receive(&mut self.batch);
-            if count == 0 {
+            self.receive_batch(count);
+            if count == 0 || (count < Batch::CAPACITY && self.core.unfinished_shares() == 0) {
                 break;
             }
-            self.receive_batch(count);
         }
     }
 

@@ -61,8 +61,10 @@ impl Client {
             IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
             IpAddr::V6(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
         };
+        let port = UdpPort::open(Some(host), 0)?;
+        port.take_runs();
         Ok(Self {
-            port: UdpPort::open(Some(host), 0)?,
+            port,
             keys: None,
             connected: false,
             relay: account.relay,

@@ -5,6 +5,7 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -88,7 +89,7 @@ impl Worker {
         Ok(Self {
             shared,
             poll,
-            batch: Batch::new(),
+            batch: Batch::for_runs(),
             queue: new_queue(),
             members: Vec::new(),
             agenda: BinaryHeap::new(),
@@ -255,32 +256,12 @@ impl Worker {
         let count = member.client.port.receive(&mut self.batch);
         for index in 0..count {
             let arrived_us = now_us.saturating_sub(self.batch.waited_us(index, wall_us));
-            let Some((from, datagram)) = self.batch.datagram(index) else { continue };
+            let segment = self.batch.segment(index);
+            let Some((from, run)) = self.batch.datagram(index) else { continue };
             let mut turn = Turn { now_us: arrived_us, queue: &mut self.queue, counts: &mut self.counts };
-            match classify(datagram) {
-                DatagramKind::Stun => {
-                    if member.client.receive_stun(from, datagram, turn.queue) {
-                        self.news.push(News::Connected { peer });
-                    }
-                }
-                DatagramKind::Dtls => {
-                    self.news.push(News::DtlsReceived { peer, datagram: datagram.to_vec() });
-                }
-                DatagramKind::Rtp | DatagramKind::Rtcp if member.client.keys.is_none() => {
-                    turn.counts.early += 1;
-                }
-                DatagramKind::Rtp => {
-                    if let Role::Subscriber(subscriber) = &mut member.role {
-                        let first = subscriber.receive_rtp(datagram, &mut member.client, &mut turn);
-                        self.news.extend(first.map(|first| News::FirstFrame {
-                            peer,
-                            ssrc: first.ssrc,
-                            at_us: first.at_us,
-                        }));
-                    }
-                }
-                DatagramKind::Rtcp => receive_rtcp(member, datagram, &mut turn),
-                DatagramKind::Unknown => self.counts.strange += 1,
+            let segment = segment.unwrap_or(run.len()).max(1);
+            for datagram in run.chunks_mut(segment) {
+                take(peer, member, from, datagram, &mut turn, &mut self.news);
             }
         }
         flush(&mut self.queue, member, &mut self.counts);
@@ -321,6 +302,37 @@ impl Role {
         if let Self::Publisher(publisher) = self {
             publisher.start(now_us);
         }
+    }
+}
+
+fn take(
+    peer: u32,
+    member: &mut Member,
+    from: SocketAddr,
+    datagram: &mut [u8],
+    turn: &mut Turn<'_>,
+    news: &mut Vec<News>,
+) {
+    match classify(datagram) {
+        DatagramKind::Stun => {
+            if member.client.receive_stun(from, datagram, turn.queue) {
+                news.push(News::Connected { peer });
+            }
+        }
+        DatagramKind::Dtls => news.push(News::DtlsReceived { peer, datagram: datagram.to_vec() }),
+        DatagramKind::Rtp | DatagramKind::Rtcp if member.client.keys.is_none() => turn.counts.early += 1,
+        DatagramKind::Rtp => {
+            if let Role::Subscriber(subscriber) = &mut member.role {
+                let first = subscriber.receive_rtp(datagram, &mut member.client, turn);
+                news.extend(first.map(|first| News::FirstFrame {
+                    peer,
+                    ssrc: first.ssrc,
+                    at_us: first.at_us,
+                }));
+            }
+        }
+        DatagramKind::Rtcp => receive_rtcp(member, datagram, turn),
+        DatagramKind::Unknown => turn.counts.strange += 1,
     }
 }
 
