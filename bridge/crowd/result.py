@@ -44,6 +44,8 @@ class Loader:
     late_p99_ms: float
     other_cores: float
     """What processes took that are neither server nor crowd."""
+    stolen_cores: float
+    """What the host of a virtual machine gave to others."""
 
     @property
     def verdict(self) -> str:
@@ -52,8 +54,8 @@ class Loader:
             return "THE LOADER WAS ITSELF THE BOTTLENECK: these figures are not the server's."
         if self.late_p99_ms > _LATE_MS:
             return (
-                f"THE MACHINE WAS TOO BUSY: the loader sent late, while others took {self.other_cores:.1f} cores."
-                " Times are not the server's."
+                f"THE MACHINE WAS TOO BUSY: the loader sent late, while others took {self.other_cores:.1f} cores"
+                f" and {self.stolen_cores:.1f} were stolen by its host. Times are not the server's."
             )
         return "The loader was not the bottleneck."
 
@@ -113,6 +115,7 @@ def loader(begin: Moment, end: Moment) -> Loader:
         (end.crowd.thread_cpu_us - begin.crowd.thread_cpu_us) / 1e6 / seconds,
         _bucket_quantile_ms(late, 0.99),
         max(0.0, machine_s - own_s - server_s) / seconds,
+        (end.server.stolen_s - begin.server.stolen_s) / seconds,
     )
 
 
@@ -161,7 +164,7 @@ def table(course: Course) -> list[str]:
             f"{own.cores:.2f}, {own.thread_cores:.2f} (storm {storm.thread_cores:.2f})",
         ),
         ("its own sends late, p99", f"{own.late_p99_ms} ms (storm {storm.late_p99_ms} ms)"),
-        ("other processes of the machine", f"{own.other_cores:.2f} cores"),
+        ("other processes, stolen by the host", f"{own.other_cores:.2f}, {own.stolen_cores:.2f} cores"),
         ("sent, not taken by the kernel", f"{crowd.sent}, {crowd.unsent}"),
         ("lost on the way up, sent again", f"{crowd.lost_up}, {crowd.resent}"),
         ("decrypted in full, wrong", f"{crowd.checked} of {crowd.received}, {crowd.wrong}"),

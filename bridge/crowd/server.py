@@ -40,12 +40,14 @@ _PARENT, _USER, _SYSTEM = 1, 11, 12
 class Reading:
     """The server's metrics at one moment (`time.monotonic`); histograms as [(upper bound in seconds, total)].
 
-    `machine_cpu_s` is what all processes of the machine have used.
+    `machine_cpu_s` is what all processes of the machine have used, `stolen_s` what the host of a virtual one kept back
+    from them.
     """
 
     at_s: float
     cpu_s: float
     machine_cpu_s: float
+    stolen_s: float
     memory_bytes: int
     values: dict[str, float]
     transit: list[tuple[float, float]]
@@ -105,7 +107,7 @@ class MeasuredServer:
             text = await answer.text()
         at_s = time.monotonic()
         cpu_s, memory_bytes = await asyncio.to_thread(_usage, self.pid)
-        machine_cpu_s = _machine_cpu_s()
+        machine_cpu_s, stolen_s = _machine_cpu_s()
         values: dict[str, float] = {}
         histograms: dict[str, list[tuple[float, float]]] = {}
         for family in text_string_to_metric_families(text):
@@ -120,6 +122,7 @@ class MeasuredServer:
             at_s,
             cpu_s,
             machine_cpu_s,
+            stolen_s,
             memory_bytes,
             values,
             histograms.get("bridge_relay_transit_seconds", []),
@@ -175,10 +178,11 @@ def _free_port(kind: socket.SocketKind) -> int:
         return int(probe.getsockname()[1])
 
 
-def _machine_cpu_s() -> float:
-    """All that is not idleness or waiting for disks (proc(5), /proc/stat)."""
-    user, nice, system, _, _, *others = Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]
-    return sum(int(ticks) for ticks in (user, nice, system, *others)) / _TICKS_PER_S
+def _machine_cpu_s() -> tuple[float, float]:
+    """All that is not idleness or waiting for disks, and what was stolen (proc(5), /proc/stat)."""
+    ticks = [int(word) for word in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
+    user, nice, system, _, _, *interrupts, stolen = ticks
+    return sum((user, nice, system, *interrupts)) / _TICKS_PER_S, stolen / _TICKS_PER_S
 
 
 def _usage(pid: int) -> tuple[float, int]:
