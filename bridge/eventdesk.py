@@ -220,7 +220,8 @@ class EventDesk:
         event = session.event
         if event is None:
             return
-        event.give_up_missing({*session.people, *session.floor}, now_ms)
+        if event.waited_for_missing(now_ms):
+            event.give_up_missing({*session.people, *session.floor})
         if event.gone_is_news:
             event.gone_is_news = False
             self._tell_event(session, event)

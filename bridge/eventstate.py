@@ -94,10 +94,12 @@ class EventState:
         self._questions = {question.id: question for question in kept.questions[-QUESTIONS_KEPT:]}
         self._recalled_at_ms = now_ms
 
-    def give_up_missing(self, there: Collection[ParticipantId], now_ms: int) -> None:
-        """Forgets whom a restart lost, when the time to come back is over."""
-        if self._recalled_at_ms is None or now_ms - self._recalled_at_ms < RETURN_WITHIN_MS:
-            return
+    def waited_for_missing(self, now_ms: int) -> bool:
+        """Whether those whom a restart lost had their time to come back, and are not given up yet."""
+        return self._recalled_at_ms is not None and now_ms - self._recalled_at_ms >= RETURN_WITHIN_MS
+
+    def give_up_missing(self, there: Collection[ParticipantId]) -> None:
+        """Forgets whom a restart lost."""
         self._recalled_at_ms = None
         titled = None if self.lower_third is None else ParticipantId(self.lower_third.participant)
         for whom in (self.cue, self.main, self.second, titled):

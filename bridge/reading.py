@@ -116,7 +116,8 @@ class Reading:
     @property
     def study(self) -> str | None:
         """StudyInstanceUID of the study on view, as its slot says."""
-        said = msgspec.json.decode(self._view.get(STUDY, _NOTHING))
+        value = self._view.get(STUDY)
+        said = None if value is None else msgspec.json.decode(value)
         return said if isinstance(said, str) else None
 
     def change(

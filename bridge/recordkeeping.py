@@ -166,10 +166,9 @@ class RecordKeeper:
         kept = self._kept.get(session.id)
         if kept is None:
             return
-        persons = [who for who in session.people.values() if not who.device]
-        if not persons:
+        anybody, here = _company(session)
+        if not anybody:
             kept.stopped = False
-        here = sum(who.connected for who in persons)
         now_ms = self._now_ms()
         if here >= 2:
             kept.company_until_ms = now_ms
@@ -378,6 +377,18 @@ class RecordKeeper:
         """Waits until all that is under way is done."""
         await self._errands.settle()
         await self._book.settle()
+
+
+def _company(session: LiveSession) -> tuple[bool, int]:
+    """Whether there are people, encoders aside, and how many of them are connected; no more than two are counted."""
+    anybody, here = False, 0
+    for who in session.people.values():
+        if not who.device:
+            anybody = True
+            here += who.connected
+            if here == 2:
+                break
+    return anybody, here
 
 
 def _who(participant: ParticipantId) -> str:

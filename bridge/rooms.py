@@ -24,7 +24,7 @@ from bridge.ids import InviteId, SessionId
 from bridge.livesession import LiveSession, require_moderator
 from bridge.load import VIEWERS_HEIGHT, Load, Measures
 from bridge.lobby import Lobby
-from bridge.media.contract import Description, Media, MediaEvent, Snapshots, Source
+from bridge.media.contract import Description, Media, MediaEvent, PeerClosed, Snapshots, Source
 from bridge.news import News
 from bridge.participant import Outlet, Participant, state_of
 from bridge.players import Player
@@ -42,6 +42,8 @@ DEVICE_WAITS_MS = 30_000
 """An encoder or player whose line is down is waited for as long as a browser."""
 PLAYERS_PER_SEAT = 3
 """Of one invite: a wall, a desk and a spare, so that one link cannot take all places of a session."""
+LINES_LOOKED_AT_EVERY_MS = 1000
+"""Who is lost has been for half a minute."""
 STORE_LOOKED_AT_EVERY_MS = 2000
 """Sessions may be ended and invites withdrawn from the command line, beside the server."""
 _log = structlog.get_logger(__name__)
@@ -104,6 +106,7 @@ class Rooms:
         """What they ask of an event."""
         self.admission = Admission(self._lobby, store, pace or Pace(), now_ms)
         """Who waits to come in, and what moderators ask of the door."""
+        self._lines_looked_at_ms = 0
         self._store_looked_at_ms = 0
 
     # Coming in and going
@@ -432,8 +435,13 @@ class Rooms:
     def tick(self) -> None:
         """Does what time brings; to be called a few times a second."""
         now_ms = self._now_ms()
+        if is_due := now_ms - self._lines_looked_at_ms >= LINES_LOOKED_AT_EVERY_MS:
+            self._lines_looked_at_ms = now_ms
         for session in self._lobby.sessions():
             try:
+                if is_due:
+                    self._drop_lost(session, now_ms)
+                    self._lobby.forget_quiet(session, now_ms)
                 self._tick_session(session, now_ms)
             except Exception:
                 # The time of all other sessions goes on.
@@ -445,13 +453,11 @@ class Rooms:
             self._errands.start("look for closed sessions", self._lobby.close_what_the_store_closed())
 
     def _tick_session(self, session: LiveSession, now_ms: int) -> None:
-        self._drop_lost(session, now_ms)
         session.tell_batches(now_ms)
         self._forwarding.follow_speaker(session)
         self._keeper.look(session)
         self.readings.tick(session, now_ms)
         self.events.tick(session, now_ms)
-        self._lobby.forget_quiet(session, now_ms)
 
     def _drop_lost(self, session: LiveSession, now_ms: int) -> None:
         for participant in list(session.people.values()):
@@ -487,6 +493,9 @@ class Rooms:
 
     def hear(self, event: MediaEvent) -> None:
         """Takes one piece of news. One that cannot be taken does not stop the next."""
+        if isinstance(event, PeerClosed):
+            # An encoder goes with its connection: nobody is to see it for longer.
+            self._lines_looked_at_ms = 0
         try:
             self._news.hear(event)
         except Exception:

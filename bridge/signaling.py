@@ -43,6 +43,7 @@ ENTRY_TRIES = 5
 RECEIVE_BUFFER_BYTES = 32 * 1024
 """The kernel doubles it: enough for a long description within a few round trips."""
 TICK_S = 0.1
+LINES_CHECKED_EVERY_MS = 1000
 STOP_WITHIN_S = 5.0
 PAGE_GONE = frozenset({1001, 4001})
 """Codes under which a client closes when its page goes: a browser by itself, and ours, whose pages may say no 1001."""
@@ -67,7 +68,9 @@ class Signaling:
         self._nobody_here.set()
         self._knocking = 0
         self._silent: dict[Connection, None] = {}
-        self._tasks: list[asyncio.Task[None]] = []
+        self._lines_checked_at_ms = 0
+        self._news: asyncio.Task[None] | None = None
+        self._pulse: asyncio.TimerHandle | None = None
 
     def add_routes(self, app: web.Application) -> None:
         """Adds `GET /ws`."""
@@ -75,10 +78,8 @@ class Signaling:
 
     def start(self) -> None:
         """Begins to take media's news and to call time; needs a running loop."""
-        self._tasks = [
-            asyncio.create_task(self._rooms.follow_media(), name="media news"),
-            asyncio.create_task(self._pulse(), name="rooms pulse"),
-        ]
+        self._news = asyncio.create_task(self._rooms.follow_media(), name="media news")
+        self._beat()
 
     async def stop(self) -> None:
         """Tells everybody that the server stops, and waits until they are told; at most a few seconds."""
@@ -88,9 +89,11 @@ class Signaling:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(STOP_WITHIN_S):
                 await self._nobody_here.wait()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._pulse is not None:
+            self._pulse.cancel()
+        if self._news is not None:
+            self._news.cancel()
+            await asyncio.gather(self._news, return_exceptions=True)
         await self._rooms.settle()
 
     async def handle(self, request: web.Request) -> web.WebSocketResponse:
@@ -274,17 +277,19 @@ class Signaling:
             if not self._connections:
                 self._nobody_here.set()
 
-    async def _pulse(self) -> None:
-        while True:
-            await asyncio.sleep(TICK_S)
-            try:
-                self._rooms.tick()
-                self._check_lines()
-            except Exception:
-                _log.exception("pulse.failed")
+    def _beat(self) -> None:
+        # A callback: a task that sleeps costs as much as all that is usually to be done here.
+        self._pulse = asyncio.get_running_loop().call_later(TICK_S, self._beat)
+        try:
+            self._rooms.tick()
+            now_ms = self._now_ms()
+            if now_ms - self._lines_checked_at_ms >= LINES_CHECKED_EVERY_MS:
+                self._lines_checked_at_ms = now_ms
+                self._check_lines(now_ms)
+        except Exception:
+            _log.exception("pulse.failed")
 
-    def _check_lines(self) -> None:
-        now_ms = self._now_ms()
+    def _check_lines(self, now_ms: int) -> None:
         for connection in list(self._connections):
             if now_ms - connection.heard_at_ms > SILENT_LIMIT_MS:
                 connection.close("joinTimeout", "Nothing was heard for too long.")

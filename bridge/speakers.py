@@ -49,7 +49,7 @@ class Speakers:
 
     def update(self, now_ms: int) -> tuple[tuple[ParticipantId, int], ...] | None:
         """The speakers if they changed and it is time to tell, else None."""
-        if now_ms - self._told_at_ms < SHORTEST_INTERVAL_MS:
+        if now_ms - self._told_at_ms < SHORTEST_INTERVAL_MS or not (self._levels or self._told):
             return None
         speaking = self._speaking(now_ms)
         names = [name for name, _ in speaking]

@@ -102,7 +102,10 @@ class StudyNews:
 
     def due(self) -> News:
         """What has to be told now; to be called a few times a second."""
-        news, now_ms = News(), self._now_ms()
+        news = News()
+        if not (self._dirty or self._arriving):
+            return news
+        now_ms = self._now_ms()
         with self._lock:
             dirty, self._dirty = self._dirty, set()
         # Those that stopped arriving are told once more.
