@@ -320,6 +320,8 @@ class Lobby:
 
     async def close_what_the_store_closed(self) -> None:
         """Sessions may be ended and invites withdrawn from the command line, beside the server."""
+        if not self._sessions:
+            return
         closed = await self._store.closed_among(list(self._sessions))
         for id in closed.sessions:
             self.close_session(id)

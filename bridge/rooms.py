@@ -44,7 +44,7 @@ PLAYERS_PER_SEAT = 3
 """Of one invite: a wall, a desk and a spare, so that one link cannot take all places of a session."""
 LINES_LOOKED_AT_EVERY_MS = 1000
 """Who is lost has been for half a minute."""
-STORE_LOOKED_AT_EVERY_MS = 2000
+STORE_LOOKED_AT_EVERY_MS = 5000
 """Sessions may be ended and invites withdrawn from the command line, beside the server."""
 _log = structlog.get_logger(__name__)
 

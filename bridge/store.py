@@ -47,6 +47,16 @@ BUSY_TIMEOUT_MS = 10_000
 """How long a writer waits for another one, such as the command line beside the server."""
 CHECK_TIMEOUT_MS = 1_000
 _SET_ELSEWHERE = ("session", "point", "hold", "shredded_by")
+_AMONG: sa.BindParameter[Any] = sa.bindparam("sessions", expanding=True)
+_CLOSED = sa.union_all(
+    sa.select(tables.sessions.c.id, sa.null()).where(
+        tables.sessions.c.id.in_(_AMONG), tables.sessions.c.state == SessionState.ENDED.value
+    ),
+    sa.select(sa.null(), tables.invites.c.id).where(
+        tables.invites.c.session.in_(_AMONG), tables.invites.c.revoked.is_(sa.true())
+    ),
+)
+"""Two columns: a session that ended, or an invite that was revoked. Asked for every few seconds, so made once."""
 
 
 class Store:
@@ -59,7 +69,8 @@ class Store:
     async def open(cls, url: str) -> Store:
         """Opens the database at an SQLAlchemy URL and migrates it. Raises ConfigError if that is impossible."""
         try:
-            engine = create_async_engine(url)
+            # The connection used last is the warm one, and has a thread that is: the others may sleep.
+            engine = create_async_engine(url, pool_use_lifo=True)
         except (sa.exc.ArgumentError, ImportError) as error:
             raise ConfigError(f"The database URL cannot be used: {type(error).__name__}.") from error
         store = cls(engine)
@@ -243,17 +254,12 @@ class Store:
 
     async def closed_among(self, sessions: Collection[SessionId]) -> Closed:
         """What ended or was revoked among these sessions, by whomever: the command line writes here too."""
-        ended = sa.select(tables.sessions.c.id).where(
-            tables.sessions.c.id.in_(sessions), tables.sessions.c.state == SessionState.ENDED.value
-        )
-        revoked = sa.select(tables.invites.c.id).where(
-            tables.invites.c.session.in_(sessions), tables.invites.c.revoked.is_(sa.true())
-        )
         async with self._read() as connection:
-            return Closed(
-                frozenset(SessionId(id) for id in await connection.scalars(ended)),
-                frozenset(InviteId(id) for id in await connection.scalars(revoked)),
-            )
+            rows = (await connection.execute(_CLOSED, {"sessions": list(sessions)})).all()
+        return Closed(
+            frozenset(SessionId(session) for session, _ in rows if session is not None),
+            frozenset(InviteId(invite) for _, invite in rows if invite is not None),
+        )
 
     # Points
 
@@ -509,9 +515,11 @@ def _tune_sqlite(engine: sa.Engine) -> None:
     @sa.event.listens_for(engine, "begin")
     def begun(connection: sa.Connection) -> None:
         options = connection.get_execution_options()
-        connection.exec_driver_sql(
-            f"PRAGMA busy_timeout = {options.get('bridge_wait_ms', BUSY_TIMEOUT_MS):d}"
-        )
+        wait_ms = options.get("bridge_wait_ms", BUSY_TIMEOUT_MS)
+        # Every statement goes to the connection's thread and back: what holds already is not said again.
+        if connection.info.get("wait_ms") != wait_ms:
+            connection.exec_driver_sql(f"PRAGMA busy_timeout = {wait_ms:d}")
+            connection.info["wait_ms"] = wait_ms
         # A writer takes the lock at once: one that upgrades later can only fail, not wait.
         connection.exec_driver_sql("BEGIN" if options.get("bridge_reads") else "BEGIN IMMEDIATE")
 

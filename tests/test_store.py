@@ -16,7 +16,7 @@ from alembic.migration import MigrationContext
 from bridge.config import ConfigError
 from bridge.errors import Conflict, NotFound
 from bridge.ids import InviteId, Role, SessionFormat, SessionId, SessionKind, SessionState
-from bridge.store import InviteRecord, NewInvite, SessionRecord, Store, sqlite_url
+from bridge.store import BUSY_TIMEOUT_MS, InviteRecord, NewInvite, SessionRecord, Store, sqlite_url
 from bridge.tables import metadata
 
 HUB = NewInvite(Role.HUB, "Hà Nội", 1, 9_000)
@@ -100,6 +100,12 @@ async def test_what_ended_or_was_revoked_is_told_for_the_sessions_asked_for(stor
     closed = await store.closed_among([one.id, two.id])
     assert (closed.sessions, closed.invites) == ({two.id}, {one_invite.id, two_invite.id})
     assert await store.closed_among([]) == await store.closed_among([SessionId("none")])
+
+
+async def test_a_check_does_not_make_the_next_writer_impatient(store: Store) -> None:
+    await store.check_writable()
+    async with store.writing() as connection:
+        assert (await connection.exec_driver_sql("PRAGMA busy_timeout")).scalar() == BUSY_TIMEOUT_MS
 
 
 async def test_points_have_names_of_their_own(store: Store) -> None:

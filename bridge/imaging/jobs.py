@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import threading
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import structlog
@@ -19,7 +19,9 @@ from bridge.studyrows import OVER, JobKind, JobRecord, JobState, StudyRows
 
 AT_ONCE = 2
 LOOK_S = 1.0
-"""How soon one is seen that another process added, and how often progress is written down."""
+"""While there is something to do: how often progress is written down, and what waits is looked at."""
+IDLE_LOOK_S = 5.0
+"""How soon one is seen that another process added, while there is nothing to do."""
 ATTEMPTS = 8
 FIRST_PAUSE_MS = 15_000
 """Before the second attempt; doubled for each one after it."""
@@ -122,10 +124,12 @@ class Jobs:
         while True:
             self._wake.clear()
             await self._write_progress()
-            await self._give_up_waiting()
-            await self._start_due()
+            found = await self._rows.list_jobs(states=(JobState.WAITING, JobState.CONFIRMING), limit=2000)
+            waiting = [job for job in found if job.state is JobState.WAITING]
+            self._start_due(waiting)
+            await self._give_up_waiting(job for job in found if job.state is JobState.CONFIRMING)
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(LOOK_S):
+                async with asyncio.timeout(LOOK_S if self._running or waiting else IDLE_LOOK_S):
                     await self._wake.wait()
 
     async def work_off(self, job: JobRecord) -> JobRecord:
@@ -220,10 +224,7 @@ class Jobs:
 
     # --- work ----------------------------------------------------------------------------------------------------
 
-    async def _start_due(self) -> None:
-        if len(self._running) >= AT_ONCE:
-            return
-        waiting = await self._rows.list_jobs(states=(JobState.WAITING,), limit=1000)
+    def _start_due(self, waiting: Sequence[JobRecord]) -> None:
         for job in reversed(waiting):
             if len(self._running) >= AT_ONCE:
                 return
@@ -312,8 +313,8 @@ class Jobs:
             if not is_going_on:
                 progress.stop()
 
-    async def _give_up_waiting(self) -> None:
-        for job in await self._rows.list_jobs(states=(JobState.CONFIRMING,), limit=1000):
+    async def _give_up_waiting(self, confirming: Iterable[JobRecord]) -> None:
+        for job in confirming:
             if self._now_ms() - job.changed_at_ms > CONFIRM_WITHIN_MS:
                 text = "Everything was sent; the destination never said that it keeps it."
                 silent = {"state": JobState.DONE.value, "commitment": "silent", "text": text}

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,6 +16,7 @@ from bridge.imaging.jobs import (
     ATTEMPTS,
     CONFIRM_WITHIN_MS,
     FIRST_PAUSE_MS,
+    IDLE_LOOK_S,
     Ending,
     Jobs,
     Later,
@@ -204,6 +206,51 @@ async def test_work_that_is_under_way_is_not_begun_again_after_an_error(shop: Sh
     assert not shop.begun.is_set()
     told = await shop.rows.get_job(job.id)
     assert (told.state, told.attempts, len(shop.endings)) == (JobState.DONE, 1, 1)
+
+
+async def test_while_there_is_nothing_to_do_the_list_is_rarely_looked_at_but_a_new_job_begins_at_once(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bridge.imaging.jobs.LOOK_S", 0.001)
+    list_jobs, looks = shop.rows.list_jobs, 0
+
+    async def counted(**asked: Any) -> list[JobRecord]:
+        nonlocal looks
+        looks += 1
+        return await list_jobs(**asked)
+
+    monkeypatch.setattr(shop.rows, "list_jobs", counted)
+    loop = asyncio.create_task(shop.jobs.run())
+    try:
+        for _ in range(50):
+            await list_jobs()
+        assert looks == 1
+        shop.endings = [Ending()]
+        await shop.add()
+        shop.jobs.nudge()
+        async with asyncio.timeout(IDLE_LOOK_S / 2):
+            await shop.begun.wait()
+    finally:
+        loop.cancel()
+        await asyncio.gather(loop, return_exceptions=True)
+
+
+async def test_what_another_process_adds_is_seen_by_itself(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bridge.imaging.jobs.LOOK_S", 1000)
+    monkeypatch.setattr("bridge.imaging.jobs.IDLE_LOOK_S", 0.01)
+    loop = asyncio.create_task(shop.jobs.run())
+    try:
+        for _ in range(10):
+            await shop.rows.list_jobs()
+        shop.endings = [Ending()]
+        await shop.add()
+        async with asyncio.timeout(20):
+            await shop.begun.wait()
+    finally:
+        loop.cancel()
+        await asyncio.gather(loop, return_exceptions=True)
 
 
 async def test_what_is_being_shredded_is_not_stopped(shop: Shop) -> None:
