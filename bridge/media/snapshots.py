@@ -49,6 +49,8 @@ class Stills:
 
         def hear(tapped: TapPackets) -> None:
             for packet in tapped.packets:
+                if packet.codec == "opus":
+                    continue  # every packet of sound stands by itself, as a keyframe does
                 layer = layers.get(packet.layer)
                 if layer is None or layer.codec != packet.codec:
                     layer = layers[packet.layer] = _Layer(packet.codec)

@@ -65,3 +65,15 @@ async def test_a_track_that_is_gone_or_goes_has_no_picture(monkeypatch: pytest.M
         with pytest.raises(NotFound):
             await taking
         await clinic.connection.close()
+
+
+async def test_sound_has_no_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(snapshots, "KEYFRAME_WITHIN_S", 0.5)
+    async with running_engine() as (engine, news):
+        clinic = await publish(engine, Source.MICROPHONE)
+        track = clinic.tracks[Source.MICROPHONE].track
+        await news.wait(TrackFlowing, lambda event: event.track == track)
+        stills = Stills(engine, lambda *keyframe: collect([], *keyframe))
+        with pytest.raises(NotFound):
+            await stills.take(track)
+        await clinic.connection.close()
