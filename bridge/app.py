@@ -178,6 +178,7 @@ async def running(settings: Settings) -> AsyncIterator[Server]:
             lambda: keeper.counts().in_trouble > 0,
         )
         newcomers = _Newcomers()
+        gauges = Gauges(lambda: metrics.loop_lag.usual_s, lambda: _relay_cpu_us(engine))
         desk = SendingDesk(imaging, studies.announce)
         wall = rooms.open_wall(Stills(engine, imaging.still))
         web_app = _web_app(
@@ -211,11 +212,10 @@ async def running(settings: Settings) -> AsyncIterator[Server]:
         stack.push_async_callback(lambda: launch.memory.write(rooms.sessions()))
         for task in (
             _keep_going("loop lag", metrics.loop_lag.run),
-            _keep_going("housekeeping", lambda: _keep_house(health, newcomers, runner)),
+            _keep_going("housekeeping", lambda: _keep_house(health, newcomers, runner, rooms, gauges)),
             _keep_going("certificate", lambda: _watch_certificate(tls)),
             _keep_going("library", library.run),
             _keep_going("walls", wall.run),
-            _keep_going("load", lambda: _watch_load(rooms, metrics, engine)),
             _keep_going("attendance", launch.attendance.run),
             _keep_going("memory of sessions", lambda: launch.memory.run(rooms.sessions)),
             _keep_going("line checks", line_checks.run),
@@ -407,6 +407,11 @@ def _relay_stats(engine: Engine) -> RelayStats | None:
     return stats.relay if stats is not None else None
 
 
+def _relay_cpu_us(engine: Engine) -> int | None:
+    relay = _relay_stats(engine)
+    return None if relay is None else relay.thread_cpu_us
+
+
 def _reason(error: OSError) -> str:
     if error.errno == errno.EADDRINUSE:
         return "another program has it"
@@ -453,20 +458,13 @@ class _Newcomers:
                 connection.force_close()
 
 
-async def _keep_house(health: Health, newcomers: _Newcomers, runner: web.AppRunner) -> None:
+async def _keep_house(
+    health: Health, newcomers: _Newcomers, runner: web.AppRunner, rooms: Rooms, gauges: Gauges
+) -> None:
+    """All in one turn: a server that waits wakes up for it once."""
     while True:
         health.watch()
         newcomers.send_away(runner.server, time.monotonic())
-        await asyncio.sleep(HOUSEKEEPING_S)
-
-
-async def _watch_load(rooms: Rooms, metrics: Metrics, engine: Engine) -> None:
-    def relay_cpu_us() -> int | None:
-        relay = _relay_stats(engine)
-        return None if relay is None else relay.thread_cpu_us
-
-    gauges = Gauges(lambda: metrics.loop_lag.usual_s, relay_cpu_us)
-    while True:
         await asyncio.sleep(HOUSEKEEPING_S)
         rooms.note_load(gauges.read())
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 from bridge.load import Measures
 
 MEMORY = Path("/proc/meminfo")
+_SIZES = re.compile(rb"^(MemTotal|MemAvailable): +(\d+) ", re.MULTILINE)
 
 
 class Gauges:
@@ -47,8 +49,8 @@ class Gauges:
 def _memory_share() -> float:
     """How much of the machine's memory cannot be had; 0 where that is not known."""
     try:
-        lines = dict(line.split(":", 1) for line in MEMORY.read_text().splitlines())
-        total, available = (int(lines[name].split()[0]) for name in ("MemTotal", "MemAvailable"))
-    except (OSError, KeyError, ValueError):
+        sizes = dict(_SIZES.findall(MEMORY.read_bytes()))
+        total, available = int(sizes[b"MemTotal"]), int(sizes[b"MemAvailable"])
+    except (OSError, KeyError):
         return 0.0
     return 1 - available / max(total, 1)

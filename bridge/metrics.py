@@ -32,7 +32,7 @@ from bridge.media._native import TRANSIT_BOUNDS_US, RelayStats
 from bridge.recordkeeping import RecordingCounts
 from bridge.rooms import Counts
 
-LAG_INTERVAL_S = 0.25
+LAG_INTERVAL_S = 0.5
 LAG_WINDOW_S = 10.0
 LAG_BOUNDS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 DURATION_BOUNDS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)

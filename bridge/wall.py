@@ -65,11 +65,13 @@ class Wall:
         self._now_ms = now_ms
         self._watched: dict[SessionId, _Watched] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._somebody_looks = asyncio.Event()
 
     def look(self, session: SessionId, after: int) -> tuple[int, list[Still]]:
         """The pictures taken after that number, the oldest first, and the number to ask with the next time."""
         wall = self._watched.setdefault(session, _Watched(self._now_ms()))
         wall.looked_at_ms = self._now_ms()
+        self._somebody_looks.set()
         if after > wall.number:
             # Of before a restart, or before nobody looked.
             after = 0
@@ -100,8 +102,11 @@ class Wall:
         """Takes pictures while somebody looks; ends by being cancelled."""
         try:
             while True:
-                await asyncio.sleep(TICK_S)
+                if not self._watched:
+                    self._somebody_looks.clear()
+                    await self._somebody_looks.wait()
                 self._tick()
+                await asyncio.sleep(TICK_S)
         finally:
             for task in self._tasks:
                 task.cancel()

@@ -32,9 +32,9 @@ from bridge.recordings.accesses import Accesses
 from bridge.store import Store
 from bridge.vault import ObjectKind, Vault
 
-HOUSEKEEPING_S = 1.0
-REFRESH_ROUNDS = 10
-TIDY_ROUNDS = 60
+HOUSEKEEPING_S = 2.0
+REFRESH_ROUNDS = 5
+TIDY_ROUNDS = 30
 DECODING_LIMIT = 256
 """Requests that wait for a picture to be made."""
 STILL_WITHIN_S = 5.0
@@ -86,12 +86,12 @@ class Imaging:
         while True:
             await asyncio.sleep(HOUSEKEEPING_S)
             rounds += 1
-            await asyncio.to_thread(self._let_idle_go)
             await self.uploads.let_idle_go()
             await self.pieces.let_old_go()
             if rounds % TIDY_ROUNDS == 1:
                 await asyncio.to_thread(self.frames.store.tidy)
             if rounds % REFRESH_ROUNDS == 0:
+                await asyncio.to_thread(self._let_idle_go)
                 await _settle(self.ledger)
                 try:
                     await self.reading.run(self.archive.catalogue.refresh)

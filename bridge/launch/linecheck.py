@@ -52,6 +52,7 @@ class LineChecks:
         self._now_ms = now_ms
         self._checks: dict[str, _Check] = {}
         self._begun: dict[InviteId, Allowance] = {}
+        self._somebody_checks = asyncio.Event()
 
     async def begin(self, grant: Grant) -> str:
         """A new check; of a link for one, the one before ends. Raises LimitExceeded (`tooMany`)."""
@@ -59,6 +60,7 @@ class LineChecks:
             raise LimitExceeded("The server is busy with a live session: check your line a little later.")
         now_ms = self._now_ms()
         begun = self._begun.setdefault(grant.invite, Allowance(BEGUN_BURST, BEGUN_PER_S, now_ms))
+        self._somebody_checks.set()
         begun.spend(now_ms, "This link checked its line too often: try again in a minute.")
         own = [check for check in self._checks.values() if check.invite == grant.invite]
         if grant.seats == 1:
@@ -105,6 +107,9 @@ class LineChecks:
     async def run(self) -> None:
         """Ends those whose time is over, for ever."""
         while True:
+            if not (self._checks or self._begun):
+                self._somebody_checks.clear()
+                await self._somebody_checks.wait()
             await asyncio.sleep(SWEPT_EVERY_S)
             await self.sweep()
 

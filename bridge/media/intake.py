@@ -75,8 +75,8 @@ class Intake:
         self._reading = on
 
     def _readable(self) -> None:
-        self._set_reading(False)
         if self._registry.congested:
+            self._set_reading(False)
             self._loop.call_later(CONGESTED_PAUSE_S, self._resume)
             return
         self._backlog = self._relay.drain()
@@ -94,6 +94,8 @@ class Intake:
                 # One peer's trouble must not end the reading for all.
                 _log.exception("relay_event_failed", kind=type(event).__name__)
         if self._backlog:
+            # Otherwise it goes on listening: to stop and begin again is more work than what usually comes.
+            self._set_reading(False)
             self._loop.call_soon(self._work_off)
         else:
             self._resume()

@@ -17,6 +17,7 @@ from bridge.demo.sound import voice
 from bridge.demo.tracks import VoiceTrack
 from bridge.errors import LimitExceeded, NotFound
 from bridge.ids import InviteId, Role, SessionId
+from bridge.launch import linecheck
 from bridge.launch.linecheck import BEGUN_BURST, CHECKS_LIMIT, LASTS_S, LineChecks
 from tests.fakes import FakeMedia
 from tests.launch.conftest import Happening
@@ -200,6 +201,25 @@ async def test_so_many_run_at_once_and_they_end_by_themselves() -> None:
     with pytest.raises(NotFound):
         await checks.end(grant(1), ids[1])
     await checks.begin(grant(100))
+
+
+async def test_they_are_swept_as_soon_as_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(linecheck, "SWEPT_EVERY_S", 0.001)
+    clock = Clock()
+    checks = LineChecks(FakeMedia(), lambda: False, clock)
+    running = asyncio.create_task(checks.run())
+    try:
+        for number in range(2):
+            # The second time, it rests again.
+            await asyncio.sleep(0)
+            await checks.begin(grant(number))
+            clock.now_ms += 1000 * LASTS_S
+            async with asyncio.timeout(5):
+                while checks._checks or checks._begun:  # noqa: ASYNC110  # nothing tells of it
+                    await asyncio.sleep(0.001)
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
 
 
 async def test_none_begins_while_a_live_session_needs_the_server() -> None:

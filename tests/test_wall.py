@@ -1,0 +1,47 @@
+"""The wall of an event: pictures are taken while somebody looks, and nothing is done while nobody does."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from bridge import wall as walls
+from bridge.ids import Role, SessionFormat
+from bridge.media.contract import Source, TrackFlowing, TrackId
+from tests.fakes import a_house
+
+
+class Camera:
+    """Every picture of it is the same."""
+
+    def __init__(self) -> None:
+        self.taken: list[TrackId] = []
+
+    async def take(self, track: TrackId) -> bytes:
+        self.taken.append(track)
+        return b"picture"
+
+
+async def test_a_picture_comes_at_once_when_somebody_looks_and_none_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(walls, "TICK_S", 1000.0)
+    async with a_house(tmp_path, SessionFormat.EVENT) as house:
+        clinic, _ = await house.join(Role.SATELLITE)
+        (track,) = await house.publish(clinic, Source.CAMERA)
+        await house.hear(TrackFlowing(track, True))
+        camera = Camera()
+        wall = house.rooms.open_wall(camera)
+        running = asyncio.create_task(wall.run())
+        await asyncio.sleep(0)
+        assert camera.taken == []
+        wall.look(house.session, 0)
+        async with asyncio.timeout(5):
+            while not (found := wall.look(house.session, 0)[1]):  # noqa: ASYNC110  # pages ask again, too
+                await asyncio.sleep(0)
+        assert [(still.participant, still.jpeg) for still in found] == [(clinic.id, b"picture")]
+        assert camera.taken == [track]
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
