@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from itertools import islice
 
 from bridge import messages, policy
-from bridge.errors import Conflict, NotAuthorised
+from bridge.errors import Conflict, LimitExceeded, NotAuthorised
 from bridge.eventstate import EventState, Question
 from bridge.forwarding import Forwarding
 from bridge.ids import ParticipantId, Role, SessionId
@@ -109,13 +109,17 @@ class EventDesk:
         self._tell_event(session, event)
 
     def set_lower_third(self, actor: Participant, lower_third: messages.LowerThirdObject | None) -> None:
-        """Raises NotFound, ProtocolError for a title without letters."""
+        """Raises NotFound, ProtocolError for a title without letters, LimitExceeded (`tooLarge`)."""
         session, event = self._moderated(actor)
         if lower_third is not None:
             session.person(lower_third.participant)
+            title = policy.clean_name(lower_third.title)
+            if len(title) > messages.LINE_LIMIT:
+                # Some letters are longer once they are normalised; what is kept must be readable again.
+                raise LimitExceeded("The title is too long.", "tooLarge")
             lower_third = messages.LowerThirdObject(
                 participant=lower_third.participant,
-                title=policy.clean_name(lower_third.title),
+                title=title,
                 subtitle=policy.clean_mark(lower_third.subtitle),
             )
         event.lower_third = lower_third

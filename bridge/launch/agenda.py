@@ -44,5 +44,9 @@ def checked(items: Sequence[Item], points: Collection[str]) -> tuple[Item, ...]:
             raise NotFound("A point of the run of show is not one of the event's.")
         id = item.id if item.id and item.id not in used else new_id()
         used.add(id)
-        kept.append(structs.replace(item, id=id, title=policy.clean_name(item.title)))
+        title = policy.clean_name(item.title)
+        if len(title) > TITLE_LIMIT:
+            # Some letters are longer once they are normalised; what is stored must be readable again.
+            raise LimitExceeded(f"A title has at most {TITLE_LIMIT} characters.", "tooLarge")
+        kept.append(structs.replace(item, id=id, title=title))
     return tuple(kept)

@@ -254,6 +254,8 @@ async def test_who_holds_an_old_run_of_show_does_not_overwrite_the_new_one(event
         ([{"kind": "party", "title": "A", "minutes": 1}], (400, "malformed")),
         ([{"kind": "speech", "title": "\u200b", "minutes": 1}], (400, "malformed")),
         ([{"kind": "consult", "title": "A", "minutes": 1, "point": "nowhere"}], (404, "notFound")),
+        # Twice as long once it is normalised: stored like that, the event could not be read any more.
+        ([{"kind": "speech", "title": "\u0958" * 200, "minutes": 1}], (413, "tooLarge")),
     ],
 )
 async def test_a_run_of_show_that_cannot_be_is_refused(
