@@ -19,10 +19,13 @@ QUESTIONS_OPEN_EACH = 5
 RETURN_WITHIN_MS = 60_000
 """After a restart: of whom something is shown, or who is next, and is not back by then, has gone."""
 
+NOBODY = ParticipantId("")
+"""No participant has this id."""
+
 
 @dataclass(slots=True)
 class Question:
-    """Asked in writing; it outlives its asker's presence."""
+    """Asked in writing; it outlives its asker's presence. `participant` is NOBODY once somebody else has that seat."""
 
     id: str
     participant: ParticipantId
@@ -139,6 +142,12 @@ class EventState:
         if oldest is None:
             raise Conflict("Too many questions wait for their answers.")
         del self._questions[oldest]
+
+    def disown(self, seat: ParticipantId) -> None:
+        """Somebody else sits there now, whose the questions asked from it are not."""
+        for question in self.asked_by(seat):
+            question.participant = NOBODY
+            self.questions_are_news = True
 
     def question(self, id: str) -> Question:
         """Raises NotFound."""

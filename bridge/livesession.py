@@ -99,8 +99,11 @@ class LiveSession(Company):
             # Nobody else has agreed for whoever sits there now.
             self._answers.pop(participant.id, None)
         if not goes_on and participant.grant.seats > 1:
-            # Nor is somebody else muted for what was said there before.
+            # Nor is somebody else muted for what was said there before, or shown what was asked.
             self.blocked.pop(participant.id, None)
+            if self.event is not None:
+                self.event.hushed.discard(participant.id)
+                self.event.disown(participant.id)
         participant.blocked_sources = self.blocked.setdefault(participant.id, set())
         participant.asked = self.record.consent
         participant.answer = None if participant.device else self._answers.get(participant.id)

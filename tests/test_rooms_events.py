@@ -11,7 +11,7 @@ import pytest
 from bridge.errors import BridgeError
 from bridge.ids import Role, SessionFormat
 from bridge.media.contract import Source
-from bridge.messages import LowerThirdObject
+from bridge.messages import LINE_LIMIT, Joined, LowerThirdObject
 from bridge.participant import Participant
 from bridge.rooms import Rooms
 from tests.fakes import Client, House, a_house
@@ -250,6 +250,53 @@ async def test_questions_are_withdrawn_by_who_asked_and_not_by_others(event: Hou
     assert newest(own, "questionsChanged")["questions"] == []
     with refused("notFound"):
         event.rooms.events.pick(organiser, id, "shown")
+
+
+async def test_who_sits_on_a_link_of_many_after_somebody_else_sees_nothing_of_what_that_one_asked(
+    event: House,
+) -> None:
+    organiser, desk = await event.join(Role.ORGANISER)
+    grant = await event.grant(Role.VIEWER, seats=3)
+    first, _ = await event.join(grant, "Dr Hoa")
+    asked = [event.rooms.events.ask(first, f"About my patient {number}") for number in range(5)]
+    event.rooms.leave(first)
+    second, own = await event.join(grant, "Dr Minh", caught_up=False)
+    event.rooms.catch_up(second)
+    assert second.id == first.id
+    assert not own.take("questionsChanged")
+    with refused("notAllowed"):
+        event.rooms.events.withdraw(second, asked[0])
+    event.rooms.events.ask(second, "Mine")
+    event.rooms.events.pick(organiser, asked[0], "shown")
+    await event.pass_time(1000)
+    assert [question["text"] for question in newest(own, "questionsChanged")["questions"]] == ["Mine"]
+    told = newest(desk, "questionsChanged")["questions"]
+    assert [(question["name"], question["participant"]) for question in told] == [
+        *[("Dr Hoa", "")] * 5,
+        ("Dr Minh", second.id),
+    ]
+
+
+async def test_who_reloads_a_page_on_a_link_of_many_still_sees_its_own_questions(event: House) -> None:
+    grant = await event.grant(Role.VIEWER, seats=3)
+    client = Client()
+    entry = await event.rooms.join(grant, "Dr Hoa", "en", client)
+    assert isinstance(entry.answer, Joined)
+    event.rooms.events.ask(entry.participant, "What dose?")
+    event.rooms.disconnected(entry.participant, client)
+    again = Client()
+    back = await event.rooms.join(grant, "Dr Hoa", "en", again, entry.answer.resume_token)
+    event.rooms.catch_up(back.participant)
+    assert [question["text"] for question in newest(again, "questionsChanged")["questions"]] == ["What dose?"]
+
+
+@pytest.mark.parametrize("title", ["\u0958" * 120, "\U0001d160" * 120])
+async def test_a_title_that_grows_as_it_is_normalised_is_refused(event: House, title: str) -> None:
+    organiser, _ = await event.join(Role.ORGANISER)
+    with refused("tooLarge"):
+        event.rooms.events.set_lower_third(
+            organiser, LowerThirdObject(participant=organiser.id, title=title[:LINE_LIMIT], subtitle="")
+        )
 
 
 async def test_one_person_has_no_more_than_five_questions_waiting(event: House) -> None:
