@@ -8,6 +8,7 @@ from __future__ import annotations
 import codecs
 import csv
 import io
+import re
 import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -23,8 +24,11 @@ SHOWN_LIMIT = 120
 COLUMNS_LIMIT = 100
 """Looked at for their names; spreadsheets of hospitals have more than four."""
 CHARSETS = frozenset({"utf-8", "utf-16", "windows-1251", "windows-1258"})
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""What makes a spreadsheet compute a cell (OWASP, CSV injection)."""
+_COMPUTED = r"(?=[=+\-@\t\r\uff1d\uff0b\uff0d\uff20])"
+"""What makes a spreadsheet compute a cell (OWASP, CSV injection), where it begins. The last four are wide ones."""
+_CELL = r"(^|[;,\t]\"*)"
+"""Where a cell begins, also for a spreadsheet that takes another separator than the file has."""
+_ARMED, _DISARMED = re.compile(_CELL + _COMPUTED), re.compile(f"{_CELL}'{_COMPUTED}")
 
 Field = Literal["province", "organisation", "name", "contact"]
 ProblemCode = Literal[
@@ -174,6 +178,11 @@ def read_sheet(data: bytes, charset: str | None = None) -> Sheet:
     return Sheet(tuple(rows), tuple(problems))
 
 
+def disarmed(text: str) -> str:
+    """With an apostrophe wherever a spreadsheet would begin to compute."""
+    return _ARMED.sub(r"\1'", text)
+
+
 def plan(known: Iterable[tuple[str, PointFields]], sheet: Sheet) -> Plan:
     """What is new, different, the same, and missing; a point is the same by its key."""
     by_key = {fields.key: (id, fields) for id, fields in known}
@@ -224,9 +233,8 @@ def _columns(cells: list[str]) -> dict[int, Field]:
 
 
 def _cleaned(text: str) -> str:
-    """One line of what is seen; without the apostrophe that keeps a spreadsheet from computing it."""
-    line = policy.clean_mark(unicodedata.normalize("NFC", text))
-    return line[1:] if line.startswith("'") and line[1:].startswith(FORMULA) else line
+    """One line of what is seen; without what `disarmed` put in."""
+    return _DISARMED.sub(r"\1", policy.clean_mark(unicodedata.normalize("NFC", text)))
 
 
 def _problem_of(fields: PointFields) -> ProblemCode | None:

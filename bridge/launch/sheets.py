@@ -11,7 +11,7 @@ from typing import Literal
 from xlsxwriter import Workbook
 
 from bridge.errors import ProtocolError
-from bridge.launch.points import FORMULA
+from bridge.launch.points import disarmed
 
 Language = Literal["vi", "ru", "en"]
 Cell = str | int | float | None
@@ -75,5 +75,5 @@ def _csv_cell(cell: Cell, language: Language) -> str:
     if cell is None:
         return ""
     if isinstance(cell, str):
-        return f"'{cell}" if cell.startswith(FORMULA) else cell
+        return disarmed(cell)
     return str(cell) if language == "en" else str(cell).replace(".", ",")

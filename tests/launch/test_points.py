@@ -14,6 +14,7 @@ from bridge.launch.points import (
     POINTS_LIMIT,
     PointFields,
     Sheet,
+    disarmed,
     fields_of,
     plan,
     read_sheet,
@@ -149,6 +150,12 @@ def test_headers_are_known_in_every_language() -> None:
         "контакт",
     ):
         assert word in HEADERS
+
+
+@given(st.text(alphabet='a;,\t"=+-@ \uff1d', max_size=20))
+def test_what_was_disarmed_is_read_as_it_was(text: str) -> None:
+    contact = fields_of("", "", "A", text).contact
+    assert fields_of("", "", "A", disarmed(contact)).contact == contact
 
 
 @given(st.binary(max_size=400))

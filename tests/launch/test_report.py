@@ -7,13 +7,15 @@ import io
 import zipfile
 from dataclasses import replace
 
+import pytest
+
 from bridge.ids import InviteId, ParticipantId, Role, SessionId
 from bridge.launch.book import EventPoint
 from bridge.launch.points import PointFields
 from bridge.launch.presences import Presence
 from bridge.launch.report import STEPS_LIMIT, Report, report
 from bridge.launch.reportsheets import people_table, report_tables
-from bridge.launch.sheets import csv_of, xlsx_of
+from bridge.launch.sheets import Language, csv_of, xlsx_of
 from bridge.store import InviteRecord
 
 MINUTE = 60_000
@@ -151,6 +153,17 @@ def test_the_sheet_of_people_computes_nothing_and_has_times_of_the_place() -> No
     english = csv_of(people_table(summed(), "en", -90), "en").decode("utf-8-sig").splitlines()
     assert "Joined (UTC-1:30)" in english[0]
     assert ",18.0,2," in "\n".join(english)
+
+
+@pytest.mark.parametrize("name", ["Lan;=1+1", "Lan,=1+1", 'Lan,"=1+1', "Lan;;@SUM(1)", "\uff1d1+1", "+84"])
+@pytest.mark.parametrize("language", ["vi", "en"])
+def test_a_name_computes_nothing_in_a_spreadsheet_that_takes_another_separator(
+    name: str, language: Language
+) -> None:
+    data = csv_of(people_table(report([there(1, name, 0, 10)], POINTS, {}, BEGAN), language, 0), language)
+    for separator in ";,\t":
+        for row in csv.reader(io.StringIO(data.decode("utf-8-sig")), delimiter=separator):
+            assert not [cell for cell in row if cell.strip('"')[:1] in tuple("=+-@\uff1d")]
 
 
 def test_the_workbook_has_four_sheets_and_no_formula() -> None:
