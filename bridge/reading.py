@@ -69,6 +69,11 @@ class Reading:
         self._view: dict[str, bytes] = {}
         self._readers: dict[ParticipantId, Progress] = {}
 
+    @property
+    def is_untouched(self) -> bool:
+        """Nobody leads, nothing is on view, and there is nothing to tell."""
+        return not (self.leader or self._view or self.shown or self.lead_is_news or self.readers_are_news)
+
     # Who leads
 
     def ask(self, who: ParticipantId) -> None:

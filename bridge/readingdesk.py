@@ -127,6 +127,8 @@ class ReadingDesk:
     def tick(self, session: LiveSession, now_ms: int) -> None:
         """What time brings to one session."""
         reading = session.reading
+        if reading.is_untouched:
+            return
         self._look_what_is_shown(session)
         leader = session.people.get(reading.leader) if reading.leader is not None else None
         lost_since_ms = leader.away_since_ms if leader is not None else None
@@ -142,11 +144,12 @@ class ReadingDesk:
 
     def tell_studies(self) -> None:
         """What is new of the studies of all sessions."""
-        due = self._studies.due()
-        for id in due.relisted:
-            self._owe(id, self.telling.owe_list)
-        for id, study in due.changed:
-            self._owe(id, partial(self.telling.owe_study, study_uid=study.uid))
+        if self._studies.is_news:
+            due = self._studies.due()
+            for id in due.relisted:
+                self._owe(id, self.telling.owe_list)
+            for id, study in due.changed:
+                self._owe(id, partial(self.telling.owe_study, study_uid=study.uid))
         self.telling.tick()
 
     # Telling

@@ -164,7 +164,7 @@ class RecordKeeper:
     def look(self, session: LiveSession) -> None:
         """Begins and ends what time or company decides; to be called a few times a second."""
         kept = self._kept.get(session.id)
-        if kept is None:
+        if kept is None or session.record.record is RecordMode.NEVER:
             return
         anybody, here = _company(session)
         if not anybody:

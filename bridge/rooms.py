@@ -454,7 +454,8 @@ class Rooms:
 
     def _tick_session(self, session: LiveSession, now_ms: int) -> None:
         session.tell_batches(now_ms)
-        self._forwarding.follow_speaker(session)
+        if session.players:
+            self._forwarding.follow_speaker(session)
         self._keeper.look(session)
         self.readings.tick(session, now_ms)
         self.events.tick(session, now_ms)

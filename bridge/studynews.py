@@ -100,12 +100,14 @@ class StudyNews:
         entry = self._catalogue.known(study_uid) if self._catalogue is not None else None
         return entry.id if entry is not None and entry.id in self._of_session.get(session, ()) else ""
 
+    @property
+    def is_news(self) -> bool:
+        """Whether something has to be told, now or soon."""
+        return bool(self._dirty or self._arriving)
+
     def due(self) -> News:
         """What has to be told now; to be called a few times a second."""
-        news = News()
-        if not (self._dirty or self._arriving):
-            return news
-        now_ms = self._now_ms()
+        news, now_ms = News(), self._now_ms()
         with self._lock:
             dirty, self._dirty = self._dirty, set()
         # Those that stopped arriving are told once more.

@@ -42,17 +42,18 @@ class LineQuality:
 
     def news(self) -> tuple[int, int, float, int] | None:
         """(quality, rtt_ms, loss, estimate_bps) where it differs enough from what was told last to be worth telling."""
-        now = (self.grade(), round(self.rtt_ms), round(self.loss, 3), self.estimate_bps)
-        if self.told is not None and not _differs(now, self.told):
+        grade = self.grade()
+        if self.told is not None and not self._differs(grade, *self.told):
             return None
-        self.told = now
+        self.told = now = (grade, round(self.rtt_ms), round(self.loss, 3), self.estimate_bps)
         return now
 
-
-def _differs(now: tuple[int, int, float, int], told: tuple[int, int, float, int]) -> bool:
-    if now[0] != told[0]:
-        return True
-    rtt = abs(now[1] - told[1]) > max(10, told[1] // 5)
-    loss = abs(now[2] - told[2]) >= 0.01
-    estimate = abs(now[3] - told[3]) > told[3] // 10
-    return rtt or loss or estimate
+    def _differs(
+        self, grade: int, told_grade: int, told_rtt_ms: int, told_loss: float, told_bps: int
+    ) -> bool:
+        return (
+            grade != told_grade
+            or abs(self.rtt_ms - told_rtt_ms) > max(10, told_rtt_ms // 5)
+            or abs(self.loss - told_loss) >= 0.01
+            or abs(self.estimate_bps - told_bps) > told_bps // 10
+        )

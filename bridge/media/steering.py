@@ -84,7 +84,13 @@ class Steering:
 
     def _is_held_back(self, receiver: Receiver) -> bool:
         guessed = not receiver.transport_cc and receiver.line.loss > GUESS_LOSS
-        return guessed or any(receiving.limited for receiving in receiver.receivings())
+        if guessed:
+            return True
+        # Of everybody, each second: a loop costs half of what a generator does.
+        for receiving in receiver.receivings():  # noqa: SIM110
+            if receiving.limited:
+                return True
+        return False
 
     def tell_line(self, peer: Peer) -> None:
         news = peer.line.news()
