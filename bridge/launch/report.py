@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from msgspec import Struct, field
@@ -18,6 +19,8 @@ from bridge.launch.presences import Presence
 
 STEPS_LIMIT = 480
 LEAST_STEP_MS = 60_000
+UNSEEN_FOR_MS = 120_000
+"""Whoever is there is seen every half minute at least. Who is not is known to be there no more: the server died."""
 
 _Key = TypeVar("_Key", bound=Hashable)
 
@@ -108,13 +111,23 @@ def report(
     now_ms: int,
 ) -> Report:
     """Of one event. `points` are all that there ever were; who is there yet counts until now."""
+    presences = [_as_seen(one, now_ms) for one in presences]
     by_invite = {point.invite.id: point for point in points}
-    by_shown = {point.fields.shown: point for point in points if not point.removed}
+    by_shown = {
+        point.invite.point: point for point in sorted(points, key=lambda point: point.removed, reverse=True)
+    }
 
     def point_of(presence: Presence) -> EventPoint | None:
         # A link that was replaced is not its point's any more.
         found = by_invite.get(presence.invite)
         return found if found is not None else by_shown.get(presence.point)
+
+    def place_of(presence: Presence) -> str:
+        """The same for all who are at one point; empty for who is at none."""
+        if presence.role is not Role.SATELLITE:
+            return ""
+        point = point_of(presence)
+        return presence.point or presence.invite if point is None else point.id
 
     persons = _grouped((one for one in presences if not one.device), _who)
     rows = [_person(those, point_of(those[0]), now_ms) for those in persons.values()]
@@ -128,7 +141,7 @@ def report(
         for point in points
         if not point.removed or point.id in of_point
     ]
-    timeline, peak = _over_time(presences, now_ms)
+    timeline, peak = _over_time(presences, place_of, now_ms)
     return Report(
         rows=rows,
         by_province=_provinces(by_point),
@@ -139,6 +152,12 @@ def report(
         until=max((_end_ms(one, now_ms) for one in presences), default=None),
         devices=_count(presences, device=True),
     )
+
+
+def _as_seen(one: Presence, now_ms: int) -> Presence:
+    """Of a server that died and has not started again: there until it was last seen."""
+    is_open = one.left_at_ms is None and now_ms - one.seen_at_ms > UNSEEN_FOR_MS
+    return replace(one, left_at_ms=max(one.joined_at_ms, one.seen_at_ms)) if is_open else one
 
 
 def _person(those: Sequence[Presence], point: EventPoint | None, now_ms: int) -> PersonRow:
@@ -196,10 +215,12 @@ def _provinces(points: Iterable[PointRow]) -> list[ProvinceRow]:
     return sorted(rows.values(), key=lambda row: row.province)
 
 
-def _over_time(presences: Sequence[Presence], now_ms: int) -> tuple[list[Step], Peak]:
+def _over_time(
+    presences: Sequence[Presence], place_of: Callable[[Presence], str], now_ms: int
+) -> tuple[list[Step], Peak]:
     if not presences:
         return [], Peak(None, 0, 0)
-    changes = sorted(_changes(presences, now_ms))
+    changes = sorted(_changes(presences, place_of, now_ms))
     begin_ms = changes[0][0]
     step_ms = LEAST_STEP_MS
     while (changes[-1][0] - begin_ms) // step_ms >= STEPS_LIMIT:
@@ -207,13 +228,17 @@ def _over_time(presences: Sequence[Presence], now_ms: int) -> tuple[list[Step], 
     steps = [
         Step(at_ms, 0, 0) for at_ms in range(begin_ms, changes[-1][0] + (changes[-1][0] == begin_ms), step_ms)
     ]
-    peak, points, people, reached = Peak(begin_ms, 0, 0), 0, 0, 0
-    for at_ms, more, is_person, is_point in changes:
+    peak, people, reached = Peak(begin_ms, 0, 0), 0, 0
+    there: dict[str, int] = {}
+    points = 0
+    for at_ms, more, is_person, place in changes:
         while reached + 1 < len(steps) and steps[reached + 1].at_ms <= at_ms:
             reached += 1
             steps[reached].points, steps[reached].people = points, people
         people += more * is_person
-        points += more * is_point
+        if place:
+            there[place] = there.get(place, 0) + more
+            points += (there[place] == 1) if more > 0 else -(there[place] == 0)
         step = steps[reached]
         step.points, step.people = max(step.points, points), max(step.people, people)
         if people > peak.people:
@@ -222,12 +247,14 @@ def _over_time(presences: Sequence[Presence], now_ms: int) -> tuple[list[Step], 
     return steps, peak
 
 
-def _changes(presences: Iterable[Presence], now_ms: int) -> Iterable[tuple[int, int, bool, bool]]:
+def _changes(
+    presences: Iterable[Presence], place_of: Callable[[Presence], str], now_ms: int
+) -> Iterable[tuple[int, int, bool, str]]:
     """Who goes at a moment goes before who comes then: a reload is not two people."""
     for one in presences:
-        is_point = one.role is Role.SATELLITE
-        yield one.joined_at_ms, 1, not one.device, is_point
-        yield max(one.joined_at_ms + 1, _end_ms(one, now_ms)), -1, not one.device, is_point
+        place = place_of(one)
+        yield one.joined_at_ms, 1, not one.device, place
+        yield max(one.joined_at_ms + 1, _end_ms(one, now_ms)), -1, not one.device, place
 
 
 def _end_ms(one: Presence, now_ms: int) -> int:

@@ -42,7 +42,7 @@ def there(
         name=name,
         joined_at_ms=BEGAN + int(begin_min * MINUTE),
         left_at_ms=None if end_min is None else BEGAN + int(end_min * MINUTE),
-        seen_at_ms=BEGAN,
+        seen_at_ms=BEGAN + int((2**20 if end_min is None else end_min) * MINUTE),
         **line,
     )
 
@@ -128,6 +128,27 @@ def test_an_encoder_is_a_device_by_which_its_point_is_there_and_no_person() -> N
     assert (seen.peak.people, seen.peak.points) == (1, 2)
     provinces = {row.province: row for row in seen.by_province}
     assert (provinces["Sơn La"].came, provinces["Sơn La"].people) == (2, 1)
+
+
+def test_whom_a_dead_server_left_there_was_there_until_it_was_last_seen() -> None:
+    lost = replace(there(1, "Bs. Lan", 0, None), seen_at_ms=BEGAN + 10 * MINUTE)
+    seen = report([lost], POINTS, {}, BEGAN + 3 * 24 * 60 * MINUTE)
+    (row,) = seen.rows
+    assert (row.minutes, row.left_at) == (10.0, BEGAN + 10 * MINUTE)
+    assert (seen.until, len(seen.timeline)) == (BEGAN + 10 * MINUTE, 10)
+    still = report([lost], POINTS, {}, BEGAN + 11 * MINUTE).rows[0]
+    assert (still.minutes, still.left_at) == (11.0, None)
+
+
+def test_a_point_is_one_however_many_are_there() -> None:
+    seats = [
+        replace(there(7, name, begin, end), participant=ParticipantId(name), point="Trạm Y tế")
+        for name, begin, end in (("A", 0, 10), ("B", 2, 8), ("C", 4, 12))
+    ]
+    elsewhere = replace(there(8, "D", 5, 6), point="")
+    seen = report([*seats, elsewhere], POINTS, {}, BEGAN)
+    assert (seen.peak.people, seen.peak.points) == (4, 2)
+    assert [step.points for step in seen.timeline] == [1, 1, 1, 1, 1, 2, 2, 1, 1, 1, 1, 1]
 
 
 def test_nobody_came() -> None:
