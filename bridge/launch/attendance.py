@@ -147,6 +147,8 @@ class Attendance:
 
     async def write(self) -> None:
         """Writes what is new. What cannot be written now is kept for the next time."""
+        if not self._unwritten and not self._writing.locked():
+            return
         async with self._writing:
             taken, self._unwritten = self._unwritten, {}
             if not taken:

@@ -52,12 +52,7 @@ class Presences:
             if new:
                 await connection.execute(sa.insert(rows), [self._row(presence) for presence in new])
             if changed:
-                update = (
-                    sa.update(rows)
-                    .where(rows.c.id == sa.bindparam("row"))
-                    .values({name: sa.bindparam(f"new_{name}") for name in _CHANGES})
-                )
-                await connection.execute(update, [self._change(presence) for presence in changed])
+                await connection.execute(_UPDATE, [self._change(presence) for presence in changed])
 
     async def close_open(self) -> None:
         """After a start: whom a dead server left there was last seen when it last wrote."""
@@ -87,8 +82,15 @@ class Presences:
         return row | {"role": presence.role.value, "name": self._sealer.seal(presence.name, presence.id)}
 
     def _change(self, presence: Presence) -> dict[str, Any]:
-        row = self._row(presence)
-        return {"row": presence.id} | {f"new_{name}": row[name] for name in _CHANGES}
+        return {
+            "row": presence.id,
+            "new_name": self._sealer.seal(presence.name, presence.id),
+            "new_left_at_ms": presence.left_at_ms,
+            "new_seen_at_ms": presence.seen_at_ms,
+            "new_good_ms": presence.good_ms,
+            "new_weak_ms": presence.weak_ms,
+            "new_bad_ms": presence.bad_ms,
+        }
 
     def _presence_of(self, row: sa.RowMapping) -> Presence:
         fields = {name: row[name] for name in Presence.__slots__}
@@ -97,3 +99,8 @@ class Presences:
 
 
 _CHANGES = ("name", "left_at_ms", "seen_at_ms", "good_ms", "weak_ms", "bad_ms")
+_UPDATE = (
+    sa.update(tables.attendance)
+    .where(tables.attendance.c.id == sa.bindparam("row"))
+    .values({name: sa.bindparam(f"new_{name}") for name in _CHANGES})
+)
