@@ -61,7 +61,8 @@ class Company:
         """How many points are in an event, however many devices each has; in a consult they are listed instead."""
         if self._format is SessionFormat.CONSULT:
             return 0
-        return len({who.grant.point for who in self.people.values() if who.grant.role is Role.SATELLITE})
+        grants = [who.grant for who in self.people.values() if who.grant.role is Role.SATELLITE]
+        return len({grant.point or grant.invite for grant in grants})
 
     def person(self, id: str) -> Participant:
         """Raises NotFound."""

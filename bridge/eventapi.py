@@ -231,8 +231,7 @@ class EventApi:
         by = await self._changing(request)
         body = await read_body(request, _PointWish)
         session, id = by.session.id, request.match_info["point"]
-        known = await self._book.point(session, id)
-        point = await self._book.change_point(session, id, body.over(known.fields))
+        point = await self._book.change_point(session, id, body.over)
         checks = await self._book.checks(session)
         return json_answer(self._shower(request, session, checks)(point))
 

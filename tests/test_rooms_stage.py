@@ -384,6 +384,16 @@ async def test_viewers_are_counted_for_who_does_not_see_them(event: House) -> No
     assert "participantJoined" not in {m["type"] for m in told}
 
 
+async def test_points_are_counted_by_place_and_those_without_a_name_by_link(event: House) -> None:
+    _, client = await event.join(Role.ORGANISER)
+    for _ in range(3):
+        await event.join(await event.grant(Role.SATELLITE))
+    for _ in range(2):
+        await event.join(await event.grant(Role.SATELLITE, point="TTYT Mường Nhé"))
+    await event.pass_time(2500)
+    assert client.take("audienceChanged")[-1]["points"] == 4
+
+
 async def test_new_name_is_told(house: House) -> None:
     _, client = await house.join(Role.HUB)
     clinic, _ = await house.join(Role.SATELLITE)

@@ -17,7 +17,7 @@ from bridge import tables
 from bridge.errors import Conflict, LimitExceeded, NotFound
 from bridge.ids import InviteId, Role, SessionId, new_id
 from bridge.launch.agenda import Item
-from bridge.launch.points import POINTS_LIMIT, Plan, PointFields, Sheet, plan
+from bridge.launch.points import POINTS_LIMIT, Plan, PointFields, Sheet, plan, shown_among
 from bridge.launch.sealing import Sealer
 from bridge.store import Store
 from bridge.tables import InviteRecord, NewInvite
@@ -26,6 +26,7 @@ _AT_ONCE = 500
 """Values in one query."""
 MakeInvite = Callable[[str], NewInvite]
 """What the desk decides of the invite of a point with this name."""
+ChangeFields = Callable[[PointFields], PointFields]
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,14 +135,17 @@ class EventBook:
             await _open(connection, session)
             known = await self._points(connection, session)
             done = _planned(known, sheet)
-            left = len(known) + len(done.plan.added) - (len(done.gone) if remove else 0)
-            if left > POINTS_LIMIT:
-                raise LimitExceeded(f"An event has at most {POINTS_LIMIT} points.", "tooLarge")
-            await self._add(connection, session, [of for _, of in done.plan.added], make_invite, at_ms)
-            for _, id, fields in done.plan.changed:
-                await self._rewrite(connection, id, fields)
+            _require_room(len(known) + len(done.plan.added) - (len(done.gone) if remove else 0))
+            by_id = {point.id: point for point in known}
             if remove:
                 await _withdraw(connection, done.gone)
+                for point in done.gone:
+                    del by_id[point.id]
+            names = {point.invite.point for point in by_id.values()}
+            for _, id, fields in done.plan.changed:
+                await self._rewrite(connection, by_id[id], fields, names)
+            added = [fields for _, fields in done.plan.added]
+            await self._add(connection, session, added, names, make_invite, at_ms)
             await _change(connection, session, points_uploaded_at_ms=at_ms)
         return done
 
@@ -153,23 +157,25 @@ class EventBook:
             await _open(connection, session)
             known = await self._points(connection, session)
             _require_new(known, fields)
-            if len(known) >= POINTS_LIMIT:
-                raise LimitExceeded(f"An event has at most {POINTS_LIMIT} points.", "tooLarge")
-            return (await self._add(connection, session, [fields], make_invite, at_ms))[0]
+            _require_room(len(known) + 1)
+            return (await self._add(connection, session, [fields], _names(known), make_invite, at_ms))[0]
 
-    async def change_point(self, session: SessionId, id: str, fields: PointFields) -> EventPoint:
-        """Its link stays. Raises NotFound, Conflict if there is another one like it."""
+    async def change_point(self, session: SessionId, id: str, change: ChangeFields) -> EventPoint:
+        """Its link stays. Raises NotFound, Conflict if there is another one like it, and what `change` raises."""
         async with self._store.writing() as connection:
             await _open(connection, session)
+            # Read and written in one step: two who change different fields lose nothing.
             point = await self._point(connection, session, id, removed=False)
+            fields = change(point.fields)
             known = await self._points(connection, session)
             _require_new([other for other in known if other.id != id], fields)
-            await self._rewrite(connection, id, fields)
-        return replace(point, fields=fields, invite=replace(point.invite, point=fields.shown))
+            shown = await self._rewrite(connection, point, fields, _names(known))
+        return replace(point, fields=fields, invite=replace(point.invite, point=shown))
 
     async def remove_point(self, session: SessionId, id: str) -> InviteId:
         """Its invite, which is withdrawn. Raises NotFound."""
         async with self._store.writing() as connection:
+            await _open(connection, session)
             point = await self._point(connection, session, id, removed=False)
             await _withdraw(connection, [point])
         return point.invite.id
@@ -177,20 +183,25 @@ class EventBook:
     async def restore_point(
         self, session: SessionId, id: str, make_invite: MakeInvite, at_ms: int
     ) -> EventPoint:
-        """With a new invite. Raises NotFound, Conflict if there is one like it by now."""
+        """With a new invite. Raises NotFound, Conflict if there is one like it by now, LimitExceeded."""
         async with self._store.writing() as connection:
             await _open(connection, session)
             point = await self._point(connection, session, id, removed=True)
-            _require_new(await self._points(connection, session), point.fields)
-            return await self._reinvite(connection, point, make_invite, at_ms)
+            known = await self._points(connection, session)
+            _require_new(known, point.fields)
+            _require_room(len(known) + 1)
+            shown = shown_among(point.fields, _names(known))
+            return await self._reinvite(connection, point, make_invite(shown), at_ms)
 
     async def renew_link(
         self, session: SessionId, id: str, make_invite: MakeInvite, at_ms: int
     ) -> tuple[EventPoint, InviteId]:
         """The point with a new invite, and the one before, which is withdrawn. Raises NotFound."""
         async with self._store.writing() as connection:
+            await _open(connection, session)
             point = await self._point(connection, session, id, removed=False)
-            return await self._reinvite(connection, point, make_invite, at_ms), point.invite.id
+            renewed = await self._reinvite(connection, point, make_invite(point.invite.point), at_ms)
+            return renewed, point.invite.id
 
     # Line checks
 
@@ -260,15 +271,17 @@ class EventBook:
         connection: AsyncConnection,
         session: SessionId,
         fields: Sequence[PointFields],
+        names: set[str],
         make_invite: MakeInvite,
         at_ms: int,
     ) -> list[EventPoint]:
-        made = [
-            EventPoint(
-                new_id(), each, tables.new_invite(session, make_invite(each.shown), at_ms), removed=False
-            )
-            for each in fields
-        ]
+        """`names` are those that others are shown by; these come to them."""
+        made: list[EventPoint] = []
+        for each in fields:
+            shown = shown_among(each, names)
+            names.add(shown)
+            invite = tables.new_invite(session, make_invite(shown), at_ms)
+            made.append(EventPoint(new_id(), each, invite, removed=False))
         if made:
             invites = [tables.invite_row(point.invite) for point in made]
             await connection.execute(sa.insert(tables.invites), invites)
@@ -281,17 +294,34 @@ class EventBook:
             await connection.execute(sa.insert(tables.event_points), rows)
         return made
 
-    async def _rewrite(self, connection: AsyncConnection, id: str, fields: PointFields) -> None:
-        points, invites = tables.event_points, tables.invites
-        await connection.execute(sa.update(points).where(points.c.id == id).values(self._written(id, fields)))
-        own = sa.select(points.c.invite).where(points.c.id == id).scalar_subquery()
-        await connection.execute(sa.update(invites).where(invites.c.id == own).values(point=fields.shown))
+    async def _rewrite(
+        self, connection: AsyncConnection, point: EventPoint, fields: PointFields, names: set[str]
+    ) -> str:
+        """What it is shown by now. `names` are those of all, with its own."""
+        before = point.invite.point
+        names.discard(before)
+        shown = shown_among(fields, names)
+        names.add(shown)
+        points, invites, attendance = tables.event_points, tables.invites, tables.attendance
+        written = self._written(point.id, fields)
+        await connection.execute(sa.update(points).where(points.c.id == point.id).values(written))
+        if shown != before:
+            await connection.execute(
+                sa.update(invites).where(invites.c.id == point.invite.id).values(point=shown)
+            )
+            # Who came on links that it had before is known as its people by this name only.
+            await connection.execute(
+                sa.update(attendance)
+                .where(attendance.c.session == point.invite.session, attendance.c.point == before)
+                .values(point=shown)
+            )
+        return shown
 
     async def _reinvite(
-        self, connection: AsyncConnection, point: EventPoint, make_invite: MakeInvite, at_ms: int
+        self, connection: AsyncConnection, point: EventPoint, made: NewInvite, at_ms: int
     ) -> EventPoint:
         await _withdraw(connection, [point])
-        invite = tables.new_invite(point.invite.session, make_invite(point.fields.shown), at_ms)
+        invite = tables.new_invite(point.invite.session, made, at_ms)
         await connection.execute(sa.insert(tables.invites).values(tables.invite_row(invite)))
         await connection.execute(
             sa.update(tables.event_points)
@@ -322,6 +352,16 @@ def _planned(known: Sequence[EventPoint], sheet: Sheet) -> Imported:
 def _require_new(known: Collection[EventPoint], fields: PointFields) -> None:
     if any(point.fields.key == fields.key for point in known):
         raise Conflict("The event has such a point already.")
+
+
+def _require_room(points: int) -> None:
+    if points > POINTS_LIMIT:
+        raise LimitExceeded(f"An event has at most {POINTS_LIMIT} points.", "tooLarge")
+
+
+def _names(points: Collection[EventPoint]) -> set[str]:
+    """What they are shown by."""
+    return {point.invite.point for point in points}
 
 
 async def _open(connection: AsyncConnection, session: SessionId) -> int:

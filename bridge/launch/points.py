@@ -10,7 +10,7 @@ import csv
 import io
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -88,7 +88,7 @@ class PointFields:
 
     @property
     def shown(self) -> str:
-        """What others see as its place."""
+        """What others see as its place, if no other point is seen so (`shown_among`)."""
         known = self.organisation.casefold() in self.name.casefold()
         shown = (
             self.name if known else f"{self.organisation}, {self.name}" if self.name else self.organisation
@@ -176,6 +176,21 @@ def read_sheet(data: bytes, charset: str | None = None) -> Sheet:
     if columns is None and not problems:
         problems.append(Problem(1, "noHeader"))
     return Sheet(tuple(rows), tuple(problems))
+
+
+def shown_among(fields: PointFields, taken: Container[str]) -> str:
+    """As others see it where these are seen already: communes of many provinces have the same name."""
+    shown = fields.shown
+    if shown in taken and fields.province:
+        shown = _with(fields.shown, f", {fields.province}")
+    number = 2
+    while shown in taken:
+        shown, number = _with(fields.shown, f" ({number})"), number + 1
+    return shown
+
+
+def _with(shown: str, end: str) -> str:
+    return shown[: SHOWN_LIMIT - len(end)].rstrip() + end
 
 
 def disarmed(text: str) -> str:

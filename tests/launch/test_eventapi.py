@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import io
 import time
@@ -108,6 +109,68 @@ async def test_a_renamed_point_keeps_its_link_and_is_shown_by_its_new_name(event
     assert (changed["name"], changed["province"]) == ("Phòng mổ", "Sơn La")
     status, invite = await event.house.ask("GET", "/api/invite", made["link"].partition("#")[2])
     assert (status, invite["point"]) == (200, "Phòng mổ")
+
+
+async def test_places_of_one_name_in_two_provinces_are_shown_apart(event: Happening) -> None:
+    await event.put_points("province,organisation\nSơn La,TTYT Châu Thành\nLai Châu,TTYT Châu Thành\n")
+
+    async def shown() -> list[str]:
+        links = [point["link"].partition("#")[2] for point in await event.points("?links=1")]
+        return sorted([(await event.house.ask("GET", "/api/invite", link))[1]["point"] for link in links])
+
+    assert await shown() == ["TTYT Châu Thành", "TTYT Châu Thành, Lai Châu"]
+    made = await event.ask("POST", "/points", json={"province": "Sơn La", "name": "Hội trường"})
+    await event.ask("PATCH", f"/points/{made['id']}", json={"province": "Hà Nội", "name": "TTYT Châu Thành"})
+    await event.ask("POST", "/points", json={"name": "TTYT Châu Thành"})
+    assert await shown() == [
+        "TTYT Châu Thành",
+        "TTYT Châu Thành (2)",
+        "TTYT Châu Thành, Hà Nội",
+        "TTYT Châu Thành, Lai Châu",
+    ]
+
+
+async def test_who_came_on_a_link_before_counts_to_its_point_whatever_that_is_called_now(
+    event: Happening,
+) -> None:
+    made = await event.ask("POST", "/points", json={"province": "Sơn La", "name": "Hội trường"})
+    token = made["link"].partition("#")[2]
+    async with Participant(event.house.url, token, "Bs. Lan", receive=False).taking_part():
+        pass
+    # By then it is written.
+    assert len((await event.ask("GET", "/attendance"))["rows"]) == 1
+    await event.ask("POST", f"/points/{made['id']}/link")
+    await event.ask("PATCH", f"/points/{made['id']}", json={"name": "Phòng mổ"})
+    (row,) = (await event.ask("GET", "/attendance"))["byPoint"]
+    assert (row["id"], row["name"], row["people"]) == (made["id"], "Phòng mổ", 1)
+
+
+async def test_two_who_change_different_fields_of_a_point_lose_nothing(event: Happening) -> None:
+    made = await event.ask("POST", "/points", json={"name": "Hội trường"})
+    for number in range(5):
+        changes = {"province": f"T{number}", "organisation": f"B{number}", "contact": f"C{number}"}
+        await asyncio.gather(
+            *(
+                event.ask("PATCH", f"/points/{made['id']}", json={field: text})
+                for field, text in changes.items()
+            )
+        )
+        (point,) = await event.points()
+        assert {field: point[field] for field in changes} == changes
+
+
+async def test_a_point_is_not_restored_where_there_is_no_room(
+    event: Happening, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = await event.ask("POST", "/points", json={"name": "Một"})
+    await event.ask("DELETE", f"/points/{first['id']}")
+    await event.ask("POST", "/points", json={"name": "Hai"})
+    monkeypatch.setattr("bridge.launch.book.POINTS_LIMIT", 1)
+    assert await event.house.code("POST", f"{event.path}/points/{first['id']}/restore", event.organiser) == (
+        413,
+        "tooLarge",
+    )
+    assert [point["name"] for point in await event.points()] == ["Hai"]
 
 
 async def test_two_points_are_never_the_same(event: Happening) -> None:

@@ -12,12 +12,14 @@ from bridge.errors import ProtocolError
 from bridge.launch.points import (
     HEADERS,
     POINTS_LIMIT,
+    SHOWN_LIMIT,
     PointFields,
     Sheet,
     disarmed,
     fields_of,
     plan,
     read_sheet,
+    shown_among,
 )
 
 VI = "Tỉnh{0}Đơn vị{0}Điểm cầu{0}Liên hệ\nSơn La{0}BVĐK Mộc Châu{0}Phòng siêu âm{0}Bs. Lan\n"
@@ -135,6 +137,15 @@ def test_the_same_point_is_known_by_any_case_and_what_is_missing_is_told() -> No
 )
 def test_a_point_is_shown_by_organisation_and_name(organisation: str, name: str, shown: str) -> None:
     assert fields_of("", organisation, name, "").shown == shown
+
+
+def test_names_that_are_cut_to_what_is_shown_stay_apart() -> None:
+    taken: set[str] = set()
+    for number in range(12):
+        shown = shown_among(fields_of("Sơn La", "B" * 120, f"Phòng {number}", ""), taken)
+        assert shown not in taken
+        assert len(shown) <= SHOWN_LIMIT
+        taken.add(shown)
 
 
 def test_headers_are_known_in_every_language() -> None:
