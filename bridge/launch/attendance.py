@@ -7,7 +7,7 @@ transaction however many came. What a dead server left open is closed at the nex
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import sqlalchemy as sa
@@ -161,9 +161,7 @@ class Attendance:
                 # Whatever the driver raises means the same here.
                 _log.error("attendance.failed", error=type(error).__name__, count=len(taken))
                 if isinstance(error, sa.exc.IntegrityError):
-                    # They were written after all, when it said that they could not be.
-                    for there in new:
-                        there.written = True
+                    await self._look_which_are_written(new)
                 self._keep(taken)
                 return
             for there in new:
@@ -177,6 +175,16 @@ class Attendance:
                 self._gone(there, now_ms)
         self._watched.clear()
         await self.write()
+
+    async def _look_which_are_written(self, new: Sequence[_There]) -> None:
+        """Some were after all, when the database said that they could not be; the others still are to be."""
+        try:
+            written = await self._presences.written([there.id for there in new])
+        except Exception as error:
+            _log.error("attendance.failed", error=type(error).__name__, count=len(new))
+            return
+        for there in new:
+            there.written = there.id in written
 
     def _noted(self, there: _There | None, who: Participant) -> _There:
         """A coming, a reload, a name that was changed, or somebody else on a link that was open a moment ago."""

@@ -54,6 +54,15 @@ class Presences:
             if changed:
                 await connection.execute(_UPDATE, [self._change(presence) for presence in changed])
 
+    async def written(self, ids: Sequence[str]) -> frozenset[str]:
+        """Which of these are there."""
+        id, found = tables.attendance.c.id, set[str]()
+        async with self._store.reading() as connection:
+            for first in range(0, len(ids), _AT_ONCE):
+                query = sa.select(id).where(id.in_(ids[first : first + _AT_ONCE]))
+                found |= set(await connection.scalars(query))
+        return frozenset(found)
+
     async def close_open(self) -> None:
         """After a start: whom a dead server left there was last seen when it last wrote."""
         rows = tables.attendance
@@ -98,6 +107,8 @@ class Presences:
         return Presence(**fields | opened)
 
 
+_AT_ONCE = 500
+"""Values in one query."""
 _CHANGES = ("name", "left_at_ms", "seen_at_ms", "good_ms", "weak_ms", "bad_ms")
 _UPDATE = (
     sa.update(tables.attendance)

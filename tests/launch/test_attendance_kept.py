@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -156,6 +156,29 @@ async def test_what_cannot_be_written_is_written_later(kept: Kept) -> None:
         await connection.execute(sa.text("alter table away rename to attendance"))
     (row,) = await kept.rows()
     assert row.left_at_ms is not None
+
+
+async def test_who_comes_after_a_write_that_only_seemed_to_fail_is_written_too(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = kept.presences.write
+
+    async def answer_lost(new: Sequence[Presence], changed: Sequence[Presence]) -> None:
+        await write(new, changed)
+        raise OSError("The connection was lost.")
+
+    first, _ = await kept.house.join(Role.SATELLITE, "Bs. Lan")
+    monkeypatch.setattr(kept.presences, "write", answer_lost)
+    await kept.attendance.write()
+    monkeypatch.setattr(kept.presences, "write", write)
+    await kept.house.join(Role.SATELLITE, "Bs. Minh")
+    kept.house.rooms.leave(first)
+    await kept.attendance.write()
+    assert {row.name: row.left_at_ms is None for row in await kept.rows()} == {
+        "Bs. Lan": False,
+        "Bs. Minh": True,
+    }
+    assert kept.attendance.unwritten == 0
 
 
 async def test_a_database_that_never_comes_back_does_not_fill_the_memory(
