@@ -157,6 +157,10 @@ class Attendance:
             changed = [there for there in taken.values() if there.written]
             try:
                 await self._presences.write([each.row() for each in new], [each.row() for each in changed])
+            except asyncio.CancelledError:
+                # The server stops; `close` writes it.
+                self._keep(taken)
+                raise
             except Exception as error:
                 # Whatever the driver raises means the same here.
                 _log.error("attendance.failed", error=type(error).__name__, count=len(taken))
@@ -175,6 +179,9 @@ class Attendance:
                 self._gone(there, now_ms)
         self._watched.clear()
         await self.write()
+        if self._unwritten:
+            # By now it is known what was written when the server broke off.
+            await self.write()
 
     async def _look_which_are_written(self, new: Sequence[_There]) -> None:
         """Some were after all, when the database said that they could not be; the others still are to be."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -179,6 +180,32 @@ async def test_who_comes_after_a_write_that_only_seemed_to_fail_is_written_too(
         "Bs. Minh": True,
     }
     assert kept.attendance.unwritten == 0
+
+
+@pytest.mark.parametrize("committed", [True, False])
+async def test_what_was_being_written_when_the_server_stopped_is_not_lost(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch, committed: bool
+) -> None:
+    write, under_way = kept.presences.write, asyncio.Event()
+
+    async def hang(new: Sequence[Presence], changed: Sequence[Presence]) -> None:
+        if committed:
+            await write(new, changed)
+        under_way.set()
+        await asyncio.Event().wait()
+
+    await kept.house.join(Role.SATELLITE, "Bs. Minh")
+    clinic, _ = await kept.house.join(Role.SATELLITE, "Bs. Lan")
+    kept.house.rooms.leave(clinic)
+    monkeypatch.setattr(kept.presences, "write", hang)
+    writing = asyncio.create_task(kept.attendance.write())
+    await under_way.wait()
+    writing.cancel()
+    await asyncio.gather(writing, return_exceptions=True)
+    monkeypatch.setattr(kept.presences, "write", write)
+    await kept.attendance.close()
+    rows = kept.presences.opened(await kept.presences.rows(kept.house.session))
+    assert {row.name: row.left_at_ms is None for row in rows} == {"Bs. Lan": False, "Bs. Minh": False}
 
 
 async def test_a_database_that_never_comes_back_does_not_fill_the_memory(
