@@ -453,7 +453,7 @@ class _Newcomers:
             for connection in connections
             if connection not in self._known
         }
-        for connection in connections:
+        for connection in connections if self._since_s else ():
             if now_s - self._since_s.get(connection, now_s) > FIRST_REQUEST_S:
                 connection.force_close()
 

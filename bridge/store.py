@@ -442,7 +442,7 @@ class Store:
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConnection]:
-        """For queries that have a module of their own."""
+        """For queries that have a module of their own; each sees what is there when it begins."""
         async with self._read() as connection:
             yield connection
 
@@ -520,8 +520,10 @@ def _tune_sqlite(engine: sa.Engine) -> None:
         if connection.info.get("wait_ms") != wait_ms:
             connection.exec_driver_sql(f"PRAGMA busy_timeout = {wait_ms:d}")
             connection.info["wait_ms"] = wait_ms
-        # A writer takes the lock at once: one that upgrades later can only fail, not wait.
-        connection.exec_driver_sql("BEGIN" if options.get("bridge_reads") else "BEGIN IMMEDIATE")
+        # A writer takes the lock at once: one that upgrades later can only fail, not wait. A reader needs no
+        # transaction: each query sees what was there when it began, as with PostgreSQL.
+        if not options.get("bridge_reads"):
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
 def _migrate(connection: sa.Connection) -> None:

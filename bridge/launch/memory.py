@@ -74,7 +74,7 @@ class SessionMemory:
             self._written = {id: said for id, said in self._written.items() if id in live}
             for id, session in live.items():
                 said = _said(session)
-                if said == self._written.get(id, _untouched(session)):
+                if said == (self._written.get(id) or _untouched(session)):
                     continue
                 try:
                     await self._keep(id, self._sealer.seal(said.decode("utf-8"), _row(id)))
@@ -102,7 +102,8 @@ class SessionMemory:
 
 def _said(session: LiveSession) -> bytes:
     event = None if session.event is None else session.event.kept()
-    blocked = {id: sorted(sources) for id, sources in sorted(session.blocked.items()) if sources}
+    # Everybody has a place there, and hardly anybody is blocked.
+    blocked = dict(sorted((id, sorted(sources)) for id, sources in session.blocked.items() if sources))
     return msgspec.json.encode(_Kept(event, blocked))
 
 
