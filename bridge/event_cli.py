@@ -166,15 +166,23 @@ async def _opened(settings: Settings, session: str) -> AsyncIterator[_Here]:
 
 
 def _write(into: Path, data: bytes) -> None:
-    """Raises Conflict if it is there already, and BridgeError if it cannot be written."""
+    """Raises Conflict if it is there already, and BridgeError if it cannot be written: part of a list is no list."""
     try:
         descriptor = os.open(into, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _FILE_MODE)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
     except FileExistsError:
         raise Conflict(f"{into} is there already.") from None
     except OSError as error:
-        raise BridgeError(f"{into} cannot be written: {error.strerror}.", "storageFailed") from error
+        raise BridgeError(f"{into} cannot be made: {error.strerror}.", "storageFailed") from error
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+    except BaseException as error:
+        into.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise BridgeError(f"{into} cannot be written: {error.strerror}.", "storageFailed") from error
+        raise
 
 
 def _now_ms() -> int:

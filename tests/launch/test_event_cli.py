@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
+import resource
 import zipfile
 from pathlib import Path
 
 import pytest
 
 from bridge.audit import AUDIT_FOLDER, Audit, read_lines
+from bridge.errors import BridgeError
+from bridge.event_cli import _write
 from bridge.ids import InviteId, ParticipantId, Role, SessionId
 from bridge.imaging.catalogue import installation_key
 from bridge.launch.presences import Presence, Presences
@@ -113,3 +116,17 @@ def test_who_was_there_is_written_with_the_keys_of_the_installation(
     printed("event", "attendance", event, str(book), "--language", "ru")
     with zipfile.ZipFile(book) as opened:
         assert "Nguyễn Thị Bí Mật" in opened.read("xl/sharedStrings.xml").decode()
+
+
+def test_a_list_that_does_not_fit_on_the_disk_is_not_left_half_written(tmp_path: Path) -> None:
+    into = tmp_path / "links.csv"
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10, hard))
+    try:
+        with pytest.raises(BridgeError, match="cannot be written"):
+            _write(into, b"x" * 100)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert not into.exists()
+    _write(into, b"x" * 100)
+    assert into.read_bytes() == b"x" * 100
