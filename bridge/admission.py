@@ -54,8 +54,8 @@ class Admission:
     async def knock(self, grant: Grant, name: str, outlet: Outlet, resume_token: str | None) -> Knock:
         """Asks to come in. The `turn` of what is returned is set when it may; call `gone` when it did or gave up.
 
-        Raises like `Lobby.open` and `Lobby.check_door`, and LimitExceeded (`tooMany`), ProtocolError for a name
-        without letters.
+        Raises like `Lobby.open` and `Lobby.check_door`, and LimitExceeded (`tooMany`, `sessionFull`), ProtocolError for
+        a name without letters.
         """
         cleaned = policy.clean_name(name)
         session = await self._lobby.open(grant)
@@ -70,12 +70,26 @@ class Admission:
             return knock
         if knock.known is Known.NO:
             self._lobby.check_newcomer(session, grant)
+        self._check_link(session, grant)
         if len(self._waiting) >= WAITING_LIMIT:
             raise LimitExceeded("Too many wait to come in: try again in a moment.")
         self._waiting.add(knock)
         session.door.knocks[knock.id] = knock
         self._send_on(knock, session.door)
         return knock
+
+    def _check_link(self, session: LiveSession, grant: Grant) -> None:
+        """No more wait on a link than it has seats: one link cannot fill the lobby. Of a link for one the newest waits.
+
+        Raises LimitExceeded (`sessionFull`)."""
+        waiting = [knock for knock in session.knocks_on(grant.invite) if not knock.turn.is_set()]
+        if len(waiting) < grant.seats:
+            return
+        if grant.seats > 1:
+            raise LimitExceeded("As many wait on this link as it has places.", "sessionFull")
+        for knock in waiting:
+            self.gone(knock)
+            knock.outlet.close("joinedElsewhere", "This link was opened somewhere else.")
 
     def gone(self, knock: Knock) -> None:
         """It is in, or waits no longer. May be repeated."""

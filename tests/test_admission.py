@@ -118,6 +118,27 @@ async def test_no_more_wait_than_there_is_room_for(event: House, monkeypatch: py
         await knock(event, Role.VIEWER)
 
 
+async def test_one_link_does_not_fill_the_lobby(event: House) -> None:
+    organiser, desk = await event.join(Role.ORGANISER)
+    await set_door(event, organiser, lobby=True)
+    many = await event.grant(Role.VIEWER, seats=3)
+    for _ in range(3):
+        await knock(event, many)
+    with refused("sessionFull"):
+        await knock(event, many)
+    clinic = await event.grant(Role.SATELLITE)
+    first, client = await knock(event, clinic)
+    again, waits = await knock(event, clinic)
+    assert (client.closed, waits.closed) == ("joinedElsewhere", None)
+    event.rooms.admission.gone(first)
+    assert event.rooms.admission.waiting == 4
+    await event.pass_time(1000)
+    assert [one["id"] for one in newest(desk, "deskChanged")["waiting"]][-1] == again.id
+    event.rooms.admission.admit(organiser, ())
+    await event.pass_time(1000)
+    await come_in(event, again, waits)
+
+
 async def test_nobody_waits_for_a_consult(consult: House) -> None:
     asked = [await knock(consult, Role.SATELLITE) for _ in range(20)]
     assert all(one.turn.is_set() for one, _ in asked)
