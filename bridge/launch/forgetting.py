@@ -2,6 +2,7 @@
 
 Points stay, with results of their line checks: they name nobody. Each removal is in the audit before it begins and when
 it is done; that it was done stands beside the event, so that no empty list passes for an event that nobody came to.
+An event that nobody ended is over when the last of its links has run out; it is ended then.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Callable
 
 import sqlalchemy as sa
 import structlog
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bridge import tables
 from bridge.audit import Entry, Event, Outcome
@@ -72,7 +74,15 @@ class Forgetting:
         """Events whose time is over and of which something is left."""
         if not self._days:
             return []
-        sessions, events = tables.sessions.c, tables.events.c
+        sessions, events, invites = tables.sessions.c, tables.events.c, tables.invites.c
+        before_ms = self._now_ms() - self._days * _DAY_MS
+        good_since = sa.exists().where(
+            invites.session == sessions.id, invites.revoked.is_(sa.false()), invites.expires_at_ms > before_ms
+        )
+        ended = sa.and_(sessions.state == SessionState.ENDED.value, sessions.ended_at_ms <= before_ms)
+        left_open = sa.and_(
+            sessions.state == SessionState.OPEN.value, sessions.created_at_ms <= before_ms, ~good_since
+        )
         left = [
             sa.exists().where(rows.c.session == sessions.id)
             for rows in (tables.attendance, tables.event_points)
@@ -82,12 +92,11 @@ class Forgetting:
             .outerjoin_from(tables.sessions, tables.events, events.session == sessions.id)
             .where(
                 sessions.format == SessionFormat.EVENT.value,
-                sessions.state == SessionState.ENDED.value,
-                sessions.ended_at_ms <= self._now_ms() - self._days * _DAY_MS,
+                sa.or_(ended, left_open),
                 events.attendance_removed_at_ms.is_(None),
                 sa.or_(*left),
             )
-            .order_by(sessions.ended_at_ms)
+            .order_by(sa.func.coalesce(sessions.ended_at_ms, sessions.created_at_ms))
             .limit(REMOVED_AT_ONCE)
         )
         async with self._store.reading() as connection:
@@ -111,6 +120,7 @@ class Forgetting:
                     .values(contact=sa.bindparam("nobody")),
                     [{"point": id, "nobody": self._sealer.seal("", id)} for id in ids],
                 )
+            await self._end(connection, session)
             marked = {"attendance_removed_at_ms": self._now_ms()}
             changed = await connection.execute(
                 sa.update(events).where(events.c.session == session).values(marked)
@@ -119,6 +129,16 @@ class Forgetting:
                 row = {"session": session, "agenda_version": 0, "agenda": []} | marked
                 await connection.execute(sa.insert(events).values(row))
         return gone.rowcount
+
+    async def _end(self, connection: AsyncConnection, session: SessionId) -> None:
+        """Nobody may come any more whom nobody would forget; and what was kept for a restart names people, too."""
+        sessions, memory = tables.sessions, tables.session_memory
+        await connection.execute(
+            sa.update(sessions)
+            .where(sessions.c.id == session, sessions.c.state == SessionState.OPEN.value)
+            .values(state=SessionState.ENDED.value, ended_at_ms=self._now_ms())
+        )
+        await connection.execute(sa.delete(memory).where(memory.c.session == session))
 
     async def _note(self, session: SessionId, outcome: Outcome, detail: dict[str, int]) -> None:
         entry = Entry(Event.OBJECT_SHREDDED, SYSTEM, f"session/{session}", outcome, detail)

@@ -62,8 +62,28 @@ async def test_after_its_time_nobody_is_named_any_more(event: Happening) -> None
 
 async def test_an_event_that_is_not_over_keeps_its_names(event: Happening) -> None:
     await held(event)
-    assert await forgetting(event, 1, 5000).sweep() == 0
+    good_for_days = (await event.points())[0]["expiresAt"] / DAY_MS - now_ms() / DAY_MS
+    assert await forgetting(event, 1, good_for_days).sweep() == 0
     assert await rows(event) == 1
+
+
+async def test_an_event_that_nobody_ended_is_over_with_the_last_of_its_links(event: Happening) -> None:
+    await held(event)
+    token = (await event.points("?links=1"))[0]["link"].partition("#")[2]
+    store = event.house.server.office.store
+    async with store.writing() as connection:
+        kept = {"session": event.made.session.id, "sealed": b"a question"}
+        await connection.execute(sa.insert(tables.session_memory).values(kept))
+    good_for_days = (await event.points())[0]["expiresAt"] / DAY_MS - now_ms() / DAY_MS
+    assert await forgetting(event, 30, good_for_days + 29.9).sweep() == 0
+    assert await forgetting(event, 30, good_for_days + 30.1).sweep() == 1
+    assert await rows(event) == 0
+    assert [point["contact"] for point in await event.points()] == [""]
+    assert (await event.ask("GET"))["state"] == "ended"
+    async with store.reading() as connection:
+        assert (await connection.execute(sa.select(tables.session_memory))).all() == []
+    # It was not over by the real clock; who has a link does not come in any more all the same.
+    assert await event.house.code("GET", "/api/invite", token) == (410, "sessionEnded")
 
 
 async def test_nothing_is_removed_that_the_audit_cannot_tell_of(
