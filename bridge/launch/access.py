@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from bridge.audit import Audit, Entry, Event
 from bridge.auth import Auth
-from bridge.errors import BridgeError, Conflict, NotAuthorised
+from bridge.errors import BridgeError, Conflict, NotAuthorised, NotFound
 from bridge.ids import Role, SessionFormat, SessionId, SessionState
 from bridge.recordings.accesses import Accesses, Look
 from bridge.store import SessionRecord, Store
@@ -59,9 +59,17 @@ class EventAccess:
         # Events are looked back on when they are over, when no link lets anybody in any more.
         grant = await self._auth.replay(token)
         if grant.session is not None and (grant.session != session or grant.role not in roles):
-            await self._accesses.note(Look(grant.who, f"session/{session}", refused=True))
+            on = await self._known(session, grant.session)
+            await self._accesses.note(Look(grant.who, f"session/{on}", refused=True))
             raise NotAuthorised("This link does not allow that.", "notAllowed")
         record = await self._store.get_session(session)
         if record.format is not SessionFormat.EVENT:
             raise Conflict("This session is a consult: only events have this.")
         return Admitted(grant.who, record)
+
+    async def _known(self, asked: SessionId, own: SessionId) -> SessionId:
+        """What was asked for, if there is such a session: each made-up id would be another line of the audit."""
+        try:
+            return (await self._store.get_session(asked)).id
+        except NotFound:
+            return own

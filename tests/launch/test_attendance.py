@@ -112,6 +112,17 @@ async def test_looking_at_names_and_being_refused_stand_in_the_audit(event: Happ
     assert looks == [(organiser, 1), (organiser, 1), (refused, 4)]
 
 
+async def test_events_that_are_made_up_do_not_fill_the_audit(event: Happening) -> None:
+    viewer, other = event.house.token(event.made, Role.VIEWER), await event.house.make("Hội chẩn")
+    audit = event.house.server.audit
+    for asked in ("a1", "a2", "a3", "a4", other.session.id):
+        path = f"/api/events/{asked}/attendance"
+        assert await event.house.code("GET", path, viewer) == (403, "notAllowed")
+    lines = [line.content for line in read_lines(audit.folder, audit.key)]
+    refused = [line["on"] for line in lines if line["event"] == Event.OBJECT_ACCESSED]
+    assert refused == [f"session/{event.made.session.id}", f"session/{other.session.id}"]
+
+
 async def test_odd_questions_are_refused(event: Happening) -> None:
     for query in ("language=xx", "offset=841", "offset=1e3", "offset=0x10"):
         path = f"{event.path}/attendance.csv?{query}"
