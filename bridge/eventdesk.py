@@ -18,7 +18,7 @@ from bridge.livesession import LiveSession, require_moderator
 from bridge.load import Load
 from bridge.lobby import Lobby
 from bridge.media.contract import Source
-from bridge.participant import Participant
+from bridge.participant import Participant, Publication
 
 QUESTIONS_TOLD_EVERY_MS = 500
 LOBBY_TOLD_EVERY_MS = 1000
@@ -133,6 +133,11 @@ class EventDesk:
             if off and publication.track.source is Source.MICROPHONE and not publication.blocked:
                 event.hushed.add(publication.participant)
                 self._forwarding.set_blocked(session, publication, True)
+
+    def blocked_by_hand(self, session: LiveSession, publication: Publication) -> None:
+        """A moderator decided about this one: the floor does not change that."""
+        if session.event is not None and publication.track.source is Source.MICROPHONE:
+            session.event.hushed.discard(publication.participant)
 
     def _unhush(self, session: LiveSession, whom: Participant) -> None:
         """Lifts what `mute_off_stage` did, of one who has the floor now."""

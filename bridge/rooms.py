@@ -288,7 +288,9 @@ class Rooms:
     def block_track(self, actor: Participant, track: str, blocked: bool) -> None:
         session = self._lobby.session_of(actor)
         require_moderator(actor)
-        self._forwarding.set_blocked(session, session.publication(track), blocked)
+        publication = session.publication(track)
+        self._forwarding.set_blocked(session, publication, blocked)
+        self.events.blocked_by_hand(session, publication)
 
     async def remove(self, actor: Participant, whom: str) -> None:
         """Removes for good: the invite is withdrawn, or of an invite for many the one seat."""

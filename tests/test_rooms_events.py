@@ -182,6 +182,18 @@ async def test_who_is_off_the_stage_is_muted_until_the_floor_comes(event: House)
     assert unblocked == {microphone}
 
 
+async def test_the_floor_does_not_lift_what_another_moderator_blocked_by_hand_since(event: House) -> None:
+    organiser, _ = await event.join(Role.ORGANISER)
+    hub, _ = await event.join(Role.HUB)
+    clinic, _ = await event.join(Role.SATELLITE)
+    (microphone,) = await event.publish(clinic, Source.MICROPHONE)
+    event.rooms.events.mute_off_stage(organiser)
+    event.rooms.block_track(hub, microphone, False)
+    event.rooms.block_track(hub, microphone, True)
+    event.rooms.give_floor(organiser, clinic.id)
+    assert clinic.blocked_sources == {Source.MICROPHONE}
+
+
 @pytest.mark.parametrize(
     ("to", "who"),
     [
