@@ -141,7 +141,10 @@ class Forwarding:
         """Its publisher connection is gone."""
         session.unpublish(participant, session.published_by(participant))
         self._wiring.drop_unpublished()
-        self.refresh(session)
+        if session.seen(participant.id):
+            self.refresh(session)
+        else:
+            self._witness.changed(session)
 
     def set_muted(self, session: LiveSession, publication: Publication, muted: bool) -> None:
         """By its publisher. A muted track is not forwarded, whatever its publisher sends."""

@@ -231,11 +231,13 @@ class Lobby:
             outlet=outlet,
             device=outlet is None,
         )
+        seen = session.seen(participant.id)
         session.enter(participant, replaced, same_person=former is not None)
         if session.door is not None:
             session.door.came_in(participant.id, grant.seats == 1)
         if replaced is not None:
             self._dismiss(replaced, "joinedElsewhere", "This link was opened somewhere else.")
+        if replaced is not None and (seen or session.seen(participant.id)):
             self._forwarding.refresh(session)
         else:
             self._forwarding.refresh_one(session, participant)
@@ -264,11 +266,14 @@ class Lobby:
 
     def exit(self, session: LiveSession, participant: Participant, reason: messages.LeaveReason) -> None:
         """Goes. Who was lost finds the floor again, unless another may come on that seat."""
+        seen = session.seen(participant.id)
         session.exit(participant, reason, keeps_floor=reason == "lost" and participant.grant.seats == 1)
         if session.door is not None and reason in ("left", "lost") and participant.resume_digest:
             session.door.went_out(participant.resume_digest)
         self._dismiss(participant)
-        self._forwarding.refresh(session)
+        if seen:
+            self._forwarding.refresh(session)
+        # Else nobody received anything of it: hundreds who are lost at one moment must not hold up the others.
         self.keep_stage(session)
         _log.info("participant.left", session=session.id, participant=participant.id, reason=reason)
 

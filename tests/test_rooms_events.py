@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 
 from bridge.errors import BridgeError
+from bridge.forwarding import Forwarding
 from bridge.ids import Role, SessionFormat
 from bridge.media.contract import Source
 from bridge.messages import LINE_LIMIT, Joined, LowerThirdObject
 from bridge.participant import Participant
-from bridge.rooms import Rooms
+from bridge.rooms import RESUME_WITHIN_S, Rooms
 from tests.fakes import Client, House, a_house
 
 
@@ -358,6 +359,36 @@ async def test_a_consult_wants_all_layers(consult: House) -> None:
     await consult.publish(clinic, Source.CAMERA)
     await consult.settle()
     assert not own.take("layersWanted")
+
+
+async def test_hundreds_off_the_stage_who_are_lost_at_one_moment_hold_nobody_up(
+    event: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked_at, want = 0, Forwarding._want
+
+    def counted(*asked: Any) -> None:
+        nonlocal looked_at
+        looked_at += 1
+        want(*asked)
+
+    organiser, _ = await event.join(Role.ORGANISER)
+    (camera,) = await event.publish(organiser, Source.CAMERA)
+    link, clinics = (
+        await event.grant(Role.VIEWER, seats=30),
+        [await event.join(Role.SATELLITE) for _ in range(3)],
+    )
+    for clinic, _ in clinics:
+        await event.publish(clinic, Source.CAMERA)
+    viewers = [await event.join(link) for _ in range(12)]
+    stays, _ = await event.join(link)
+    await event.settle()
+    monkeypatch.setattr(Forwarding, "_want", counted)
+    for who, client in [*clinics, *viewers]:
+        event.rooms.disconnected(who, client, page_gone=True)
+    await event.pass_time(RESUME_WITHIN_S * 1000 + 2000)
+    assert [who.gone for who, _ in [*clinics, *viewers]] == [True] * 15
+    assert looked_at == 0
+    assert event.media.forwarded(stays) == {camera}
 
 
 @pytest.mark.parametrize("session_format", list(SessionFormat))
