@@ -199,15 +199,19 @@ class Store:
         """Ends a session for good; ending it again changes nothing. What was kept for a restart is needed no more.
 
         Raises NotFound."""
-        await self._change_session(
-            session,
-            state=SessionState.ENDED.value,
-            ended_at_ms=sa.func.coalesce(tables.sessions.c.ended_at_ms, at_ms),
-        )
+        sessions, memory = tables.sessions, tables.session_memory
+        ended = {
+            "state": SessionState.ENDED.value,
+            "ended_at_ms": sa.func.coalesce(sessions.c.ended_at_ms, at_ms),
+        }
+        # In one step: what was said in a session must not outlast it because the server died in between.
         async with self._write() as connection:
-            await connection.execute(
-                sa.delete(tables.session_memory).where(tables.session_memory.c.session == session)
+            result = await connection.execute(
+                sa.update(sessions).where(sessions.c.id == session).values(ended)
             )
+            if result.rowcount == 0:
+                raise NotFound("There is no such session.")
+            await connection.execute(sa.delete(memory).where(memory.c.session == session))
 
     # Invites
 

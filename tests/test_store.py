@@ -90,6 +90,17 @@ async def test_what_is_not_there_is_not_found(store: Store) -> None:
             await asked
 
 
+async def test_a_session_ends_together_with_what_was_kept_for_a_restart_or_not_at_all(store: Store) -> None:
+    session, _ = await make(store)
+    async with store.writing() as connection:
+        await connection.execute(sa.text("alter table session_memory rename to away"))
+    with pytest.raises(sa.exc.OperationalError):
+        await store.end_session(session.id, 2_000)
+    assert (await store.get_session(session.id)).state is SessionState.OPEN
+    with pytest.raises(NotFound):
+        await store.end_session(SessionId("nowhere"), 2_000)
+
+
 async def test_what_ended_or_was_revoked_is_told_for_the_sessions_asked_for(store: Store) -> None:
     (one, one_invite), (two, two_invite) = await make(store), await make(store)
     await store.revoke_invite(one_invite.id)
