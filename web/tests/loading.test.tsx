@@ -67,6 +67,17 @@ test("a lost network is tried again soon, a refused link never", async () => {
   expect(shown()).toBe("nothing tokenExpired");
 });
 
+test("a server that fails for a while is asked again, and what it says then is shown", async () => {
+  let up = false;
+  const ask = vi.fn(() => (up ? Promise.resolve("list") : Promise.reject(new ApiError("internal", ""))));
+  render(<Shown ask={ask} />);
+  await pass(1);
+  expect(shown()).toBe("nothing internal");
+  up = true;
+  await pass(EVERY_MS);
+  expect(shown()).toBe("list fine");
+});
+
 test("an older answer does not hide a newer one, and nothing is asked once the page is left", async () => {
   const answers: ((list: string) => void)[] = [];
   const ask = vi.fn(() => new Promise<string>((resolve) => answers.push(resolve)));

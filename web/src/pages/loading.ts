@@ -17,6 +17,8 @@ export interface Loading<T> {
 
 /** A lost network comes back. */
 const RETRY_MS = 5_000;
+/** A server that starts anew, or a proxy before it, refuses for a while; a refused link stays refused. */
+const PASSING: ReadonlySet<Fault> = new Set<Fault>(["network", "internal", "serverBusy", "shuttingDown", "tooMany", "storageFailed"]);
 
 /** `ask` and `changes` must stay the same functions; it is asked again only while what was found `changes` by itself. */
 export function useLoading<T>(ask: () => Promise<T>, everyMs: number, changes: (found: T) => boolean = always): Loading<T> {
@@ -42,8 +44,7 @@ export function useLoading<T>(ask: () => Promise<T>, everyMs: number, changes: (
     let gone = false;
     const due = (): boolean => {
       if (document.hidden) return false;
-      // A refused link stays refused.
-      if (fault.peek() !== null) return fault.peek() === "network";
+      if (fault.peek() !== null) return PASSING.has(fault.peek());
       const known = found.peek();
       return known === null || changes(known);
     };
