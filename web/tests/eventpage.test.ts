@@ -6,7 +6,7 @@ import { startLanguage } from "../src/i18n";
 import type { EventApi } from "../src/pages/event/api";
 import { createEventApi } from "../src/pages/event/api";
 import { Deeds } from "../src/pages/event/deeds";
-import { differences, takeSheet, withLoad } from "../src/pages/event/editing";
+import { changePoint, differences, takeSheet, withLoad } from "../src/pages/event/editing";
 import { byProvince, countsOf, found, sameFields, shownName } from "../src/pages/event/model";
 import type { EventFacts, EventPoint } from "../src/pages/event/model";
 import { qrCode } from "../src/pages/event/qr";
@@ -154,6 +154,74 @@ test("a deed that fails is told and leaves nothing to take back", async () => {
   expect(deeds.fault.value).toBe("conflict");
   await deeds.undo();
   expect(undo).not.toHaveBeenCalled();
+});
+
+test("what could not be taken back can be tried again", async () => {
+  const deeds = new Deeds();
+  const undo = vi.fn(() => Promise.resolve()).mockRejectedValueOnce(new ApiError("network", ""));
+  await deeds.run(() => Promise.resolve({ words: () => "removed", undo }));
+  await deeds.undo();
+  expect(deeds.fault.value).toBe("network");
+  expect(deeds.last.value?.undo).toBe(undo);
+  await deeds.undo();
+  expect(undo).toHaveBeenCalledTimes(2);
+  expect(deeds.fault.value).toBeNull();
+});
+
+test("a list that was half taken back goes on where the line was lost", async () => {
+  const before = [point("1")];
+  let now: readonly EventPoint[] = before;
+  const remove = vi.fn((id: string): Promise<void> => {
+    now = now.filter((one) => one.id !== id);
+    return Promise.resolve();
+  });
+  // The second is done, but its answer is lost.
+  remove.mockImplementationOnce(remove.getMockImplementation() ?? (() => Promise.resolve()));
+  remove.mockImplementationOnce((id) => {
+    now = now.filter((one) => one.id !== id);
+    return Promise.reject(new ApiError("network", ""));
+  });
+  const api = {
+    event: () => Promise.resolve(eventOf(now)),
+    take: () => {
+      now = [...before, ...Array.from({ length: 9 }, (_, index) => point(`new${index}`))];
+      return Promise.resolve({ added: 9, changed: 0, unchanged: 1, removed: 0, problems: [] });
+    },
+    remove: (id: string) => (now.some((one) => one.id === id) ? remove(id) : Promise.reject(new ApiError("notFound", ""))),
+  } as unknown as EventApi;
+  const deed = await takeSheet(api, new Blob([]), { charset: null, remove: false });
+  await expect(deed.undo?.()).rejects.toMatchObject({ code: "network" });
+  await deed.undo?.();
+  expect(now).toEqual(before);
+});
+
+test("a list that was taken is told as taken, also where the answer about it is lost, and can be taken back", async () => {
+  const event = vi
+    .fn(() => Promise.resolve(eventOf([point("1"), point("2")])))
+    .mockResolvedValueOnce(eventOf([point("1")]))
+    .mockRejectedValueOnce(new ApiError("network", ""));
+  const remove = vi.fn(() => Promise.resolve());
+  const take = () => Promise.resolve({ added: 1, changed: 0, unchanged: 1, removed: 0, problems: [] });
+  const deed = await takeSheet({ event, take, remove } as unknown as EventApi, new Blob([]), { charset: null, remove: false });
+  await deed.undo?.();
+  expect(remove.mock.calls).toEqual([["2"]]);
+});
+
+test("a point's fields that were not touched are not written over what somebody else wrote meanwhile", async () => {
+  const known = point("1", { contact: "Lan" });
+  const change = vi.fn(() => Promise.resolve(known));
+  const deed = await changePoint({ change } as unknown as EventApi, known, { ...known, name: "Room 2" });
+  await deed.undo?.();
+  expect(change.mock.calls).toEqual([
+    ["1", { name: "Room 2" }],
+    ["1", { name: "Phòng siêu âm" }],
+  ]);
+});
+
+test("what fails may have been done: the event is asked for anew", async () => {
+  const load = vi.fn(() => Promise.resolve());
+  await expect(withLoad(load, () => Promise.reject(new ApiError("network", "")))()).rejects.toBeInstanceOf(ApiError);
+  expect(load).toHaveBeenCalledTimes(1);
 });
 
 test("one deed goes on at a time, and each ends with what the server has then", async () => {

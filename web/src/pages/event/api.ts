@@ -24,7 +24,7 @@ export interface EventApi {
   preview(sheet: Blob, how: Reading): Promise<Preview>;
   take(sheet: Blob, how: Reading): Promise<Taken>;
   add(fields: PointFields): Promise<EventPoint>;
-  change(point: string, fields: PointFields): Promise<EventPoint>;
+  change(point: string, fields: Partial<PointFields>): Promise<EventPoint>;
   remove(point: string): Promise<void>;
   restore(point: string): Promise<EventPoint>;
   link(point: string): Promise<string>;

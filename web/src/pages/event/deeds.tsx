@@ -55,13 +55,16 @@ export class Deeds {
     }
   }
 
+  /** What fails can be tried again: there may be no other way back. */
   async undo(): Promise<void> {
-    const undo = this.done.peek()?.undo;
-    if (!undo) return;
-    await this.run(async () => {
+    const last = this.done.peek();
+    const undo = last?.undo;
+    if (!undo || this.working.peek()) return;
+    const undone = await this.run(async () => {
       await undo();
       return { words: () => t("event.undone"), undo: null };
     });
+    if (!undone) this.done.value = last;
   }
 
   tell(deed: Deed): void {
