@@ -87,3 +87,28 @@ test("what is kept replaces theirs, but what is going on is as they say", () => 
     ["a", "done"],
   ]);
 });
+
+test("what is written while it is being saved stays and is unsaved, with the ids of what was saved", () => {
+  const draft = new Draft(agenda(1, item("a")));
+  const added = draft.newRow({ kind: "speech", title: "New", point: null, minutes: 5, state: "planned" });
+  draft.put([...draft.rows.value, added]);
+  const sent = draft.rows.value;
+  draft.put(sent.map((row) => (row === added ? { ...row, title: "New, and longer" } : row)));
+  draft.saved(sent, agenda(2, item("a"), item("b", { title: "New", minutes: 5 })));
+  expect(draft.rows.value.map(({ id, title }) => [id, title])).toEqual([
+    ["a", "Item a"],
+    ["b", "New, and longer"],
+  ]);
+  expect(draft.isDirty.value).toBe(true);
+  expect(draft.version).toBe(2);
+  // An open form is of the same row still.
+  expect(order(draft)).toEqual(["a", added.key]);
+});
+
+test("what was saved and not touched meanwhile is as the server has it", () => {
+  const draft = new Draft(agenda(1, item("a", { title: "Before" })));
+  draft.put(draft.rows.value.map((row) => ({ ...row, title: " After " })));
+  draft.saved(draft.rows.value, agenda(2, item("a", { title: "After" })));
+  expect(draft.isDirty.value).toBe(false);
+  expect(draft.rows.value[0]?.title).toBe("After");
+});

@@ -65,6 +65,17 @@ export class Draft {
     this.state.value = { base: agenda, rows: this.rowsOf(agenda.items), theirs: null };
   }
 
+  /** `sent` was saved and is `agenda` now, with ids; what was written while it was on its way stays, unsaved. */
+  saved(sent: readonly Row[], agenda: Agenda): void {
+    const known = new Map(sent.map(({ key }, index) => [key, agenda.items[index]]));
+    const rows = this.state.peek().rows.map((row): Row => {
+      const item = known.get(row.key);
+      if (item === undefined) return row;
+      return sent.includes(row) ? { ...item, key: row.key } : { ...row, ...(item.id === undefined ? {} : { id: item.id }) };
+    });
+    this.state.value = { base: agenda, rows, theirs: null };
+  }
+
   /** What was written here is to replace theirs; what is going on and done is as they say. */
   keep(): void {
     const { rows, theirs } = this.state.peek();

@@ -62,15 +62,20 @@ export function RunOfShow({ desk, draft }: ShowProps): JSX.Element {
       return;
     }
     await deeds.run(async () => {
+      const sent = draft.rows.peek();
+      const items = sent.map(itemOf);
+      let version: number;
       try {
-        await desk.api.setAgenda(draft.version, draft.rows.peek().map(itemOf));
+        version = await desk.api.setAgenda(draft.version, items);
       } catch (error) {
         if (!(error instanceof ApiError && error.code === "conflict")) throw error;
         draft.hear((await desk.api.event()).agenda);
         return null;
       }
-      // What was saved has ids now.
-      draft.take((await desk.api.event()).agenda);
+      // What was saved has ids now. If they do not come, it is saved nevertheless.
+      const now = (await desk.api.event().catch(() => null))?.agenda;
+      draft.saved(sent, now?.version === version ? now : { version, items });
+      if (now) draft.hear(now);
       await desk.load();
       return { words: () => t("event.show.saved"), undo: null };
     });
