@@ -37,6 +37,8 @@ export function Importing({ desk, deeds, onClose }: ImportingProps): JSX.Element
   const preview = useSignal<Preview | null>(null);
   const unfit = useSignal<Unfit | null>(null);
   const fault = useSignal<Fault>(null);
+  /** What the preview shows; until it is what was chosen, nothing is taken over. */
+  const shown = useSignal<Chosen | null>(null);
   const turn = useRef(0);
 
   const look = async (next: Chosen): Promise<void> => {
@@ -47,14 +49,19 @@ export function Importing({ desk, deeds, onClose }: ImportingProps): JSX.Element
       // An older answer must not hide a newer one.
       if (mine !== turn.current) return;
       preview.value = found;
+      shown.value = next;
       fault.value = null;
     } catch (error) {
-      if (mine === turn.current) fault.value = faultOf(error);
+      if (mine !== turn.current) return;
+      fault.value = faultOf(error);
+      if (shown.peek() !== null) chosen.value = shown.peek();
     }
   };
   const choose = async (file: File): Promise<void> => {
+    turn.current += 1;
     preview.value = null;
     chosen.value = null;
+    shown.value = null;
     fault.value = null;
     unfit.value = file.size > SHEET_MAX_BYTES ? "tooBig" : null;
     if (unfit.value !== null) return;
@@ -67,6 +74,7 @@ export function Importing({ desk, deeds, onClose }: ImportingProps): JSX.Element
     }
   };
   const apply = async (file: Chosen): Promise<void> => {
+    if (file !== shown.peek()) return;
     const work = withLoad(desk.load, () => takeSheet(desk.api, new Blob([file.data]), file.how));
     if (await deeds.run(work)) onClose();
   };
@@ -98,7 +106,7 @@ export function Importing({ desk, deeds, onClose }: ImportingProps): JSX.Element
         <>
           <Choices desk={desk} file={file} preview={preview} look={(next) => void look(next)} />
           <PreviewTable preview={found} lines={linesOf(file.data, file.how.charset)} points={desk.event.value.points} />
-          <Apply found={found} busy={deeds.busy.value} onApply={() => void apply(file)} />
+          <Apply found={found} busy={deeds.busy.value} ready={file === shown.value} onApply={() => void apply(file)} />
         </>
       )}
     </section>
@@ -242,16 +250,18 @@ function Choices({ desk, file, preview, look }: ChoicesProps): JSX.Element | nul
 interface ApplyProps {
   readonly found: Preview;
   readonly busy: boolean;
+  /** What is shown is what would be done. */
+  readonly ready: boolean;
   readonly onApply: () => void;
 }
 
-function Apply({ found, busy, onApply }: ApplyProps): JSX.Element {
+function Apply({ found, busy, ready, onApply }: ApplyProps): JSX.Element {
   const count = found.added + found.changed + found.removed;
   if (count === 0) return <p class="note">{t(found.rows.length === 0 ? "event.nothingToTake" : "event.nothingNew")}</p>;
   const leftOut = found.problems.filter(({ line }) => line > 0).length;
   return (
     <div class="import-apply">
-      <button type="button" class="button primary large" data-testid="import-apply" aria-disabled={busy} onClick={onApply}>
+      <button type="button" class="button primary large" data-testid="import-apply" aria-disabled={busy || !ready} onClick={onApply}>
         <Icon name="check" />
         {busy ? t("event.taking") : t("event.take", { count })}
       </button>
