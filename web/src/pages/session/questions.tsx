@@ -10,13 +10,20 @@ import type { Room } from "./room";
 
 export function QuestionsPanel({ room }: { readonly room: Room }): JSX.Element {
   const { client } = room;
-  const text = useSignal("");
+  const text = room.asking;
+  const sending = useSignal(false);
   const own = client.event.questions.value.filter(({ participant }) => participant === client.self.value?.id);
   const send = async (): Promise<void> => {
     const words = text.peek().trim();
-    if (words === "") return;
-    await client.askQuestion(words);
-    if (text.peek().trim() === words) text.value = "";
+    // On a thin line a second press comes before the answer.
+    if (words === "" || sending.peek()) return;
+    sending.value = true;
+    try {
+      await client.askQuestion(words);
+      if (text.peek().trim() === words) text.value = "";
+    } finally {
+      sending.value = false;
+    }
   };
   return (
     <div class="ask">
@@ -36,7 +43,7 @@ export function QuestionsPanel({ room }: { readonly room: Room }): JSX.Element {
           value={text.value}
           onInput={(event) => (text.value = event.currentTarget.value)}
         />
-        <button type="submit" class="button primary" data-testid="question-send" aria-disabled={text.value.trim() === ""}>
+        <button type="submit" class="button primary" data-testid="question-send" aria-disabled={text.value.trim() === "" || sending.value}>
           <Icon name="questions" />
           {t("questions.send")}
         </button>

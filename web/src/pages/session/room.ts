@@ -46,6 +46,8 @@ export interface Room {
   readonly moreShown: Signal<boolean>;
   /** What is written but not yet sent. */
   readonly draft: Signal<string>;
+  /** The same of a question to the organisers. */
+  readonly asking: Signal<string>;
   readonly markDeed: Signal<MarkDeed | null>;
   /** The mark whose note is being written. */
   readonly noting: Signal<MarkId | null>;
@@ -171,6 +173,7 @@ export function createRoom(client: Client, token = ""): Room {
     factsShown: signal(roomForFacts(flavour.peek())),
     moreShown: signal(false),
     draft: signal(""),
+    asking: signal(""),
     markDeed: signal<MarkDeed | null>(null),
     noting: signal<MarkId | null>(null),
     narrow: narrow.matches,

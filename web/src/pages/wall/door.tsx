@@ -1,5 +1,6 @@
 // Owns the event's door: who waits in the lobby and is let in or sent away, whether there is one, whether it is locked.
 
+import { useSignal } from "@preact/signals";
 import type { JSX } from "preact";
 import { ask } from "../../components/context";
 import { Icon } from "../../components/icons";
@@ -39,18 +40,33 @@ export function Lobby({ wall }: { readonly wall: Wall }): JSX.Element | null {
   );
 }
 
+interface DoorState {
+  readonly lobby: boolean;
+  readonly locked: boolean;
+}
+
 export function Door({ wall }: { readonly wall: Wall }): JSX.Element {
   const { client } = wall.room;
-  const { lobby = false, locked = false } = client.session.value ?? {};
+  /** Until the server answers: a second press must not take the first one back, and a refusal shows what holds. */
+  const wish = useSignal<DoorState | null>(null);
+  const { lobby, locked } = wish.value ?? { lobby: client.session.value?.lobby ?? false, locked: client.session.value?.locked ?? false };
+  const set = async (next: DoorState): Promise<void> => {
+    wish.value = next;
+    try {
+      await client.setDoor(next.lobby, next.locked);
+    } finally {
+      if (wish.peek() === next) wish.value = null;
+    }
+  };
   return (
     <fieldset class="desk-door">
       <legend>{t("wall.door")}</legend>
       <label class="check">
-        <input type="checkbox" data-testid="door-lobby" checked={lobby} onChange={(event) => ask(client.setDoor(event.currentTarget.checked, locked))} />
+        <input type="checkbox" data-testid="door-lobby" checked={lobby} onChange={(event) => ask(set({ lobby: event.currentTarget.checked, locked }))} />
         {t("wall.lobby")}
       </label>
       <label class="check">
-        <input type="checkbox" data-testid="door-locked" checked={locked} onChange={(event) => ask(client.setDoor(lobby, event.currentTarget.checked))} />
+        <input type="checkbox" data-testid="door-locked" checked={locked} onChange={(event) => ask(set({ lobby, locked: event.currentTarget.checked }))} />
         {t("wall.locked")}
       </label>
     </fieldset>

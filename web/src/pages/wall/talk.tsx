@@ -88,7 +88,7 @@ export function MessagesTab({ wall }: { readonly wall: Wall }): JSX.Element {
         value={words}
         onInput={(event) => (wall.message.value = event.currentTarget.value)}
       />
-      <button type="submit" class="button primary" data-testid="notice-send" aria-disabled={!ready}>
+      <button type="submit" class="button primary" data-testid="notice-send" aria-disabled={!ready || wall.sending.value}>
         <Icon name="notice" />
         {t("wall.send")}
       </button>

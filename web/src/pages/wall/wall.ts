@@ -1,7 +1,7 @@
 // Owns what an organiser does at the wall: who is next, taken, let go (and back again by one press), the layout, to whom is
 // written, that the run of show goes on. Derives the tiles. Draws nothing.
 
-import { computed, signal } from "@preact/signals";
+import { computed, effect, signal } from "@preact/signals";
 import type { ReadonlySignal, Signal } from "@preact/signals";
 import { createCall } from "../../api";
 import { roleOf } from "../../claims";
@@ -13,7 +13,7 @@ import { Stills } from "../../event/stills";
 import { absentId, found, grouped, passes, steady, tilesOf } from "../../event/tiles";
 import type { Filter, Group, Tile } from "../../event/tiles";
 import { language } from "../../i18n";
-import type { Audience, ParticipantId, StageLayout } from "../../protocol";
+import type { Audience, LowerThird, ParticipantId, StageLayout } from "../../protocol";
 import type { Room } from "../session/room";
 
 export const STAGE_MAX = 9;
@@ -47,6 +47,10 @@ export interface Wall {
   readonly acting: Signal<ParticipantId | null>;
   /** The stage is full: whom the next one replaces is asked. */
   readonly replacing: Signal<boolean>;
+  /** The lower third as it is being written; null: as it is shown. */
+  readonly lower: Signal<LowerThird | null>;
+  /** A message is on its way. */
+  readonly sending: ReadonlySignal<boolean>;
   readonly deed: ReadonlySignal<Deed | null>;
   readonly tiles: ReadonlySignal<readonly Tile[]>;
   readonly groups: ReadonlySignal<readonly Group[]>;
@@ -96,6 +100,9 @@ export function createWall(room: Room): Wall {
   const chosen = signal<ReadonlySet<ParticipantId>>(new Set());
   const acting = signal<ParticipantId | null>(null);
   const replacing = signal(false);
+  const lower = signal<LowerThird | null>(null);
+  /** On a thin line a second press comes before the answer: hundreds would read it twice. */
+  const sending = signal(false);
   const deed = signal<Deed | null>(null);
   let before: readonly Tile[] = [];
   const tiles = computed(() => {
@@ -146,7 +153,7 @@ export function createWall(room: Room): Wall {
   };
 
   return {
-    ...{ room, stills, search, filter, tab, to, message, chosen, choosing, acting, replacing, deed, tiles },
+    ...{ room, stills, search, filter, tab, to, message, chosen, choosing, acting, replacing, lower, sending, deed, tiles },
     groups: computed(() => grouped(tiles.value.filter((tile) => passes(tile, filter.value) && found(tile, search.value)), language.value)),
     invited: computed(() => {
       const { length } = places.listed.value;
@@ -164,6 +171,11 @@ export function createWall(room: Room): Wall {
         places.look(session.id),
         event.agendaVersion.subscribe((version) => {
           if (version > (places.agenda.peek()?.version ?? version)) void places.again();
+        }),
+        // A question about somebody who went is over: it must not open by itself before another hand when one comes back.
+        effect(() => {
+          if (acting.value !== null && !room.people.value.has(acting.value)) acting.value = null;
+          if (replacing.value && !room.people.value.has(event.cue.value ?? "")) replacing.value = false;
         }),
       ];
       return () => ended.forEach((end) => end());
@@ -208,7 +220,14 @@ export function createWall(room: Room): Wall {
     undo() {
       const last = deed.peek();
       deed.value = null;
-      if (last !== null) ask(last.undo());
+      if (last === null) return;
+      ask(
+        last.undo().catch((error: unknown) => {
+          // There may be no other way back than to press again.
+          if (deed.peek() === null) done(last);
+          throw error;
+        }),
+      );
     },
     goOn() {
       if (!leads || going || performance.now() - wentOnMs < GO_ON_AGAIN_MS) return;
@@ -238,11 +257,15 @@ export function createWall(room: Room): Wall {
       const whom = to.peek();
       const here = [...chosen.peek()].filter((id) => room.people.peek().has(id));
       const words = message.peek();
-      if (words.trim() === "" || (whom === "chosen" && here.length === 0)) return;
+      if (sending.peek() || words.trim() === "" || (whom === "chosen" && here.length === 0)) return;
+      sending.value = true;
       ask(
-        client.sendNotice(whom === "chosen" ? here : whom, words).then(() => {
-          if (message.peek() === words) message.value = "";
-        }),
+        client
+          .sendNotice(whom === "chosen" ? here : whom, words)
+          .then(() => {
+            if (message.peek() === words) message.value = "";
+          })
+          .finally(() => (sending.value = false)),
       );
     },
   };
