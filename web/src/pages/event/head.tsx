@@ -66,7 +66,10 @@ function Begin({ desk }: { readonly desk: EventDesk }): JSX.Element {
             type="button"
             class="button small"
             data-testid="change-begin"
-            onClick={() => (typed.value = startsAt === null ? "" : toLocalField(startsAt))}
+            onClick={() => {
+              fault.value = null;
+              typed.value = startsAt === null ? "" : toLocalField(startsAt);
+            }}
           >
             <Icon name="note" />
             {t(startsAt === null ? "event.setStart" : "event.changeStart")}
