@@ -114,6 +114,8 @@ def test_who_stops_an_export_finds_nothing_half_written(
         env=server.environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
+        # A test run in the background ignores SIGINT, and so would what it starts.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     try:
         deadline_s = time.monotonic() + 60
