@@ -137,15 +137,18 @@ class Admission:
 
     # What moderators ask for
 
-    async def set_door(self, actor: Participant, lobby: bool, locked: bool) -> None:
-        """Whether people wait to be let in, and whether nobody new comes; it outlives a restart.
+    async def set_door(self, actor: Participant, *, lobby: bool | None, locked: bool | None) -> None:
+        """Whether people wait to be let in, and whether nobody new comes; it outlives a restart. None: as it is.
 
         Raises NotAuthorised (`notAllowed`), Conflict in a consult."""
         session, door = self._moderated(actor)
-        await self._store.save_door(session.id, lobby, locked)
-        door.lobby, door.locked = lobby, locked
+        await self._store.save_door(session.id, lobby=lobby, locked=locked)
+        if lobby is not None:
+            door.lobby = lobby
+        if locked is not None:
+            door.locked = locked
         session.tell_session()
-        if not lobby:
+        if not door.lobby:
             self._let_in(door, list(door.in_lobby.values()), admitted=False)
 
     def admit(self, actor: Participant, ids: tuple[str, ...]) -> None:

@@ -56,14 +56,16 @@ class EventDesk:
             raise Conflict("This participant is on the stage already.")
         self._move_cue(session, event, target)
 
-    def take_cue(self, actor: Participant, replacing: str | None) -> None:
+    def take_cue(self, actor: Participant, cue: str, replacing: str | None) -> None:
         """The cue comes on the stage and, in the same step, `replacing` goes from it. All of it or nothing.
 
-        Raises NotFound, and Conflict where nobody is next or the stage is full."""
+        Raises NotFound, and Conflict where nobody is next, or by now somebody else, or the stage is full."""
         session, event = self._moderated(actor)
         target = None if event.cue is None else session.people.get(event.cue)
         if target is None:
             raise Conflict("Nobody is next.")
+        if target.id != cue:
+            raise Conflict("Somebody else is next now.")
         leaving = None if replacing is None else session.person(replacing)
         if leaving is None or not session.on_stage(leaving):
             session.require_place_on_stage()

@@ -169,7 +169,7 @@ async def _set_cue(call: Call, m: messages.SetCue) -> Answer:
 
 
 async def _take_cue(call: Call, m: messages.TakeCue) -> Answer:
-    call.rooms.events.take_cue(call.participant, m.replacing)
+    call.rooms.events.take_cue(call.participant, m.participant, m.replacing)
     return None
 
 
@@ -194,7 +194,7 @@ async def _send_notice(call: Call, m: messages.SendNotice) -> Answer:
 
 
 async def _set_door(call: Call, m: messages.SetDoor) -> Answer:
-    await call.rooms.admission.set_door(call.participant, m.lobby, m.locked)
+    await call.rooms.admission.set_door(call.participant, lobby=m.lobby, locked=m.locked)
     return None
 
 

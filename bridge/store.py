@@ -169,9 +169,12 @@ class Store:
         """Remembers who has the floor, for the next start. Raises NotFound."""
         await self._change_session(session, stage=list(participants))
 
-    async def save_door(self, session: SessionId, lobby: bool, locked: bool) -> None:
-        """Remembers whether people wait to be let in, and whether nobody new comes. Raises NotFound."""
-        await self._change_session(session, lobby=lobby, locked=locked)
+    async def save_door(self, session: SessionId, *, lobby: bool | None, locked: bool | None) -> None:
+        """Remembers whether people wait to be let in, and whether nobody new comes. None: as it was.
+
+        Raises NotFound."""
+        changes = {"lobby": lobby, "locked": locked}
+        await self._change_session(session, **{name: new for name, new in changes.items() if new is not None})
 
     async def attended(self, session: SessionId) -> frozenset[ParticipantId]:
         """Who has been in an event, at any time."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -50,7 +51,7 @@ async def come_in(house: House, asked: Knock, client: Client, token: str | None 
 
 
 async def set_door(house: House, actor: Participant, *, lobby: bool = False, locked: bool = False) -> None:
-    await house.rooms.admission.set_door(actor, lobby, locked)
+    await house.rooms.admission.set_door(actor, lobby=lobby, locked=locked)
 
 
 async def test_a_storm_is_let_in_at_the_pace_and_nobody_is_lost(event: House) -> None:
@@ -328,6 +329,22 @@ async def test_encoders_and_players_come_in_only_on_links_that_were_in(
         await event.rooms.play(stranger, Description("offer"), None, None)
     await event.rooms.join_device(known, "Encoder", Description("offer"), [])
     await event.rooms.play(known, Description("offer"), None, None)
+
+
+async def test_two_moderators_at_the_door_take_nothing_of_each_other_back(event: House) -> None:
+    organiser, _ = await event.join(Role.ORGANISER)
+    other, desk = await event.join(Role.ORGANISER)
+    door = event.rooms.admission
+    await asyncio.gather(
+        door.set_door(organiser, lobby=True, locked=None), door.set_door(other, lobby=None, locked=True)
+    )
+    session = desk.take("sessionChanged")[-1]["session"]
+    assert (session["lobby"], session["locked"]) == (True, True)
+    await door.set_door(organiser, lobby=False, locked=None)
+    restart(event)
+    _, desk = await event.join(Role.ORGANISER)
+    session = desk.joined["session"]
+    assert (session["lobby"], session["locked"]) == (False, True)
 
 
 async def test_the_door_stands_as_it_was_after_a_restart(event: House) -> None:

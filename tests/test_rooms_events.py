@@ -40,7 +40,7 @@ def refused(code: str) -> pytest.RaisesExc[BridgeError]:
 
 COMMANDS: dict[str, Callable[[Rooms, Participant], object]] = {
     "cue": lambda rooms, who: rooms.events.set_cue(who, who.id),
-    "take": lambda rooms, who: rooms.events.take_cue(who, None),
+    "take": lambda rooms, who: rooms.events.take_cue(who, who.id, None),
     "layout": lambda rooms, who: rooms.events.set_layout(who, "grid", None, None),
     "lower third": lambda rooms, who: rooms.events.set_lower_third(who, None),
     "mute": lambda rooms, who: rooms.events.mute_off_stage(who),
@@ -85,7 +85,7 @@ async def test_cue_is_told_that_it_is_next_and_moderators_see_it_before_others(e
     assert event.media.forwarded(viewer) == set()
     assert not watching.take("deskChanged", "eventChanged")
 
-    event.rooms.events.take_cue(other, None)
+    event.rooms.events.take_cue(other, clinic.id, None)
     await event.settle()
     assert newest(own, "eventChanged")["next"] is False
     assert newest(desk, "deskChanged")["cue"] is None
@@ -100,18 +100,29 @@ async def test_the_cue_takes_the_place_of_another_in_one_step_on_a_full_stage(ev
         event.rooms.give_floor(organiser, clinic.id)
     event.rooms.events.set_cue(organiser, clinics[8].id)
     with refused("conflict"):
-        event.rooms.events.take_cue(organiser, None)
+        event.rooms.events.take_cue(organiser, clinics[8].id, None)
     assert newest(desk, "deskChanged")["cue"] == clinics[8].id
-    event.rooms.events.take_cue(organiser, clinics[0].id)
+    event.rooms.events.take_cue(organiser, clinics[8].id, clinics[0].id)
     stage = newest(desk, "stageChanged")["stage"]
     assert set(stage) == {organiser.id, *(clinic.id for clinic in clinics[1:])}
+
+
+async def test_nobody_is_taken_on_whom_another_moderator_has_changed_meanwhile(event: House) -> None:
+    organiser, desk = await event.join(Role.ORGANISER)
+    seen, _ = await event.join(Role.SATELLITE)
+    other, _ = await event.join(Role.SATELLITE)
+    event.rooms.events.set_cue(organiser, other.id)
+    with refused("conflict"):
+        event.rooms.events.take_cue(organiser, seen.id, None)
+    assert newest(desk, "deskChanged")["cue"] == other.id
+    assert not desk.take("stageChanged")
 
 
 async def test_nobody_is_next_on_the_stage_and_nobody_is_taken_who_is_not_next(event: House) -> None:
     organiser, desk = await event.join(Role.ORGANISER)
     clinic, _ = await event.join(Role.SATELLITE)
     with refused("conflict"):
-        event.rooms.events.take_cue(organiser, None)
+        event.rooms.events.take_cue(organiser, clinic.id, None)
     event.rooms.events.set_cue(organiser, clinic.id)
     event.rooms.give_floor(organiser, clinic.id)
     assert newest(desk, "deskChanged")["cue"] is None
@@ -127,7 +138,7 @@ async def test_a_cue_that_goes_is_next_no_more(event: House) -> None:
     await event.pass_time(1000)
     assert newest(desk, "deskChanged")["cue"] is None
     with refused("conflict"):
-        event.rooms.events.take_cue(organiser, None)
+        event.rooms.events.take_cue(organiser, clinic.id, None)
 
 
 async def test_all_follow_the_layout_also_who_comes_later(event: House) -> None:
@@ -348,7 +359,7 @@ async def test_points_off_the_stage_send_the_small_picture_and_nothing_more(even
     assert told() == {ultrasound: []}
     event.rooms.events.set_cue(organiser, clinic.id)
     assert told() == {ultrasound: ["l", "h"]}
-    event.rooms.events.take_cue(organiser, None)
+    event.rooms.events.take_cue(organiser, clinic.id, None)
     assert told() == {}
     event.rooms.take_floor(organiser, clinic.id)
     assert told() == {ultrasound: []}

@@ -178,6 +178,9 @@ class SetCue(ClientMessage):
 
 
 class TakeCue(ClientMessage):
+    """`participant` is whom the moderator sees as next: another may have cued somebody else meanwhile."""
+
+    participant: Id
     replacing: Id | None = None
 
 
@@ -204,8 +207,10 @@ class SendNotice(ClientMessage):
 
 
 class SetDoor(ClientMessage):
-    lobby: bool
-    locked: bool
+    """What is left out stays as it is: another moderator may have changed it meanwhile."""
+
+    lobby: bool | None = None
+    locked: bool | None = None
 
 
 class Admit(ClientMessage):

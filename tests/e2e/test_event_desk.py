@@ -169,7 +169,7 @@ async def test_a_point_off_the_stage_sees_what_is_seen_of_it(
         await organiser.request("setCue", participant=point["id"])
         await expect(by_id(clinic, "next-preview")).to_be_visible()
         await expect(by_id(clinic, "self-view-words")).to_have_count(0)
-        await organiser.request("takeCue", replacing=None)
+        await organiser.request("takeCue", participant=point["id"], replacing=None)
         await expect(by_id(clinic, "next-preview")).to_have_count(0)
         await expect(by_id(clinic, "self-view-words")).to_have_count(0)
 

@@ -99,7 +99,7 @@ async def test_an_events_stage_and_questions_are_as_before_a_restart(kept: Kept)
     assert newest(waiting, "eventChanged")["next"] is True
     assert newest(desk, "deskChanged")["cue"] == next_one.id
     assert [one["text"] for one in newest(desk, "questionsChanged")["questions"]] == [ASKED]
-    kept.house.rooms.events.take_cue(back, None)
+    kept.house.rooms.events.take_cue(back, next_one.id, None)
     kept.house.rooms.events.pick(back, asked, "answered")
 
 

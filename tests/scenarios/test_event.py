@@ -115,7 +115,7 @@ async def consult(day: EventDay, name: str, item: int) -> Member:
     assert not any(_is_next(day, member) for member in others)
     await until(lambda: "h" in (point.layers_wanted or []), "who is next sends its full picture")
     before = set(organiser.stage)
-    await organiser.request("takeCue", replacing=None)
+    await organiser.request("takeCue", participant=point.id, replacing=None)
     await organiser.until(lambda: set(organiser.stage) == before | {point.id})
     await until(day.all_see_the_stage, f"everybody sees {name}")
     await until(lambda: not _is_next(day, point), "nobody is next")

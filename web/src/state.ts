@@ -204,16 +204,22 @@ export interface EventFacts {
   close(message: string): void;
 }
 
+/** What is left out stays as it is. */
+export interface DoorChange {
+  readonly lobby?: boolean;
+  readonly locked?: boolean;
+}
+
 export interface EventActions {
   setCue(participant: ParticipantId | null): Promise<void>;
-  /** In one step also takes `replacing` from the stage. */
-  takeCue(replacing: ParticipantId | null): Promise<void>;
+  /** `participant` as it is shown to be next. In one step also takes `replacing` from the stage. */
+  takeCue(participant: ParticipantId, replacing: ParticipantId | null): Promise<void>;
   setStageLayout(layout: StageLayout, main: ParticipantId | null, second: ParticipantId | null): Promise<void>;
   setLowerThird(lowerThird: LowerThird | null): Promise<void>;
   muteOffStage(): Promise<void>;
   sendNotice(to: Audience | readonly ParticipantId[], text: string): Promise<void>;
   askQuestion(text: string): Promise<void>;
-  setDoor(lobby: boolean, locked: boolean): Promise<void>;
+  setDoor(change: DoorChange): Promise<void>;
   /** Without ids: all who wait. */
   admit(waiting?: readonly string[]): Promise<void>;
   turnAway(waiting: string): Promise<void>;

@@ -12,7 +12,7 @@ export function eventActions(request: Request): EventActions {
   const line = (text: string): string => text.trim().slice(0, LOWER_THIRD_MAX_CHARACTERS);
   return {
     setCue: (participant) => tell({ type: "setCue", participant }),
-    takeCue: (replacing) => tell({ type: "takeCue", replacing }),
+    takeCue: (participant, replacing) => tell({ type: "takeCue", participant, replacing }),
     setStageLayout: (layout, main, second) => tell({ type: "setStageLayout", layout, main, second }),
     setLowerThird: (lowerThird) =>
       tell({
@@ -29,7 +29,7 @@ export function eventActions(request: Request): EventActions {
       const trimmed = text.trim().slice(0, NOTICE_MAX_CHARACTERS);
       if (trimmed !== "") await tell({ type: "askQuestion", text: trimmed });
     },
-    setDoor: (lobby, locked) => tell({ type: "setDoor", lobby, locked }),
+    setDoor: (change) => tell({ type: "setDoor", ...change }),
     admit: (waiting) => tell({ type: "admit", ...(waiting === undefined ? {} : { waiting }) }),
     turnAway: (waiting) => tell({ type: "turnAway", waiting }),
     withdrawQuestion: (question) => tell({ type: "withdrawQuestion", question }),

@@ -72,12 +72,13 @@ export type ClientMessage =
   | { type: "giveLead"; participant: ParticipantId | null }
   | { type: "setView"; changes: ViewSlots }
   | { type: "setCue"; participant: ParticipantId | null }
-  | { type: "takeCue"; replacing: ParticipantId | null }
+  | { type: "takeCue"; participant: ParticipantId; replacing: ParticipantId | null }
   | { type: "setStageLayout"; layout: StageLayout; main: ParticipantId | null; second: ParticipantId | null }
   | { type: "setLowerThird"; lowerThird: LowerThird | null }
   | { type: "muteOffStage" }
   | { type: "sendNotice"; to?: Audience; participants?: readonly ParticipantId[]; text: string }
-  | { type: "setDoor"; lobby: boolean; locked: boolean }
+  /** What is left out stays as it is. */
+  | { type: "setDoor"; lobby?: boolean; locked?: boolean }
   /** Without ids: all. */
   | { type: "admit"; waiting?: readonly string[] }
   | { type: "turnAway"; waiting: string }

@@ -6,6 +6,7 @@ import { ask } from "../../components/context";
 import { Icon } from "../../components/icons";
 import { t } from "../../i18n";
 import { from } from "../session/eventbands";
+import type { DoorChange } from "../../state";
 import type { Wall } from "./wall";
 
 /** Above the tabs whenever somebody waits: nobody is forgotten outside. */
@@ -40,33 +41,30 @@ export function Lobby({ wall }: { readonly wall: Wall }): JSX.Element | null {
   );
 }
 
-interface DoorState {
-  readonly lobby: boolean;
-  readonly locked: boolean;
-}
-
 export function Door({ wall }: { readonly wall: Wall }): JSX.Element {
   const { client } = wall.room;
-  /** Until the server answers: a second press must not take the first one back, and a refusal shows what holds. */
-  const wish = useSignal<DoorState | null>(null);
-  const { lobby, locked } = wish.value ?? { lobby: client.session.value?.lobby ?? false, locked: client.session.value?.locked ?? false };
-  const set = async (next: DoorState): Promise<void> => {
-    wish.value = next;
+  /** Until the server answers; a refusal shows what holds. */
+  const wish = useSignal<DoorChange>({});
+  const lobby = wish.value.lobby ?? client.session.value?.lobby ?? false;
+  const locked = wish.value.locked ?? client.session.value?.locked ?? false;
+  const set = async (change: DoorChange): Promise<void> => {
+    const wished: DoorChange = { ...wish.peek(), ...change };
+    wish.value = wished;
     try {
-      await client.setDoor(next.lobby, next.locked);
+      await client.setDoor(change);
     } finally {
-      if (wish.peek() === next) wish.value = null;
+      if (wish.peek() === wished) wish.value = {};
     }
   };
   return (
     <fieldset class="desk-door">
       <legend>{t("wall.door")}</legend>
       <label class="check">
-        <input type="checkbox" data-testid="door-lobby" checked={lobby} onChange={(event) => ask(set({ lobby: event.currentTarget.checked, locked }))} />
+        <input type="checkbox" data-testid="door-lobby" checked={lobby} onChange={(event) => ask(set({ lobby: event.currentTarget.checked }))} />
         {t("wall.lobby")}
       </label>
       <label class="check">
-        <input type="checkbox" data-testid="door-locked" checked={locked} onChange={(event) => ask(set({ lobby, locked: event.currentTarget.checked }))} />
+        <input type="checkbox" data-testid="door-locked" checked={locked} onChange={(event) => ask(set({ locked: event.currentTarget.checked }))} />
         {t("wall.locked")}
       </label>
     </fieldset>

@@ -183,19 +183,21 @@ export function createWall(room: Room): Wall {
     press: (tile) => (choosing.peek() ? toggle(tile) : cue(tile)),
     cue,
     take() {
-      if (event.cue.peek() === null) return;
+      const next = event.cue.peek();
+      if (next === null) return;
       if (client.stage.peek().length >= STAGE_MAX) replacing.value = true;
-      else ask(client.takeCue(null));
+      else ask(client.takeCue(next, null));
     },
     replace(participant) {
       const taken = event.cue.peek();
       const before = arrangement();
       const name = nameOf(participant);
       replacing.value = false;
+      if (taken === null) return;
       ask(
-        client.takeCue(participant).then(() => {
+        client.takeCue(taken, participant).then(() => {
           const undo = async (): Promise<void> => {
-            if (taken !== null) await client.takeFloor(taken);
+            await client.takeFloor(taken);
             await client.giveFloor(participant);
             await client.setStageLayout(...before);
           };
