@@ -174,7 +174,7 @@ def test_threads_and_processes_share_one_audit(tmp_path: Path) -> None:
 # --- what is done to it ------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_a_changed_line_is_named(tmp_path: Path, data: st.DataObject) -> None:
     if not (tmp_path / "whole").exists():
@@ -229,7 +229,7 @@ def test_an_inserted_line_is_named(tmp_path: Path) -> None:
     assert {fault for fault, _ in faults(tmp_path)} == {Fault.CHANGED}
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(order=st.permutations(range(EVENTS)))
 def test_reordered_lines_are_named(tmp_path: Path, order: list[int]) -> None:
     if not (tmp_path / "whole").exists():

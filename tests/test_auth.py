@@ -209,7 +209,7 @@ async def test_what_is_no_token_is_refused(house: House, token: str) -> None:
     assert await refusal(house.auth, token) == "notAuthorised"
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(text=st.text(max_size=200), at=st.integers(0, 400), put=st.characters())
 async def test_no_text_and_no_changed_character_admits(house: House, text: str, at: int, put: str) -> None:
     assert await refusal(house.auth, text) == "notAuthorised"

@@ -400,7 +400,7 @@ def test_verify_names_every_harm(data: Path, run: Run, printed: Printed) -> None
     vault = Vault(data)
     ref = layout.ref_of(made.recording)
 
-    @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(st.data())
     def harmed(chosen: st.DataObject) -> None:
         name = chosen.draw(st.sampled_from(sorted(files)))

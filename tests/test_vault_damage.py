@@ -89,7 +89,7 @@ def _mended(shelf: Shelf) -> None:
     shelf.mend()
 
 
-many = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+many = settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 part_numbers = st.integers(0, PARTS - 1)
 
 

@@ -86,14 +86,14 @@ def check(parsed: Parsed, content: bytes) -> None:
     assert parsed.note.size_bytes == len(content)
 
 
-@settings(max_examples=600, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=600, suppress_health_check=list(HealthCheck))
 @given(mutated())
 def test_a_damaged_object_is_refused_or_understood(content: bytes) -> None:
     with contextlib.suppress(DicomError):
         check(parse(content), content)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=150, suppress_health_check=list(HealthCheck))
 @given(mutated())
 def test_no_damaged_object_kills_a_worker(workers: Workers, content: bytes) -> None:
     lost = workers.lost

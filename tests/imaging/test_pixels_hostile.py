@@ -207,7 +207,7 @@ def test_lying_headers_are_refused_before_anything_is_decoded(form: PixelFormat,
     assert caught.value.text.endswith(".")
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     st.binary(max_size=300),
     st.sampled_from([b"", b"\xff\xd8", b"\xff\x4f\xff\x51", b"\x00\x00\x00\x0cjP  \r\n\x87\n"]),
@@ -223,7 +223,7 @@ def test_headers_of_any_bytes_are_read_or_refused(tail: bytes, head: bytes) -> N
 NUMBERS = st.one_of(st.integers(-5, 70_000), st.sampled_from([1, 8, 16, 512]))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     rows=NUMBERS,
     columns=NUMBERS,
@@ -319,7 +319,7 @@ def test_look_up_tables_that_do_not_fit_are_refused(descriptor: list[int]) -> No
             Display.of(dataset)
 
 
-@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=50, suppress_health_check=[HealthCheck.too_slow])
 @given(st.binary(max_size=400))
 def test_palettes_of_any_bytes_are_read_or_refused(data: bytes) -> None:
     dataset = named("OBXXXX1A.dcm")

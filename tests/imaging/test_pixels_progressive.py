@@ -159,7 +159,7 @@ def test_what_is_less_than_the_first_resolution_is_an_error() -> None:
         resolution_ends(progressive.data[:40])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     rows=st.integers(1, 150),
     columns=st.integers(1, 150),

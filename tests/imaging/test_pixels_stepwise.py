@@ -121,7 +121,7 @@ def pattern(rows: int, columns: int, bits: int, signed: bool, colours: bool, see
     return np.random.default_rng(seed).integers(low, low + (1 << bits), shape).astype(kind)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     rows=st.integers(1, 140),
     columns=st.integers(1, 140),

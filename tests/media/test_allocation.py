@@ -129,7 +129,7 @@ wishes = st.lists(
 
 
 @given(wishes, st.integers(1, 30_000_000), st.integers(1, 30_000_000))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_more_bandwidth_never_gives_less(
     shape: list[tuple[int, int | None, tuple[LayerMeasure, ...]]], one: int, other: int
 ) -> None:

@@ -219,7 +219,7 @@ def test_publisher_offer_is_no_player() -> None:
 
 
 @given(mutated_offers())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_mutated_offers_raise_nothing_but_bridge_errors(text: str) -> None:
     def publish_all() -> None:
         wishes = encoder_wishes(text, Source.ULTRASOUND, Source.MICROPHONE)

@@ -178,7 +178,7 @@ def mutated_offers() -> st.SearchStrategy[str]:
         mutated_offers(), st.text(max_size=400), st.text(max_size=200).map(lambda tail: "v=0\r\n" + tail)
     )
 )
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_no_text_raises_anything_but_a_bridge_error(text: str) -> None:
     for read in (parse, parse_fragment):
         assert refusal(partial(read, text)) in (None, "malformed", "tooLarge")

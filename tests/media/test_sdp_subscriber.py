@@ -115,7 +115,7 @@ def test_answer_of_other_length_is_refused() -> None:
 
 
 @given(st.data())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_mutated_answers_raise_nothing_but_bridge_errors(data: st.DataObject) -> None:
     text = data.draw(mutated(st.just(accept(write(*OFFERED)))))
     assert refusal(lambda: read_answer(text, OFFERED)) in (None, "malformed", "tooLarge", "unsupported")

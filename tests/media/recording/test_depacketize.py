@@ -147,7 +147,7 @@ def test_av1_units_get_sizes_and_fragments_are_joined() -> None:
 
 @pytest.mark.parametrize("codec", CODECS)
 @given(payloads=st.lists(st.tuples(st.binary(max_size=40), st.booleans()), max_size=8))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_whatever_comes_makes_frames_or_breaks_them_but_never_fails(
     codec: Codec, payloads: list[tuple[bytes, bool]]
 ) -> None:
@@ -159,7 +159,7 @@ def test_whatever_comes_makes_frames_or_breaks_them_but_never_fails(
 
 @pytest.mark.parametrize("codec", ["vp8", "h264"])
 @given(st.data())
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_a_keyframe_with_any_byte_changed_never_fails(codec: Codec, data: st.DataObject) -> None:
     packets = video(codec, 2)
     spoilt = data.draw(st.integers(0, len(packets) - 1))

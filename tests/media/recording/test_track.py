@@ -346,7 +346,7 @@ def test_frames_out_of_order_are_kept_in_the_order_of_decoding() -> None:
 
 
 @given(st.lists(STRANGE, max_size=60))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_whatever_strangers_send_makes_parts_that_can_be_read_or_none(packets: list[Sent]) -> None:
     recorded = Recorded(arriving(packets))
     parts = recorded.end()
