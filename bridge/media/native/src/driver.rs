@@ -66,11 +66,6 @@ impl Driver {
         self.shared.events.drain()
     }
 
-    /// What `drain` gave, read: some of its memory is used again.
-    pub fn give_back(&self, read: VecDeque<News>) {
-        self.shared.events.give_back(read);
-    }
-
     /// Stops the thread and closes the port; both are done when it returns. May be repeated.
     pub fn close(&self) {
         self.shared.stop.store(true, Ordering::Release);

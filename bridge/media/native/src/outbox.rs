@@ -3,13 +3,13 @@
 
 use std::net::SocketAddr;
 
-use bridge_relay_core::api::{Event, Outbox, TapPacket, TrackId};
+use bridge_relay_core::api::{Event, Outbox, Payload, TapPacket, TrackId};
 
 use crate::clock;
 use crate::queue::{DriverStats, News};
 use crate::send::SendQueue;
 use crate::socket::UdpPort;
-use crate::taps::{self, Spare, Taps};
+use crate::taps::{self, Taps};
 
 pub struct Out {
     pub port: UdpPort,
@@ -39,15 +39,15 @@ impl Out {
         self.taps_due_us.map(|due_us| due_us + taps::LONGEST_WAIT_US - taps::WAIT_US)
     }
 
-    /// What is to be told now, and where memory comes back to: nothing while there are only taps that may wait.
-    pub fn release(&mut self, now_us: u64) -> Option<(&mut Vec<News>, &mut Spare)> {
+    /// What is to be told now: nothing while there are only taps that may wait.
+    pub fn release(&mut self, now_us: u64) -> Option<&mut Vec<News>> {
         let taps_due = self.taps_due_us.is_some_and(|due_us| now_us >= due_us) || self.taps.is_full();
         if self.news.is_empty() && !taps_due {
             return None;
         }
         self.taps_due_us = None;
         self.taps.close(&mut self.news);
-        Some((&mut self.news, self.taps.spare()))
+        Some(&mut self.news)
     }
 }
 
@@ -70,9 +70,9 @@ impl Outbox for Out {
         (!self.queue.is_blocked()).then(clock::now_us)
     }
 
-    fn tap(&mut self, track: TrackId, packet: TapPacket, payload: &[u8]) {
+    fn tap(&mut self, track: TrackId, packet: TapPacket, payload: &Payload) {
         self.taps_due_us.get_or_insert_with(|| clock::now_us() + taps::WAIT_US);
-        self.taps.push(track, packet, payload);
+        self.taps.push(track, packet, payload.clone());
     }
 
     fn event(&mut self, event: Event) {

@@ -10,7 +10,6 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use bridge_relay_core::api::{Command, Event, Stats};
 
 use crate::poll::WakeUp;
-use crate::taps::Spare;
 
 /// Far more than a join storm makes; reached only when the thread no longer runs.
 const MAX_COMMANDS: usize = 1 << 18;
@@ -123,8 +122,6 @@ struct Waiting {
     news: VecDeque<News>,
     size_bytes: usize,
     dropped: u64,
-    /// Memory of taps that were read, until the thread comes by.
-    spare: Spare,
 }
 
 impl EventQueue {
@@ -132,13 +129,12 @@ impl EventQueue {
         Ok(Self { waiting: Mutex::default(), wake_up: WakeUp::new()?, capacity })
     }
 
-    /// Appends everything of `batch`, leaving it empty, with at most one wake-up; puts into `spare` what came back.
-    pub fn append(&self, batch: &mut Vec<News>, spare: &mut Spare) {
+    /// Appends everything of `batch`, leaving it empty, with at most one wake-up.
+    pub fn append(&self, batch: &mut Vec<News>) {
         if batch.is_empty() {
             return;
         }
         let mut waiting = lock(&self.waiting);
-        spare.refill(&mut waiting.spare);
         let was_empty = waiting.news.is_empty();
         for news in batch.drain(..) {
             let size_bytes = news.size_bytes();
@@ -167,17 +163,6 @@ impl EventQueue {
         mem::take(&mut waiting.news)
     }
 
-    /// News that was read: what memory of it can be used again goes back to the thread.
-    pub fn give_back(&self, read: VecDeque<News>) {
-        let mut spare = Spare::default();
-        for news in read {
-            if let News::Event(Event::TapPackets { packets, .. }) = news {
-                spare.give_back(packets);
-            }
-        }
-        lock(&self.waiting).spare.refill(&mut spare);
-    }
-
     pub fn dropped(&self) -> u64 {
         lock(&self.waiting).dropped
     }
@@ -196,18 +181,17 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
-    use bridge_relay_core::api::{Codec, PeerId, TapBatch, TapPacket, TrackId};
+    use bridge_relay_core::api::{Codec, Payload, PeerId, TapBatch, TapPacket, TrackId};
 
     use super::*;
     use crate::poll::Poll;
-    use crate::taps::Taps;
 
     fn connected(peer: u32) -> News {
         News::Event(Event::PeerConnected { peer: PeerId(peer) })
     }
 
-    fn packet() -> TapPacket {
-        TapPacket {
+    fn tap(len: usize) -> News {
+        let packet = TapPacket {
             layer: 0,
             codec: Codec::Vp8,
             arrived_us: 0,
@@ -215,17 +199,14 @@ mod tests {
             timestamp: 0,
             marker: false,
             keyframe_start: false,
-        }
-    }
-
-    fn tap(len: usize) -> News {
+        };
         let mut packets = TapBatch::default();
-        packets.push(packet(), &vec![0; len]);
+        packets.push(packet, Payload::new(vec![0; len]));
         News::Event(Event::TapPackets { track: TrackId(1), packets })
     }
 
     fn append(queue: &EventQueue, mut batch: Vec<News>) {
-        queue.append(&mut batch, &mut Spare::default());
+        queue.append(&mut batch);
     }
 
     fn is_raised(fd: &impl AsRawFd) -> bool {
@@ -251,7 +232,7 @@ mod tests {
         let queue = EventQueue::new(8).unwrap();
         let mut batch: Vec<News> = (0..10).map(|_| tap(1)).collect();
         batch.extend((0..4).map(connected));
-        queue.append(&mut batch, &mut Spare::default());
+        queue.append(&mut batch);
         assert!(batch.is_empty());
         let news = queue.drain();
         assert_eq!(news.iter().filter(|news| news.is_lossy()).count(), 6);
@@ -269,23 +250,6 @@ mod tests {
         assert_eq!(queue.drain().len(), 49);
         append(&queue, vec![tap(1 << 20)]);
         assert_eq!(queue.drain().len(), 1);
-    }
-
-    #[test]
-    fn memory_of_taps_goes_back_to_who_fills_them() {
-        let queue = EventQueue::new(8).unwrap();
-        append(&queue, vec![tap(1_000), connected(1)]);
-        queue.give_back(queue.drain());
-        let mut taps = Taps::default();
-        queue.append(&mut vec![connected(2)], taps.spare());
-        taps.push(TrackId(1), packet(), b"x");
-        let mut news = Vec::new();
-        taps.close(&mut news);
-        let [News::Event(Event::TapPackets { packets, .. })] = &news[..] else {
-            panic!("one batch, not {news:?}");
-        };
-        assert_eq!((packets.len(), packets.size_bytes()), (1, 1));
-        assert!(packets.capacity_bytes() >= 1_000);
     }
 
     #[test]

@@ -1,7 +1,7 @@
-//! Tapped packets on their way up: gathered into one batch a track for a moment, in memory that comes back when the
-//! reader is done with it. Nobody watches a tap live, and to wake its reader costs more than to copy many packets.
+//! Tapped packets on their way up: gathered into one batch a track for a moment. Nobody watches a tap live, and to wake
+//! its reader costs more than all else.
 
-use bridge_relay_core::api::{Event, TapBatch, TapPacket, TrackId};
+use bridge_relay_core::api::{Event, Payload, TapBatch, TapPacket, TrackId};
 
 use crate::queue::News;
 
@@ -14,33 +14,28 @@ pub const LONGEST_WAIT_US: u64 = 200_000;
 const FULL_BYTES: usize = 4 << 20;
 const FULL_PACKETS: usize = 16_384;
 
-/// What is kept to be used again: the tracks of some twenty consults, and no memory that a flood has swollen.
-const MAX_SPARE: usize = 128;
-const MAX_SPARE_BYTES: usize = 256 << 10;
-
 #[derive(Debug, Default)]
 pub struct Taps {
     /// The track of each open batch. Apart from those, so that looking for one reads little memory.
     tracks: Vec<TrackId>,
     batches: Vec<TapBatch>,
-    spare: Spare,
     gathered_bytes: usize,
     gathered: usize,
 }
 
 impl Taps {
-    pub fn push(&mut self, track: TrackId, packet: TapPacket, payload: &[u8]) {
+    pub fn push(&mut self, track: TrackId, packet: TapPacket, payload: Payload) {
         // Packets of one track come in rows.
         let found = self.tracks.iter().rposition(|open| *open == track);
         let at = found.unwrap_or_else(|| {
             self.tracks.push(track);
-            self.batches.push(self.spare.take());
+            self.batches.push(TapBatch::default());
             self.tracks.len() - 1
         });
         if let Some(batch) = self.batches.get_mut(at) {
-            batch.push(packet, payload);
             self.gathered += 1;
             self.gathered_bytes += payload.len();
+            batch.push(packet, payload);
         }
     }
 
@@ -56,34 +51,6 @@ impl Taps {
         }
         self.gathered = 0;
         self.gathered_bytes = 0;
-    }
-
-    /// Where batches that were read come back to.
-    pub fn spare(&mut self) -> &mut Spare {
-        &mut self.spare
-    }
-}
-
-/// Empty batches that keep their memory, of a bounded number and size.
-#[derive(Debug, Default)]
-pub struct Spare(Vec<TapBatch>);
-
-impl Spare {
-    fn take(&mut self) -> TapBatch {
-        self.0.pop().unwrap_or_default()
-    }
-
-    pub fn give_back(&mut self, mut batch: TapBatch) {
-        if self.0.len() < MAX_SPARE && batch.capacity_bytes() <= MAX_SPARE_BYTES {
-            batch.clear();
-            self.0.push(batch);
-        }
-    }
-
-    /// Takes over all that another has.
-    pub fn refill(&mut self, other: &mut Self) {
-        let room = MAX_SPARE.saturating_sub(self.0.len()).min(other.0.len());
-        self.0.extend(other.0.drain(..room));
     }
 }
 
@@ -118,7 +85,7 @@ mod tests {
     fn each_track_has_one_batch_with_its_packets_in_order() {
         let mut taps = Taps::default();
         for sequence in 0..6 {
-            taps.push(TrackId(sequence as u32 % 2), packet(sequence), &[sequence as u8]);
+            taps.push(TrackId(sequence as u32 % 2), packet(sequence), Payload::new(vec![sequence as u8]));
         }
         let mut news = Vec::new();
         taps.close(&mut news);
@@ -134,51 +101,17 @@ mod tests {
     }
 
     #[test]
-    fn memory_comes_back_and_what_was_in_it_does_not() {
-        let mut taps = Taps::default();
-        taps.push(TrackId(1), packet(1), &[7; 1_000]);
-        let mut news = Vec::new();
-        taps.close(&mut news);
-        let (_, batch) = told(std::mem::take(&mut news)).remove(0);
-        let capacity_bytes = batch.capacity_bytes();
-        let mut read = Spare::default();
-        read.give_back(batch);
-        taps.spare().refill(&mut read);
-        taps.push(TrackId(2), packet(2), &[8; 3]);
-        taps.close(&mut news);
-        let (track, batch) = told(news).remove(0);
-        assert_eq!((track, batch.len(), batch.size_bytes()), (TrackId(2), 1, 3));
-        assert_eq!(batch.capacity_bytes(), capacity_bytes);
-    }
-
-    #[test]
-    fn spare_memory_is_bounded() {
-        let mut spare = Spare::default();
-        for _ in 0..2 * MAX_SPARE {
-            spare.give_back(TapBatch::default());
-        }
-        let mut swollen = TapBatch::default();
-        swollen.push(packet(1), &vec![0; MAX_SPARE_BYTES + 1]);
-        let mut other = Spare::default();
-        other.give_back(swollen);
-        assert!(other.0.is_empty());
-        other.give_back(TapBatch::default());
-        spare.refill(&mut other);
-        assert_eq!(spare.0.len(), MAX_SPARE);
-    }
-
-    #[test]
     fn a_flood_makes_the_taps_full() {
         let mut taps = Taps::default();
         assert!(!taps.is_full());
         for sequence in 0..4 {
-            taps.push(TrackId(1), packet(sequence), &vec![0; FULL_BYTES / 4]);
+            taps.push(TrackId(1), packet(sequence), Payload::new(vec![0; FULL_BYTES / 4]));
         }
         assert!(taps.is_full());
         taps.close(&mut Vec::new());
         assert!(!taps.is_full());
         for sequence in 0..FULL_PACKETS as u64 {
-            taps.push(TrackId(1), packet(sequence), &[]);
+            taps.push(TrackId(1), packet(sequence), Payload::default());
         }
         assert!(taps.is_full());
     }

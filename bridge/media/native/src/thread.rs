@@ -106,8 +106,8 @@ impl Worker {
         }
         self.send();
         self.out.stats.events_dropped = self.shared.events.dropped();
-        if let Some((news, spare)) = self.out.release(now_us) {
-            self.shared.events.append(news, spare);
+        if let Some(news) = self.out.release(now_us) {
+            self.shared.events.append(news);
         }
     }
 
@@ -230,7 +230,7 @@ fn prefer_this_thread() {
 mod tests {
     use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 
-    use bridge_relay_core::api::{Codec, Event, Outbox, PeerId, TapPacket, TrackId};
+    use bridge_relay_core::api::{Codec, Event, Outbox, Payload, PeerId, TapPacket, TrackId};
 
     use super::*;
     use crate::queue::News;
@@ -276,7 +276,7 @@ mod tests {
             marker: false,
             keyframe_start: false,
         };
-        worker.out.tap(TrackId(1), packet, b"payload");
+        worker.out.tap(TrackId(1), packet, &Payload::default());
     }
 
     #[test]

@@ -4,8 +4,8 @@
 use std::net::SocketAddr;
 
 use bridge_relay_core::api::{
-    Codec, Command, Event, ExtensionIds, IceCredentials, LayerSpec, MediaKind, Outbox, PayloadType, PeerId,
-    SrtpProfile, SubscriptionId, SubscriptionSpec, TapPacket, TrackId, TrackSpec,
+    Codec, Command, Event, ExtensionIds, IceCredentials, LayerSpec, MediaKind, Outbox, Payload, PayloadType,
+    PeerId, SrtpProfile, SubscriptionId, SubscriptionSpec, TapPacket, TrackId, TrackSpec,
 };
 use bridge_relay_core::relay::Relay;
 use bridge_relay_core::srtp::SrtpSender;
@@ -43,7 +43,7 @@ impl Outbox for Sink {
         self.datagrams -= 1;
     }
 
-    fn tap(&mut self, _track: TrackId, _packet: TapPacket, _payload: &[u8]) {}
+    fn tap(&mut self, _track: TrackId, _packet: TapPacket, _payload: &Payload) {}
 
     fn event(&mut self, _event: Event) {}
 }

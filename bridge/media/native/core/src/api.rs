@@ -3,6 +3,7 @@
 //! Time is always `now_us`: microseconds on one monotonic clock, passed in by the caller.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 /// One ICE/DTLS transport: the publishing or the receiving half of a participant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -250,27 +251,24 @@ pub struct TapPacket {
     pub keyframe_start: bool,
 }
 
-/// Tapped packets, with their payloads in one piece of memory: one for each packet would cost more than the copy.
+/// A packet's payload as it is kept for forwarding: who taps it shares it, a copy would cost the relay more.
+pub type Payload = Arc<Vec<u8>>;
+
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TapBatch {
-    packets: Vec<(TapPacket, usize)>,
-    payloads: Vec<u8>,
+    packets: Vec<(TapPacket, Payload)>,
+    size_bytes: usize,
 }
 
 impl TapBatch {
-    pub fn push(&mut self, packet: TapPacket, payload: &[u8]) {
-        self.payloads.extend_from_slice(payload);
-        self.packets.push((packet, self.payloads.len()));
+    pub fn push(&mut self, packet: TapPacket, payload: Payload) {
+        self.size_bytes += payload.len();
+        self.packets.push((packet, payload));
     }
 
     /// In the order of `push`, each with its payload.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&TapPacket, &[u8])> {
-        let mut start = 0;
-        self.packets.iter().map(move |(packet, end)| {
-            let payload = self.payloads.get(start..*end).unwrap_or_default();
-            start = *end;
-            (packet, payload)
-        })
+        self.packets.iter().map(|(packet, payload)| (packet, payload.as_slice()))
     }
 
     #[must_use]
@@ -285,18 +283,7 @@ impl TapBatch {
 
     #[must_use]
     pub fn size_bytes(&self) -> usize {
-        self.payloads.len()
-    }
-
-    pub fn clear(&mut self) {
-        self.packets.clear();
-        self.payloads.clear();
-    }
-
-    /// Bytes of memory that it keeps when it is cleared.
-    #[must_use]
-    pub fn capacity_bytes(&self) -> usize {
-        self.payloads.capacity() + self.packets.capacity() * size_of::<(TapPacket, usize)>()
+        self.size_bytes
     }
 }
 
@@ -396,6 +383,6 @@ pub trait Outbox {
     }
     /// A packet of a tapped track. Not an event: there are many, and they may be told together, though in their order
     /// among the events.
-    fn tap(&mut self, track: TrackId, packet: TapPacket, payload: &[u8]);
+    fn tap(&mut self, track: TrackId, packet: TapPacket, payload: &Payload);
     fn event(&mut self, event: Event);
 }

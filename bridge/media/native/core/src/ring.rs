@@ -1,6 +1,7 @@
 //! The recent packets of one layer: one copy of each, shared by forwarding, retransmission and replay to joiners.
 //! Addressed by the extended sequence number; knows no subscriber.
 
+use crate::api::Payload;
 use crate::codec::PictureNumbers;
 
 /// Longest value of a header extension in its one-byte form (RFC 8285 section 4.2).
@@ -69,7 +70,7 @@ pub struct PacketHead {
 
 struct Slot {
     head: PacketHead,
-    payload: Vec<u8>,
+    payload: Payload,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -143,10 +144,16 @@ impl Ring {
         match &mut self.slots[position] {
             Some(slot) => {
                 slot.head = head;
-                slot.payload.clear();
-                slot.payload.extend_from_slice(payload);
+                // Who tapped the packet before may still read it.
+                match Payload::get_mut(&mut slot.payload) {
+                    Some(own) => {
+                        own.clear();
+                        own.extend_from_slice(payload);
+                    }
+                    None => slot.payload = Payload::new(payload.to_vec()),
+                }
             }
-            empty => *empty = Some(Slot { head, payload: payload.to_vec() }),
+            empty => *empty = Some(Slot { head, payload: Payload::new(payload.to_vec()) }),
         }
         self.highest = Some(self.highest.map_or(head.sequence, |highest| highest.max(head.sequence)));
         Inserted::New
@@ -168,6 +175,13 @@ impl Ring {
     pub fn get(&self, sequence: u64) -> Option<(&PacketHead, &[u8])> {
         let slot = self.slots[self.position(sequence)].as_ref()?;
         (slot.head.sequence == sequence).then_some((&slot.head, slot.payload.as_slice()))
+    }
+
+    /// What `get` shows, to be kept.
+    #[must_use]
+    pub fn payload(&self, sequence: u64) -> Option<&Payload> {
+        let slot = self.slots[self.position(sequence)].as_ref()?;
+        (slot.head.sequence == sequence).then_some(&slot.payload)
     }
 
     #[must_use]
@@ -227,6 +241,26 @@ mod tests {
         assert!(ring.get(65_532).is_none());
         assert_eq!(ring.get(65_533).map(|(_, payload)| payload.to_vec()), Some(vec![65_533_u64 as u8]));
         assert_eq!(ring.oldest(), 65_533);
+    }
+
+    #[test]
+    fn a_payload_that_was_taken_stays_as_it_is_when_its_place_is_used_again() {
+        let mut ring = Ring::new(8, 8);
+        ring.insert(head(1, 0, false), b"first");
+        let taken = ring.payload(1).unwrap().clone();
+        assert_eq!(ring.payload(2), None);
+        ring.insert(head(9, 0, false), b"second");
+        assert_eq!((taken.as_slice(), ring.get(9).unwrap().1), (&b"first"[..], &b"second"[..]));
+    }
+
+    #[test]
+    fn the_memory_of_a_payload_that_nobody_has_taken_is_used_again() {
+        let mut ring = Ring::new(8, 8);
+        ring.insert(head(1, 0, false), b"first");
+        let place = ring.payload(1).unwrap().as_ptr();
+        drop(ring.payload(1).unwrap().clone());
+        ring.insert(head(9, 0, false), b"again");
+        assert_eq!(ring.payload(9).unwrap().as_ptr(), place);
     }
 
     #[test]

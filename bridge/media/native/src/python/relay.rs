@@ -55,11 +55,9 @@ impl Relay {
 
     fn drain<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
         let list = PyList::empty(py);
-        let drained = self.driver.drain();
-        for news in &drained {
-            list.append(events::to_python(py, news)?)?;
+        for news in self.driver.drain() {
+            list.append(events::to_python(py, &news)?)?;
         }
-        self.driver.give_back(drained);
         Ok(list)
     }
 

@@ -209,8 +209,8 @@ impl Relay {
             out.event(Event::TrackStarted { track: track.id, layer: route.layer });
             track.update_flowing();
         }
-        let shown = track.layers.get(usize::from(route.layer)).is_some_and(|layer| sequence > layer.floor);
-        if paused || !shown {
+        let Some(layer) = track.layers.get(usize::from(route.layer)) else { return };
+        if paused || sequence <= layer.floor {
             return;
         }
         if track.noted.is_empty() {
@@ -218,7 +218,7 @@ impl Relay {
         }
         track.noted.push((route.layer, sequence));
         // One without payload too: its sequence number is no loss.
-        if tapped {
+        if tapped && let Some(payload) = layer.ring.payload(sequence) {
             out.tap(track.id, tap_packet(&head, route.layer), payload);
         }
     }

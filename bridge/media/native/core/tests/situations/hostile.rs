@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use bridge_relay_core::api::{Command, Event, MediaKind, Outbox, TapPacket, TrackId};
+use bridge_relay_core::api::{Command, Event, MediaKind, Outbox, Payload, TapPacket, TrackId};
 use proptest::prelude::*;
 
 use crate::forwarding::{TRACK, stage, watch};
@@ -160,7 +160,7 @@ impl Outbox for Trap<'_> {
         self.sink.cancel();
     }
 
-    fn tap(&mut self, track: TrackId, packet: TapPacket, payload: &[u8]) {
+    fn tap(&mut self, track: TrackId, packet: TapPacket, payload: &Payload) {
         self.sink.tap(track, packet, payload);
     }
 

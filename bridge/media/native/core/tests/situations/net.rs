@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BinaryHeap};
 use std::net::SocketAddr;
 
 use bridge_relay_core::api::{
-    Codec, Command, Event, ExtensionIds, IceCredentials, Outbox, PayloadType, PeerId, SrtpProfile, TapBatch,
-    TapPacket, TrackId,
+    Codec, Command, Event, ExtensionIds, IceCredentials, Outbox, Payload, PayloadType, PeerId, SrtpProfile,
+    TapBatch, TapPacket, TrackId,
 };
 use bridge_relay_core::relay::Relay;
 use bridge_relay_core::srtp::{SrtpReceiver, SrtpSender};
@@ -201,9 +201,9 @@ impl Outbox for Sink {
         self.sent.pop();
     }
 
-    fn tap(&mut self, track: TrackId, packet: TapPacket, payload: &[u8]) {
+    fn tap(&mut self, track: TrackId, packet: TapPacket, payload: &Payload) {
         let mut packets = TapBatch::default();
-        packets.push(packet, payload);
+        packets.push(packet, payload.clone());
         self.events.push(Event::TapPackets { track, packets });
     }
 
