@@ -130,6 +130,9 @@ class Wall:
                 if who not in wall.under_way:
                     share -= 1
                     self._start(wall, who, cameras[who])
+        # Another one is the first to be served the next time, where there is not enough for all.
+        for id in list(self._watched)[:1]:
+            self._watched[id] = self._watched.pop(id)
 
     def _start(self, wall: _Watched, who: ParticipantId, camera: Publication) -> None:
         wall.due_ms[who] = self._now_ms() + EVERY_MS

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from bridge import wall as walls
-from bridge.ids import Role, SessionFormat
+from bridge.ids import Role, SessionFormat, SessionKind
 from bridge.media.contract import Source, TrackFlowing, TrackId
-from tests.fakes import a_house
+from tests.fakes import House, a_house
 
 
 class Camera:
@@ -45,3 +45,38 @@ async def test_a_picture_comes_at_once_when_somebody_looks_and_none_before(
         assert camera.taken == [track]
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
+
+
+async def points(house: House, count: int) -> list[TrackId]:
+    """Of that many new points, each with a camera."""
+    tracks = []
+    for _ in range(count):
+        clinic, _ = await house.join(Role.SATELLITE)
+        tracks += await house.publish(clinic, Source.CAMERA)
+    await house.hear(*(TrackFlowing(track, True) for track in tracks))
+    return tracks
+
+
+async def test_where_pictures_are_few_two_events_get_them_in_turn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(walls, "TICK_S", 0.001)
+    monkeypatch.setattr(walls, "AT_ONCE", 1)
+    async with a_house(tmp_path, SessionFormat.EVENT) as house:
+        first, of_first = house.session, await points(house, 6)
+        other, _ = await house.store.create_session(
+            title="Other", kind=SessionKind.CONSULTATION, format=SessionFormat.EVENT, capacity=50, at_ms=0
+        )
+        house.session = other.id
+        of_other = await points(house, 3)
+        camera = Camera()
+        wall = house.rooms.open_wall(camera)
+        wall.look(first, 0)
+        wall.look(other.id, 0)
+        running = asyncio.create_task(wall.run())
+        async with asyncio.timeout(5):
+            while len(camera.taken) < 6:  # noqa: ASYNC110
+                await asyncio.sleep(0)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        assert set(camera.taken[:6]) == {*of_first[:3], *of_other}
