@@ -27,8 +27,10 @@ export function TimelineChart({ attendance }: { readonly attendance: Attendance 
     stairs(timeline, endMs, value)
       .map(([atMs, count], index) => `${index === 0 ? "M" : "L"}${x(Math.max(atMs, from)).toFixed(1)} ${y(count).toFixed(1)}`)
       .join("");
+  // As a list, it needs no plural.
+  const said = `${t("after.most")}. ${t("after.view.people")}: ${formatNumber(peak.people)}. ${t("after.view.points")}: ${formatNumber(peak.points)}.`;
   return (
-    <svg class="chart" viewBox={`0 0 ${WIDTH} ${HEIGHT}`} role="img" aria-label={t("after.sum.overTimeSaid", { people: peak.people, points: peak.points })}>
+    <svg class="chart" viewBox={`0 0 ${WIDTH} ${HEIGHT}`} role="img" aria-label={said}>
       {scale.map((count) => (
         <g key={count}>
           <path class="chart-grid" d={`M${LEFT} ${y(count)}H${WIDTH - RIGHT}`} />
