@@ -29,6 +29,7 @@ interface SheetsProps {
 export function Sheets({ desk, points, onClose }: SheetsProps): JSX.Element {
   const event = useSignal<EventFacts | null>(null);
   const fault = useSignal<Fault>(null);
+  const attempt = useSignal(0);
   const code = useSignal<Language>(language.peek());
   const paper = useSignal<Paper>("a4");
   useEffect(() => {
@@ -40,7 +41,11 @@ export function Sheets({ desk, points, onClose }: SheetsProps): JSX.Element {
     return () => {
       gone = true;
     };
-  }, [desk, event, fault]);
+  }, [desk, event, fault, attempt.value]);
+  const again = (): void => {
+    fault.value = null;
+    attempt.value += 1;
+  };
   const wanted = useMemo(() => (points === null ? null : new Set(points.map(({ id }) => id))), [points]);
   const known = event.value;
   const linked = useMemo(
@@ -88,7 +93,15 @@ export function Sheets({ desk, points, onClose }: SheetsProps): JSX.Element {
           </button>
         </div>
         {known?.startsAt === null && <p class="point-warning">{t("event.sheetNoStart")}</p>}
-        {fault.value !== null && <Failed fault={fault.value} />}
+        {fault.value !== null && (
+          <>
+            <Failed fault={fault.value} />
+            <button type="button" class="button" data-testid="sheets-again" onClick={again}>
+              <Icon name="retry" />
+              {t("app.retry")}
+            </button>
+          </>
+        )}
         {known === null && fault.value === null && <p role="status">{t("app.loading")}</p>}
         {codes === null && of > 0 && (
           <p role="status">
