@@ -22,7 +22,7 @@ from bridge.media.recording.track import TrackRecorder
 from tests.media.recording.reading import assert_valid, decode, runs, whole
 from tests.media.webrtc import running_engine
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.alone]
 
 CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
 WISHES = [TrackWish(Mid("0"), Source.MICROPHONE), TrackWish(Mid("1"), Source.ULTRASOUND)]
