@@ -10,6 +10,9 @@ pub const WAIT_US: u64 = 100_000;
 /// And at most: until then the thread is usually awake for something else, and a turn for this alone would cost more.
 pub const LONGEST_WAIT_US: u64 = 200_000;
 
+/// Of a picture of diagnostic quality in that time, so that memory is asked for once.
+const USUAL_PACKETS: usize = 32;
+
 /// So much waits at most, however fast it came: a small part of what may wait to be read.
 const FULL_BYTES: usize = 4 << 20;
 const FULL_PACKETS: usize = 16_384;
@@ -29,7 +32,7 @@ impl Taps {
         let found = self.tracks.iter().rposition(|open| *open == track);
         let at = found.unwrap_or_else(|| {
             self.tracks.push(track);
-            self.batches.push(TapBatch::default());
+            self.batches.push(TapBatch::with_capacity(USUAL_PACKETS));
             self.tracks.len() - 1
         });
         if let Some(batch) = self.batches.get_mut(at) {

@@ -261,6 +261,11 @@ pub struct TapBatch {
 }
 
 impl TapBatch {
+    #[must_use]
+    pub fn with_capacity(packets: usize) -> Self {
+        Self { packets: Vec::with_capacity(packets), size_bytes: 0 }
+    }
+
     pub fn push(&mut self, packet: TapPacket, payload: Payload) {
         self.size_bytes += payload.len();
         self.packets.push((packet, payload));
