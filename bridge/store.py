@@ -173,8 +173,12 @@ class Store:
         """Remembers whether people wait to be let in, and whether nobody new comes. None: as it was.
 
         Raises NotFound."""
-        changes = {"lobby": lobby, "locked": locked}
-        await self._change_session(session, **{name: new for name, new in changes.items() if new is not None})
+        as_it_was = tables.sessions.c
+        await self._change_session(
+            session,
+            lobby=as_it_was.lobby if lobby is None else lobby,
+            locked=as_it_was.locked if locked is None else locked,
+        )
 
     async def attended(self, session: SessionId) -> frozenset[ParticipantId]:
         """Who has been in an event, at any time."""

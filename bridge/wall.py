@@ -130,9 +130,10 @@ class Wall:
                 if who not in wall.under_way:
                     share -= 1
                     self._start(wall, who, cameras[who])
-        # Another one is the first to be served the next time, where there is not enough for all.
-        for id in list(self._watched)[:1]:
-            self._watched[id] = self._watched.pop(id)
+        if self._watched:
+            # The first to be served is the last the next time, where there is not enough for all.
+            first = next(iter(self._watched))
+            self._watched[first] = self._watched.pop(first)
 
     def _start(self, wall: _Watched, who: ParticipantId, camera: Publication) -> None:
         wall.due_ms[who] = self._now_ms() + EVERY_MS

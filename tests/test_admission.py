@@ -341,6 +341,7 @@ async def test_two_moderators_at_the_door_take_nothing_of_each_other_back(event:
     session = desk.take("sessionChanged")[-1]["session"]
     assert (session["lobby"], session["locked"]) == (True, True)
     await door.set_door(organiser, lobby=False, locked=None)
+    await door.set_door(organiser, lobby=None, locked=None)
     restart(event)
     _, desk = await event.join(Role.ORGANISER)
     session = desk.joined["session"]

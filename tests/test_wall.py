@@ -17,10 +17,10 @@ class Camera:
     """Every picture of it is the same."""
 
     def __init__(self) -> None:
-        self.taken: list[TrackId] = []
+        self.taken: asyncio.Queue[TrackId] = asyncio.Queue()
 
     async def take(self, track: TrackId) -> bytes:
-        self.taken.append(track)
+        self.taken.put_nowait(track)
         return b"picture"
 
 
@@ -36,13 +36,14 @@ async def test_a_picture_comes_at_once_when_somebody_looks_and_none_before(
         wall = house.rooms.open_wall(camera)
         running = asyncio.create_task(wall.run())
         await asyncio.sleep(0)
-        assert camera.taken == []
+        assert camera.taken.empty()
         wall.look(house.session, 0)
         async with asyncio.timeout(5):
             while not (found := wall.look(house.session, 0)[1]):  # noqa: ASYNC110  # pages ask again, too
                 await asyncio.sleep(0)
         assert [(still.participant, still.jpeg) for still in found] == [(clinic.id, b"picture")]
-        assert camera.taken == [track]
+        assert camera.taken.get_nowait() == track
+        assert camera.taken.empty()
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
 
@@ -75,8 +76,7 @@ async def test_where_pictures_are_few_two_events_get_them_in_turn(
         wall.look(other.id, 0)
         running = asyncio.create_task(wall.run())
         async with asyncio.timeout(5):
-            while len(camera.taken) < 6:  # noqa: ASYNC110
-                await asyncio.sleep(0)
+            taken = {await camera.taken.get() for _ in range(6)}
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
-        assert set(camera.taken[:6]) == {*of_first[:3], *of_other}
+        assert taken == {*of_first[:3], *of_other}
