@@ -17,6 +17,9 @@ const MAX_COMMANDS: usize = 1 << 18;
 /// Bytes of payload that may wait to be drained: half a minute of one diagnostic-quality track.
 const MAX_EVENT_BYTES: usize = 64 << 20;
 
+/// What a tapped packet takes besides its payload: without it, a flood of empty ones would have no bound.
+const TAPPED_PACKET_BYTES: usize = 128;
+
 /// What goes up: the core's events, and with its statistics those of the thread that drives it.
 #[derive(Debug)]
 pub enum News {
@@ -50,7 +53,9 @@ impl News {
     fn size_bytes(&self) -> usize {
         match self {
             Self::Event(Event::DtlsReceived { datagram, .. }) => datagram.len(),
-            Self::Event(Event::TapPackets { packets, .. }) => packets.size_bytes(),
+            Self::Event(Event::TapPackets { packets, .. }) => {
+                packets.size_bytes() + packets.len() * TAPPED_PACKET_BYTES
+            }
             _ => 0,
         }
     }
@@ -191,6 +196,10 @@ mod tests {
     }
 
     fn tap(len: usize) -> News {
+        taps(1, len)
+    }
+
+    fn taps(count: usize, len: usize) -> News {
         let packet = TapPacket {
             layer: 0,
             codec: Codec::Vp8,
@@ -201,7 +210,9 @@ mod tests {
             keyframe_start: false,
         };
         let mut packets = TapBatch::default();
-        packets.push(packet, Payload::new(vec![0; len]));
+        for _ in 0..count {
+            packets.push(packet.clone(), Payload::new(vec![0; len]));
+        }
         News::Event(Event::TapPackets { track: TrackId(1), packets })
     }
 
@@ -246,10 +257,17 @@ mod tests {
         let mut batch: Vec<News> = (0..60).map(|_| tap(1 << 20)).collect();
         batch.push(connected(1));
         append(&queue, batch);
-        assert_eq!(queue.dropped(), 12);
-        assert_eq!(queue.drain().len(), 49);
+        assert_eq!(queue.dropped(), 13);
+        assert_eq!(queue.drain().len(), 48);
         append(&queue, vec![tap(1 << 20)]);
         assert_eq!(queue.drain().len(), 1);
+    }
+
+    #[test]
+    fn taps_without_payload_are_bounded_too() {
+        let queue = EventQueue::new(1 << 20).unwrap();
+        append(&queue, (0..60).map(|_| taps((1 << 20) / TAPPED_PACKET_BYTES, 0)).collect());
+        assert_eq!(queue.dropped(), 12);
     }
 
     #[test]

@@ -10,7 +10,7 @@ pub const WAIT_US: u64 = 100_000;
 /// And at most: until then the thread is usually awake for something else, and a turn for this alone would cost more.
 pub const LONGEST_WAIT_US: u64 = 200_000;
 
-/// Of a picture of diagnostic quality in that time, so that memory is asked for once.
+/// A picture of 2 Mbit/s has fewer in that time, and its batch's memory is asked for once.
 const USUAL_PACKETS: usize = 32;
 
 /// So much waits at most, however fast it came: a small part of what may wait to be read.

@@ -254,6 +254,7 @@ pub struct TapPacket {
 /// A packet's payload as it is kept for forwarding: who taps it shares it, a copy would cost the relay more.
 pub type Payload = Arc<Vec<u8>>;
 
+/// Tapped packets of one track, each with its payload.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TapBatch {
     packets: Vec<(TapPacket, Payload)>,
@@ -286,6 +287,7 @@ impl TapBatch {
         self.packets.is_empty()
     }
 
+    /// Of the payloads.
     #[must_use]
     pub fn size_bytes(&self) -> usize {
         self.size_bytes

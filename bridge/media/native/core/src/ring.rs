@@ -173,15 +173,18 @@ impl Ring {
 
     #[must_use]
     pub fn get(&self, sequence: u64) -> Option<(&PacketHead, &[u8])> {
-        let slot = self.slots[self.position(sequence)].as_ref()?;
-        (slot.head.sequence == sequence).then_some((&slot.head, slot.payload.as_slice()))
+        self.slot(sequence).map(|slot| (&slot.head, slot.payload.as_slice()))
     }
 
     /// What `get` shows, to be kept.
     #[must_use]
     pub fn payload(&self, sequence: u64) -> Option<&Payload> {
+        self.slot(sequence).map(|slot| &slot.payload)
+    }
+
+    fn slot(&self, sequence: u64) -> Option<&Slot> {
         let slot = self.slots[self.position(sequence)].as_ref()?;
-        (slot.head.sequence == sequence).then_some(&slot.payload)
+        (slot.head.sequence == sequence).then_some(slot)
     }
 
     #[must_use]
