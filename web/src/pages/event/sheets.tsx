@@ -3,18 +3,22 @@
 
 import { useSignal } from "@preact/signals";
 import type { JSX } from "preact";
-import { useEffect, useMemo } from "preact/hooks";
+import { useCallback, useMemo } from "preact/hooks";
 import { Icon } from "../../components/icons";
 import { LANGUAGES, language, t, tIn } from "../../i18n";
 import type { Language } from "../../protocol";
-import type { Fault } from "../loading";
+import { useLoading } from "../loading";
 import { useCodes } from "./codes";
-import { Failed, faultOf } from "./deeds";
+import { Failed } from "./deeds";
 import type { EventDesk } from "./desk";
 import { byProvince } from "./model";
 import type { EventFacts, EventPoint } from "./model";
 import type { Code } from "./qr";
 import { formatBegin } from "./when";
+
+/** Only after a failure. */
+const AGAIN_MS = 5_000;
+const never = (): boolean => false;
 
 const PAPERS = ["a4", "a5"] as const;
 type Paper = (typeof PAPERS)[number];
@@ -27,25 +31,17 @@ interface SheetsProps {
 }
 
 export function Sheets({ desk, points, onClose }: SheetsProps): JSX.Element {
-  const event = useSignal<EventFacts | null>(null);
-  const fault = useSignal<Fault>(null);
-  const attempt = useSignal(0);
+  const {
+    found: event,
+    fault,
+    load,
+  } = useLoading(
+    useCallback(() => desk.api.withLinks(), [desk]),
+    AGAIN_MS,
+    never,
+  );
   const code = useSignal<Language>(language.peek());
   const paper = useSignal<Paper>("a4");
-  useEffect(() => {
-    let gone = false;
-    desk.api.withLinks().then(
-      (found) => !gone && (event.value = found),
-      (error: unknown) => !gone && (fault.value = faultOf(error)),
-    );
-    return () => {
-      gone = true;
-    };
-  }, [desk, event, fault, attempt.value]);
-  const again = (): void => {
-    fault.value = null;
-    attempt.value += 1;
-  };
   const wanted = useMemo(() => (points === null ? null : new Set(points.map(({ id }) => id))), [points]);
   const known = event.value;
   const linked = useMemo(
@@ -96,7 +92,7 @@ export function Sheets({ desk, points, onClose }: SheetsProps): JSX.Element {
         {fault.value !== null && (
           <>
             <Failed fault={fault.value} />
-            <button type="button" class="button" data-testid="sheets-again" onClick={again}>
+            <button type="button" class="button" data-testid="sheets-again" onClick={() => void load()}>
               <Icon name="retry" />
               {t("app.retry")}
             </button>

@@ -5,8 +5,8 @@ import type { JSX } from "preact";
 import { ask } from "../../components/context";
 import { Icon } from "../../components/icons";
 import { t } from "../../i18n";
-import { from } from "../session/eventbands";
 import type { DoorChange } from "../../state";
+import { from } from "../session/eventbands";
 import type { Wall } from "./wall";
 
 /** Above the tabs whenever somebody waits: nobody is forgotten outside. */
